@@ -1,0 +1,83 @@
+"""What can go wrong, as exceptions that any room may raise and the web turns into problem+json."""
+
+
+class PresenceError(Exception):
+    """Root of this package's own errors. `detail` is safe to show to a client."""
+
+    status = 500
+    title = "Internal error"
+
+    def __init__(self, detail: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+
+
+class Unavailable(PresenceError):
+    """Redis is away, or the queue in front of it is full: ask again after `retry_after_s`."""
+
+    status = 503
+    title = "Service unavailable"
+
+    def __init__(self, detail: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
+
+
+class BadRequest(PresenceError):
+    """The request cannot be read: not JSON, or no body at all."""
+
+    status = 400
+    title = "Bad request"
+
+
+class Unauthorized(PresenceError):
+    """No credentials, or credentials that do not hold."""
+
+    status = 401
+    title = "Unauthorized"
+
+
+class Forbidden(PresenceError):
+    """The caller is known and may not do this."""
+
+    status = 403
+    title = "Forbidden"
+
+
+class TooLarge(PresenceError):
+    """The body is over the cap; it was not read to its end."""
+
+    status = 413
+    title = "Content too large"
+
+
+class Unsupported(PresenceError):
+    """The body's media type is not one this route reads."""
+
+    status = 415
+    title = "Unsupported media type"
+
+
+class Invalid(PresenceError):
+    """A field is wrong. `errors` holds (JSON pointer, what is wrong with it) pairs."""
+
+    status = 422
+    title = "Invalid input"
+
+    def __init__(self, errors: list[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{pointer}: {detail}" for pointer, detail in errors))
+        self.errors = errors
+
+
+class Limited(PresenceError):
+    """A limit was reached: sessions per viewer, chapters per course, streams, rates."""
+
+    status = 429
+    title = "Too many requests"
+
+    def __init__(self, detail: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
+
+
+class Misconfigured(PresenceError):
+    """The settings contradict each other, or something they name is missing. Shown at start."""

@@ -1,0 +1,153 @@
+"""What travels over HTTP and the channel, as pydantic models: they validate, and OpenAPI is made from them.
+
+Used by web (in and out), client and the command line. Refuses ids that could break out of a Redis key.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AnyUrl, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import TypeAdapter
+
+ID_PATTERN = r"^[A-Za-z0-9_.:@~|=+-]{1,128}$"
+Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+MAX_SAFE_INT = 2**53 - 1
+
+
+def _integral(value: Any) -> Any:
+    """JSON has one number type: 2.0 is an integer there; true and "2" are not."""
+    if isinstance(value, bool) or isinstance(value, str):
+        raise ValueError("must be an integer")
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _boolean(value: Any) -> Any:
+    if value is not None and not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+_https = TypeAdapter(AnyUrl)
+
+
+def _picture(value: Any) -> Any:
+    """Only https pictures: anything else could run or track in a page that shows them."""
+    if isinstance(value, str):
+        url = _https.validate_python(value)
+        if url.scheme != "https" or not url.host or url.username or url.password:
+            raise ValueError("must be an https address without credentials")
+        if any(ord(char) <= 32 for char in value):
+            raise ValueError("must not contain blanks or control characters")
+    return value
+
+
+Flag = Annotated[bool, BeforeValidator(_boolean)]
+Seq = Annotated[int, BeforeValidator(_integral), Field(ge=0, le=MAX_SAFE_INT)]
+Name = Annotated[str, StringConstraints(max_length=80, strip_whitespace=True)]
+AvatarUrl = Annotated[str, BeforeValidator(_picture), StringConstraints(max_length=512)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Heartbeat(_Body):
+    """A session says: I am here. Its statement is whole: no `chapter_id` means in no chapter."""
+
+    viewer_id: Id | None = Field(None, description="the viewer; with AUTH=jwt the token's subject")
+    session_id: Id = Field("main", description="one tab or device of the viewer")
+    chapter_id: Id | None = None
+    name: Name | None = Field(None, description="shown to others; absent = as it was")
+    avatar_url: AvatarUrl | None = Field(None, description="https only; absent = as it was")
+    anonymous: Flag = Field(False, description="counted, never named")
+    hidden: Flag = Field(False, description="the tab is hidden: its lease is longer")
+    seq: Seq | None = Field(None, description="grows with all that the session says")
+
+
+class CourseHeartbeat(Heartbeat):
+    """One heartbeat of a batch: says its course too."""
+
+    course_id: Id
+
+
+class Leave(_Body):
+    """A session says: I am gone. `soft` = perhaps a reload: the lease is cut to LEAVE_GRACE."""
+
+    viewer_id: Id | None = None
+    session_id: Id = "main"
+    seq: Seq | None = None
+    soft: Flag = False
+    leave_token: Annotated[str, StringConstraints(max_length=512)] | None = None
+
+
+class HeartbeatReply(BaseModel):
+    """`expires_at` in ms since 1970 by Redis's clock; not after `as_of` = the session has left."""
+
+    course_id: str
+    viewer_id: str
+    session_id: str
+    total: int
+    expires_at: int
+    next_heartbeat_ms: int
+    leave_token: str
+
+
+class Count(BaseModel):
+    """The whole truth about a course at `as_of` (ms since 1970, Redis's clock)."""
+
+    course_id: str
+    total: int
+    named: int
+    anonymous: int
+    chapters: dict[str, int]
+    version: int
+    as_of: int
+    warming: bool
+
+
+class Counts(BaseModel):
+    counts: list[Count]
+
+
+class Viewer(BaseModel):
+    """A named viewer in a roster."""
+
+    viewer_id: str
+    name: str | None
+    avatar_url: str | None
+    chapters: list[str]
+    joined_at: int
+    expires_at: int
+
+
+class Roster(BaseModel):
+    viewers: list[Viewer]
+    total: int
+    named: int
+    anonymous: int
+    next_cursor: str | None
+
+
+class CourseTotal(BaseModel):
+    course_id: str
+    total: int
+
+
+class Stats(BaseModel):
+    """Totals over all courses: `total` is the sum, so a viewer of two courses counts twice."""
+
+    total: int
+    courses: int
+    top: list[CourseTotal]
+    as_of: int
+
+
+class Problem(BaseModel):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, str]] | None = None
