@@ -1,0 +1,183 @@
+"""What tests stand on: the table of backends, free ports, and the service as a process of its own.
+
+Used by every conftest.py. A backend that is missing is skipped at home and fails in CI.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+from fakeredis import FakeAsyncRedis, FakeServer
+from redis.asyncio import Redis
+
+from presence_svc.store.embedded import EmbeddedServer
+
+ROOT = Path(__file__).resolve().parent.parent
+FAKE, VALKEY, DEBIAN = "fakeredis", "valkey", "redis-7.0"
+BACKENDS = (FAKE, VALKEY, DEBIAN)
+REAL_BACKENDS = (VALKEY, DEBIAN)
+READY_DEADLINE_S = 20.0
+STOP_DEADLINE_S = 15.0
+
+
+def missing(what: str) -> None:
+    """Skips at home, fails in CI: a suite that silently runs nothing proves nothing."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is missing, and CI must have it")
+    pytest.skip(f"{what} is missing")
+
+
+def need(program: str) -> str:
+    """The path of a program that the test cannot do without."""
+    path = shutil.which(program)
+    if path is None:
+        missing(program)
+    return str(path)
+
+
+def free_port() -> int:
+    """A port that nobody listens on now. Who uses it must live with being too late."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def real_server(kind: str) -> Iterator[EmbeddedServer]:
+    """A server process of one of REAL_BACKENDS, running."""
+    binary = need("redis-server") if kind == DEBIAN else None
+    with EmbeddedServer(binary=binary) as server:
+        yield server
+
+
+class Backend:
+    """One Redis, empty: makes clients and closes them all. `url` is None for fakeredis."""
+
+    def __init__(self, kind: str, url: str | None) -> None:
+        self.kind = kind
+        self.url = url
+        self._fake = FakeServer(server_type="redis", version=(7, 0)) if url is None else None
+        self._clients: list[Redis] = []
+
+    def client(self, **options: Any) -> Redis:
+        """A client; `options` are redis.asyncio.Redis's (bytes come back unless told otherwise)."""
+        client: Redis = (
+            FakeAsyncRedis(server=self._fake, **options)
+            if self.url is None
+            else Redis.from_url(self.url, **options)
+        )
+        self._clients.append(client)
+        return client
+
+    async def close(self) -> None:
+        for client in self._clients:
+            await client.aclose()
+
+
+class Service:
+    """`python -m presence_svc serve` on a free port, in its own process group, logging to a file."""
+
+    def __init__(self, env: Mapping[str, str] | None = None, *, port: int | None = None) -> None:
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("PRESENCE_")}
+        self._env = clean | {
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            "PRESENCE_PORT": str(self.port),
+            **(env or {}),
+        }
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Starts the service and waits until it is ready; may be called again after it ended."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "presence_svc", "serve"],
+            cwd=ROOT,
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + READY_DEADLINE_S
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if self.get_status("/readyz") == 200:
+                return self
+            time.sleep(0.05)
+        self.kill()
+        raise RuntimeError(f"the service did not get ready:\n{self.logs()}")
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def get_status(self, path: str) -> int:
+        """The status of a GET; 0 when nobody answers."""
+        try:
+            with urllib.request.urlopen(f"{self.url}{path}", timeout=2) as reply:  # noqa: S310
+                return int(reply.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+        except OSError:
+            return 0
+
+    def logs(self) -> str:
+        """All that the service has said so far, on either output, over all its starts."""
+        return os.pread(self._log.fileno(), 10_000_000, 0).decode(errors="replace")
+
+    def terminate(self, sig: int = signal.SIGTERM) -> int:
+        """Asks the parent process to end, waits, and returns its exit status."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(sig)
+        return self.process.wait(STOP_DEADLINE_S)
+
+    def kill(self) -> None:
+        """kill -9 of the parent and of its workers: nothing of it is left to say goodbye."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(STOP_DEADLINE_S)
+
+    def close(self) -> None:
+        """Ends what still runs and throws the log away."""
+        if self.process is not None:
+            try:
+                self.terminate()
+            except subprocess.TimeoutExpired:
+                self.kill()
+        self._log.close()
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
