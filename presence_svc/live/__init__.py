@@ -1,0 +1,1 @@
+"""What runs by itself in every replica: the pub/sub reader, the local fan-out, the sweeper."""

@@ -1,0 +1,110 @@
+"""Looks at every course that has something due: expiries to remove, messages to send (S8, S9).
+
+Started by app. Wakes when the agenda says so, when a message of this replica falls due, and at the latest
+after SWEEP_INTERVAL. Any number of replicas may run it at once; it survives whatever goes wrong in a pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+
+from ..errors import Unavailable
+from ..settings import Settings
+from ..store.agenda import Agenda, Due
+from ..store.shared import Pulse, Shared
+
+log = logging.getLogger("presence.sweeper")
+STEP = 20
+SOON_S = 0.001
+
+
+class Sweeper:
+    """`on_pulse` hears, about every SWEEP_INTERVAL, whether reads can be trusted yet (S11)."""
+
+    def __init__(
+        self,
+        agenda: Agenda,
+        shared: Shared,
+        settings: Settings,
+        *,
+        on_pulse: Callable[[Pulse], None] = lambda pulse: None,
+        on_gone: Callable[[int], None] = lambda viewers: None,
+    ) -> None:
+        self._agenda = agenda
+        self._shared = shared
+        self._interval = settings.sweep_interval
+        self._on_pulse = on_pulse
+        self._on_gone = on_gone
+        self._wake = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._pulse_at = 0.0
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def poke(self, delay_ms: int) -> None:
+        """Something will be due in `delay_ms`: be awake by then. Only the earliest poke needs a timer."""
+        loop = asyncio.get_running_loop()
+        at = loop.time() + delay_ms / 1000 + SOON_S
+        if self._timer is None or self._timer.when() > at:
+            if self._timer:
+                self._timer.cancel()
+            self._timer = loop.call_at(at, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            # Jitter keeps replicas from passing in step, and stays inside the promised interval.
+            pause = self._interval * random.uniform(0.75, 1.0)  # noqa: S311
+            try:
+                pause = min(pause, await self.sweep())
+            except Unavailable:
+                log.debug("redis is away, the sweep waits")
+            except Exception:
+                log.exception("a sweep failed")
+            await self._sleep(pause)
+
+    async def _sleep(self, pause_s: float) -> None:
+        try:
+            async with asyncio.timeout(max(pause_s, 0)):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+
+    async def sweep(self) -> float:
+        """One pass; returns in how many seconds the next is due (inf = nothing is on the agenda)."""
+        await self._heartbeat()
+        due = await self._agenda.due()
+        next_at = due.next_at
+        for start in range(0, len(due.courses), STEP):
+            for swept in await self._agenda.sweep(due.courses[start : start + STEP]):
+                if swept.gone:
+                    self._on_gone(swept.gone)
+                if swept.look_at:
+                    next_at = min(next_at, swept.look_at) if next_at else swept.look_at
+        return _seconds_until(next_at, due)
+
+    async def _heartbeat(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._pulse_at >= self._interval * 0.5:
+            self._on_pulse(await self._shared.pulse())
+            self._pulse_at = now
+
+
+def _seconds_until(next_at: int, due: Due) -> float:
+    return max(0.0, (next_at - due.now) / 1000) + SOON_S if next_at else float("inf")

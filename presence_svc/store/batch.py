@@ -1,0 +1,198 @@
+"""Builds the calls of heartbeat.lua, leave.lua and count.lua for many submissions, and reads their replies.
+
+Pure: data in, data out, no Redis. Called by store.presence; the scripts' headers name every argument.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+from ..errors import Limited, PresenceError
+from ..model import Count, Heartbeat, Leave
+from ..settings import Settings
+from . import scripts
+from .connect import Command
+from .keys import Keys
+
+
+class Beat(NamedTuple):
+    """A heartbeat of `viewer_id` in `course_id`, on its way to Redis."""
+
+    course_id: str
+    viewer_id: str
+    said: Heartbeat
+
+
+class Departure(NamedTuple):
+    """A leave of `viewer_id` from `course_id`, on its way to Redis."""
+
+    course_id: str
+    viewer_id: str
+    said: Leave
+
+
+class Recorded(NamedTuple):
+    """What Redis answered, times in ms by its clock; `expires_at` not after `as_of` = not present."""
+
+    total: int
+    expires_at: int
+    as_of: int
+
+
+Indexed = tuple[int, Beat]
+Result = Recorded | PresenceError
+REFUSED = {-1: "too many chapters in this course", -2: "too many sessions of this viewer"}
+
+
+def rounds(ops: Sequence[Beat | Departure]) -> list[tuple[list[int], list[int]]]:
+    """Splits a batch into (heartbeats, leaves), each round's heartbeats before its leaves.
+
+    A heartbeat that follows a leave of the same viewer starts a new round: their order counts.
+    """
+    found: list[tuple[list[int], list[int]]] = [([], [])]
+    touched: set[tuple[str, str]] = set()
+    for index, op in enumerate(ops):
+        if isinstance(op, Departure):
+            touched.add((op.course_id, op.viewer_id))
+            found[-1][1].append(index)
+        else:
+            if touched and (op.course_id, op.viewer_id) in touched:
+                found.append(([], []))
+                touched.clear()
+            found[-1][0].append(index)
+    return found
+
+
+def by_course(ops: Sequence[Any], indices: list[int]) -> dict[str, list[int]]:
+    """The indices of a round's heartbeats, gathered by course, in order of arrival."""
+    courses: dict[str, list[int]] = {}
+    for index in indices:
+        courses.setdefault(ops[index].course_id, []).append(index)
+    return courses
+
+
+def heartbeat_call(
+    keys: Keys,
+    settings: Settings,
+    ops: Sequence[Any],
+    courses: dict[str, list[int]],
+    refresh: Collection[str],
+) -> Command:
+    """The call that records the heartbeats of `courses`; `refresh` names those whose sets' expiry is pushed on."""
+    names: list[str] = [keys.agenda]
+    args: list[Any] = [
+        settings.publish_interval_ms,
+        settings.hidden_ttl_ms,
+        settings.sessions_per_viewer,
+        settings.chapters_per_course,
+        len(courses),
+    ]
+    for course_id, indices in courses.items():
+        names += keys.course(course_id)
+        args += (course_id, keys.channel(course_id), int(course_id in refresh), len(indices))
+        for index in indices:
+            beat = ops[index]
+            names += (
+                keys.viewer(course_id, beat.viewer_id),
+                keys.left(course_id, beat.viewer_id),
+            )
+            args += _statement(beat, settings)
+    return ("EVALSHA", scripts.HEARTBEAT, len(names), *names, *args)
+
+
+def _statement(beat: Beat, settings: Settings) -> tuple[Any, ...]:
+    said = beat.said
+    name, avatar, chapter = said.name or "", said.avatar_url or "", said.chapter_id or ""
+    digest = f"{zlib.crc32((name + '/' + avatar).encode()):08x}" if name or avatar else "-"
+    flags = ("h" if said.hidden else "-") + ("a" if said.anonymous else "-")
+    return (
+        beat.viewer_id,
+        "s:" + said.session_id,
+        settings.hidden_ttl_ms if said.hidden else settings.ttl_ms,
+        "" if said.seq is None else said.seq,
+        f"{flags} {digest} {chapter}",
+        chapter,
+        name,
+        avatar,
+    )
+
+
+def heartbeat_results(
+    reply: list[int], courses: dict[str, list[int]], results: list[Result], settings: Settings
+) -> int:
+    """Puts each heartbeat's result in its place; returns in how many ms a message is due (0 = none)."""
+    now, at, soonest = reply[0], 1, 0
+    for indices in courses.values():
+        total, due = reply[at], reply[at + 1]
+        for index, ends in zip(indices, reply[at + 2 :], strict=False):
+            if ends >= 0:
+                results[index] = Recorded(total, ends or now, now)
+            else:
+                results[index] = Limited(REFUSED[ends], retry_after_s=settings.ttl)
+        at += 2 + len(indices)
+        soonest = _sooner(soonest, due, now)
+    return soonest
+
+
+def leave_call(
+    keys: Keys, settings: Settings, ops: Sequence[Any], indices: list[int]
+) -> Command:
+    """The call that ends the sessions of a round's leaves."""
+    names: list[str] = [keys.agenda]
+    args: list[Any] = [
+        settings.publish_interval_ms,
+        settings.leave_grace_ms,
+        settings.ttl_ms,
+        len(indices),
+    ]
+    for index in indices:
+        course_id, viewer_id, said = ops[index]
+        names += keys.course(course_id)
+        names += (keys.viewer(course_id, viewer_id), keys.left(course_id, viewer_id))
+        args += (course_id, keys.channel(course_id), viewer_id, said.session_id)
+        args += ("" if said.seq is None else said.seq, int(said.soft))
+    return ("EVALSHA", scripts.LEAVE, len(names), *names, *args)
+
+
+def leave_due(reply: list[int]) -> int:
+    """In how many ms a message is due after these leaves (0 = none)."""
+    soonest = 0
+    for due in reply[1:]:
+        soonest = _sooner(soonest, due, reply[0])
+    return soonest
+
+
+def _sooner(soonest: int, due: int, now: int) -> int:
+    if not due:
+        return soonest
+    return min(soonest, max(1, due - now)) if soonest else max(1, due - now)
+
+
+def count_call(keys: Keys, courses: Sequence[str]) -> Command:
+    """The call that counts these courses at one moment."""
+    names = [key for course_id in courses for key in keys.course(course_id)]
+    return ("EVALSHA", scripts.COUNT, len(names), *names, len(courses))
+
+
+def count_results(reply: list[Any], courses: Sequence[str], *, warming: bool) -> list[Count]:
+    """The counts in the reply of count.lua, in the order of the call."""
+    now, at, counts = reply[0], 1, []
+    for course_id in courses:
+        total, anonymous, version, n = reply[at : at + 4]
+        at += 4
+        counts.append(
+            Count(
+                course_id=course_id,
+                total=total,
+                named=total - anonymous,
+                anonymous=anonymous,
+                chapters={reply[i].decode(): reply[i + 1] for i in range(at, at + 2 * n, 2)},
+                version=version,
+                as_of=now,
+                warming=warming,
+            )
+        )
+        at += 2 * n
+    return counts

@@ -1,0 +1,148 @@
+"""A replica's way to Redis: a bounded pool, a deadline on every exchange, and a breaker while Redis is away.
+
+Everything in store and live that talks to Redis goes through a Link. It never retries a write: callers
+learn within `redis_timeout` that it failed (Unavailable), and while Redis is away they learn it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    ConnectionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    TimeoutError,
+)
+
+from ..errors import Unavailable
+from ..settings import Settings
+from .scripts import Script
+
+log = logging.getLogger("presence.redis")
+PROBE_S = 0.2
+POOL = 16
+_LOST = (ConnectionError, TimeoutError, TimeoutError, OSError, asyncio.TimeoutError)
+
+Command = tuple[Any, ...]
+
+
+def connect(url: str, *, timeout_s: float = 0.3, pool: int = POOL) -> Redis:
+    """A client with a bounded pool, deadlines in seconds, and no retries behind the caller's back."""
+    return Redis(
+        connection_pool=BlockingConnectionPool.from_url(
+            url,
+            max_connections=pool,
+            timeout=timeout_s,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
+    )
+
+
+class Link:
+    """Scripts and commands to one Redis. Raises Unavailable and nothing else for what Redis does wrong."""
+
+    def __init__(self, redis: Redis, *, timeout_s: float) -> None:
+        self.redis = redis
+        self.timeout_s = timeout_s
+        self.away = False
+        self._probe: asyncio.Task[None] | None = None
+
+    @classmethod
+    def open(cls, settings: Settings) -> Link:
+        if settings.redis_url is None:
+            raise Unavailable("no Redis is named: set PRESENCE_REDIS_URL")
+        url = settings.redis_url.get_secret_value()
+        return cls(connect(url, timeout_s=settings.redis_timeout), timeout_s=settings.redis_timeout)
+
+    async def close(self) -> None:
+        if self._probe:
+            self._probe.cancel()
+        await self.redis.aclose()
+
+    async def call(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """Runs one script; loads it when Redis has forgotten it (a flush, a failover)."""
+        return (await self.pipeline([("EVALSHA", script, len(keys), *keys, *args)]))[0]
+
+    async def pipeline(self, commands: Sequence[Command]) -> list[Any]:
+        """Runs commands in order on one connection, in one exchange. A Script in second place is its SHA."""
+        if self.away:
+            raise Unavailable("Redis is away")
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                return await self._exchange(commands)
+        except _LOST as error:
+            self._lost(error)
+            raise Unavailable("Redis does not answer") from error
+        except (OutOfMemoryError, ReadOnlyError) as error:
+            log.warning("redis refuses writes: %s", error)
+            raise Unavailable("Redis takes no writes now") from error
+        except RedisError as error:
+            log.error("redis: %s", error)
+            raise Unavailable("Redis answered with an error") from error
+
+    async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+        """One round trip, two when a script was unknown: then nothing of it has run, so it may be sent again."""
+        replies = await self._send([_named(command) for command in commands])
+        missing = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if missing:
+            again = await self._send([_whole(commands[i]) for i in missing])
+            for i, reply in zip(missing, again, strict=True):
+                replies[i] = reply
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
+
+    async def _send(self, commands: Sequence[Command]) -> list[Any]:
+        if len(commands) == 1:
+            try:
+                return [await self.redis.execute_command(*commands[0])]
+            except NoScriptError as error:
+                return [error]
+        pipe = self.redis.pipeline(transaction=False)
+        for command in commands:
+            pipe.execute_command(*command)
+        replies: list[Any] = await pipe.execute(raise_on_error=False)
+        return replies
+
+    def _lost(self, error: BaseException) -> None:
+        """Opens the breaker: until a probe gets an answer, nobody waits for a deadline again."""
+        if not self.away:
+            self.away = True
+            log.warning("redis is away: %s", error or type(error).__name__)
+            self._probe = asyncio.get_running_loop().create_task(self._until_back())
+
+    async def _until_back(self) -> None:
+        while self.away:
+            await asyncio.sleep(PROBE_S)
+            with contextlib.suppress(RedisError, OSError, asyncio.TimeoutError):
+                async with asyncio.timeout(self.timeout_s):
+                    await self.redis.ping()
+                    self.away = False
+        log.warning("redis is back")
+
+
+def _named(command: Command) -> Command:
+    """The command as it is sent first: a script by its SHA."""
+    if isinstance(command[1], Script):
+        return (command[0], command[1].sha, *command[2:])
+    return command
+
+
+def _whole(command: Command) -> Command:
+    """The command as it is sent when Redis does not know the script: EVAL with its text, which also loads it."""
+    script: Script = command[1]
+    return ("EVAL", script.text, *command[2:])

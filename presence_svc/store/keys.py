@@ -1,0 +1,80 @@
+"""The Redis data model: every key that exists, who may read it, and why it has this shape.
+
+All keys of a course carry its id as hash tag, so that one script call stays in one Cluster slot, and
+every key that a script touches is passed as KEYS. `P` is the prefix, `C` a course, `V` a viewer, `S` a
+session. Scores and times are whole milliseconds since 1970 by Redis's clock.
+
+    P:{C}:viewers    zset  V by the end of their last lease                       (public contract)
+    P:{C}:viewer:V   hash  name, avatar_url, joined_at and one field per session  (public contract)
+                           s:S = "lease seq place flags digest chapter"
+    P:{C}:places     zset  "place V" by place * 2^42 + end of V's last lease there
+    P:{C}:chapters   hash  chapter -> place, a small number (1, 2, ...)
+    P:{C}:anonymous  zset  V by the end of their last anonymous lease
+    P:{C}:state      hash  version, published (when the last message went out), dirty (when one is due)
+    P:{C}:left:V     hash  S -> "!" (left for good) or the seq of its soft leave; outlives late packets
+    P:agenda:0       zset  C by when somebody must look at it: first lease end, or a message due
+    P:since          str   since when heartbeats have been heard without a gap (rule S11)
+    P:secret         str   the key that leave tokens are made with, common to all replicas
+    P:{C}:changes    the channel: one message per change, each the whole truth
+    P:bus            a channel without messages, which keeps a reader's connection subscribed
+
+Why sorted sets by expiry: a count is ZCOUNT from now on, O(log n) and exact with no sweeper alive (S4);
+there is no counter that could drift. Why one zset for all chapters and not one each: leaving a chapter
+must remove the viewer from where they were, and only the session's own record knows where that was. A
+key built inside Lua would break the Cluster rule, so the chapter is a number in the score instead, and
+a chapter's count is ZCOUNT over its stretch of scores: 2^42 ms reach to the year 2109, and 2^53 (what a
+double holds exactly) leaves room for 2,047 chapters at once. Why a lease in the session's record as well
+as in the scores: a viewer's score is the largest lease of their sessions, and when one leaves, what is
+left must be known. Why a digest: one HGET then tells that nothing but the lease has changed.
+
+Refused: a counter per course (drifts when a replica dies between two commands); keyspace notifications
+(late, lossy, one per key); hash-field expiry (not in Redis 7.0); a key per session (350 bytes each).
+
+Every key is mortal (S12): a viewer's hash dies with the lease, `left:V` a TTL after the leave, the course's
+sets once their longest lease is well over, `state` a day after the last change. The agenda empties itself.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class CourseKeys(NamedTuple):
+    """The keys that every script about a course takes, in this order."""
+
+    viewers: str
+    places: str
+    chapters: str
+    anonymous: str
+    state: str
+
+
+class Keys:
+    """Builds key names; the only place where a hash tag is written."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.agenda = f"{prefix}:agenda:0"
+        self.since = f"{prefix}:since"
+        self.secret = f"{prefix}:secret"
+        self.bus = f"{prefix}:bus"
+        self.every_channel = f"{prefix}:*:changes"
+
+    def course(self, course_id: str) -> CourseKeys:
+        base = f"{self.prefix}:{{{course_id}}}:"
+        return CourseKeys(
+            f"{base}viewers", f"{base}places", f"{base}chapters", f"{base}anonymous", f"{base}state"
+        )
+
+    def viewer(self, course_id: str, viewer_id: str) -> str:
+        return f"{self.prefix}:{{{course_id}}}:viewer:{viewer_id}"
+
+    def left(self, course_id: str, viewer_id: str) -> str:
+        return f"{self.prefix}:{{{course_id}}}:left:{viewer_id}"
+
+    def channel(self, course_id: str) -> str:
+        return f"{self.prefix}:{{{course_id}}}:changes"
+
+    def course_of(self, channel: str) -> str:
+        """The course that a channel's message is about."""
+        return channel[len(self.prefix) + 2 : -len("}:changes")]

@@ -1,0 +1,133 @@
+-- Shared by the scripts that name it: a course's keys, its count, its changes and a viewer's standing.
+-- A course is passed as five KEYS in the order of keys.CourseKeys. Times are ms by Redis's own clock (S3).
+
+local W = 4398046511104 -- 2^42: a place's stretch of scores, see keys.py
+local DAY = 86400000
+
+local function clock()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- Lua writes 1.79e+15 for large numbers; Redis wants all the digits.
+local function int(n) return string.format('%.0f', n) end
+
+local function course_at(i, id)
+  return {
+    id = id, viewers = KEYS[i], places = KEYS[i + 1], chapters = KEYS[i + 2],
+    anonymous = KEYS[i + 3], state = KEYS[i + 4],
+  }
+end
+
+local function alive_in(zset, now) return redis.call('ZCOUNT', zset, '(' .. int(now), '+inf') end
+
+local function in_place(c, place, now)
+  return redis.call('ZCOUNT', c.places, '(' .. int(place * W + now), '(' .. int((place + 1) * W))
+end
+
+-- Calls each(chapter, place) for the chapters on record, sorted, so that equal states read equal.
+local function each_chapter(c, each)
+  local flat = redis.call('HGETALL', c.chapters)
+  local names, place_of = {}, {}
+  for i = 1, #flat, 2 do
+    names[#names + 1] = flat[i]
+    place_of[flat[i]] = tonumber(flat[i + 1])
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do each(name, place_of[name]) end
+end
+
+local function publish(c, now, version, channel)
+  local total, anonymous = alive_in(c.viewers, now), alive_in(c.anonymous, now)
+  local chapters = {}
+  each_chapter(c, function(name, place)
+    local n = in_place(c, place, now)
+    if n > 0 then chapters[#chapters + 1] = '"' .. name .. '":' .. n end
+  end)
+  -- Ids hold nothing that JSON would escape (model.ID_PATTERN), so this is safe and needs no cjson.
+  redis.call('PUBLISH', channel, '{"type":"count","course_id":"' .. c.id .. '","total":' .. total
+    .. ',"named":' .. (total - anonymous) .. ',"anonymous":' .. anonymous
+    .. ',"chapters":{' .. table.concat(chapters, ',') .. '},"version":' .. int(version)
+    .. ',"as_of":' .. int(now) .. '}')
+  redis.call('HSET', c.state, 'version', int(version), 'published', int(now))
+  redis.call('HDEL', c.state, 'dirty')
+  redis.call('PEXPIRE', c.state, DAY)
+end
+
+-- Something that counts has changed: publish at once, or when the interval is over (S8).
+-- Returns when a message is due, 0 when it has gone out.
+local function changed(c, now, interval, agenda, channel)
+  local state = redis.call('HMGET', c.state, 'version', 'published')
+  local version = math.max((tonumber(state[1]) or 0) + 1, now)
+  local published = tonumber(state[2]) or 0
+  local due = published + interval
+  if published > now or due <= now then
+    publish(c, now, version, channel)
+    return 0
+  end
+  redis.call('HSET', c.state, 'version', int(version), 'dirty', int(due))
+  redis.call('PEXPIRE', c.state, DAY)
+  redis.call('ZADD', agenda, 'LT', int(due), c.id)
+  return due
+end
+
+-- The sets of a course outlive its longest lease by half: renewals need not touch their expiry each time.
+local function keep(c, now, longest)
+  local at = int(now + longest * 1.5)
+  redis.call('PEXPIREAT', c.viewers, at)
+  redis.call('PEXPIREAT', c.places, at)
+  redis.call('PEXPIREAT', c.chapters, at)
+  redis.call('PEXPIREAT', c.anonymous, at)
+end
+
+-- A record is "lease seq place flags digest chapter"; a place of 0 is no chapter, a seq of -1 never said.
+local function parse(record)
+  local lease, seq, place, said = string.match(record, '^(%d+) (%-?%d+) (%d+) (.*)$')
+  return tonumber(lease), tonumber(seq), tonumber(place), said
+end
+
+-- Brings a viewer's standing in the course's sets in line with the records of their sessions.
+-- `was` lists places that they may have to be removed from. Returns whether a count has changed, and the lease.
+local function settle(c, viewer, key, now, was)
+  local flat = redis.call('HGETALL', key)
+  local lease, hidden_name, spots = 0, 0, {}
+  for i = 1, #flat, 2 do
+    if string.sub(flat[i], 1, 2) == 's:' then
+      local ends, _, place, said = parse(flat[i + 1])
+      if ends <= now then
+        redis.call('HDEL', key, flat[i])
+        was[#was + 1] = place
+      else
+        lease = math.max(lease, ends)
+        if string.sub(said, 2, 2) == 'a' then hidden_name = math.max(hidden_name, ends) end
+        if place > 0 then spots[place] = math.max(spots[place] or 0, ends) end
+      end
+    end
+  end
+  local change = false
+  local function stand(zset, score, member, base)
+    local old = tonumber(redis.call('ZSCORE', zset, member) or false)
+    if score > base then
+      redis.call('ZADD', zset, int(score), member)
+      -- Lapsed but not yet swept counts as absent: a message may have gone out without them.
+      if not old or old <= base + now then change = true end
+    elseif old then
+      redis.call('ZREM', zset, member)
+      change = true
+    end
+  end
+  for _, place in ipairs(was) do
+    if place > 0 and not spots[place] then stand(c.places, 0, place .. ' ' .. viewer, 0) end
+  end
+  for place, ends in pairs(spots) do
+    stand(c.places, place * W + ends, place .. ' ' .. viewer, place * W)
+  end
+  stand(c.viewers, lease, viewer, 0)
+  stand(c.anonymous, hidden_name, viewer, 0)
+  if lease > 0 then
+    redis.call('PEXPIREAT', key, int(lease))
+  else
+    redis.call('DEL', key)
+  end
+  return change, lease
+end

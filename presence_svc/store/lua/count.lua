@@ -1,0 +1,26 @@
+-- EVALSHA count: exact counts of many courses at one moment (S1, S2, S4, S7). Writes nothing.
+--
+-- KEYS  per course: viewers places chapters anonymous state
+-- ARGV  how many courses
+-- reply now; then per course: total, anonymous, version, how many chapters, and chapter, viewers for each
+--@include _course
+
+local now = clock()
+local reply = { now }
+for i = 1, tonumber(ARGV[1]) do
+  local c = course_at(1 + (i - 1) * 5, '')
+  reply[#reply + 1] = alive_in(c.viewers, now)
+  reply[#reply + 1] = alive_in(c.anonymous, now)
+  reply[#reply + 1] = tonumber(redis.call('HGET', c.state, 'version') or 0)
+  local at = #reply + 1
+  reply[at] = 0
+  each_chapter(c, function(name, place)
+    local n = in_place(c, place, now)
+    if n > 0 then
+      reply[at] = reply[at] + 1
+      reply[#reply + 1] = name
+      reply[#reply + 1] = n
+    end
+  end)
+end
+return reply

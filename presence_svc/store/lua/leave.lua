@@ -1,0 +1,58 @@
+-- EVALSHA leave: sessions go, for good or softly (S5, S6).
+--
+-- KEYS  agenda; then per leave: viewers places chapters anonymous state viewer:V left:V
+-- ARGV  publish interval ms, grace ms, how long a leave is remembered ms, how many leaves;
+--       then per leave: course id, channel, V, S, seq ("" = none), soft (1 or 0)
+-- reply now; then per leave: when a message is due (0 = none)
+--
+-- A leave for good wins over every heartbeat of its session, whichever comes first: both orders end alike.
+-- A soft one cuts the lease to the grace, unless the session has said something newer since.
+--@include _course
+--@include _left
+
+local agenda, interval = KEYS[1], tonumber(ARGV[1])
+local grace, memory = tonumber(ARGV[2]), tonumber(ARGV[3])
+local now = clock()
+local reply = { now }
+
+-- A soft leave without a seq counts as newer than all that was said: a duplicate of it must not revive.
+local function soften(key, left, session, seq)
+  local record = redis.call('HGET', key, 's:' .. session)
+  if not record then
+    if seq then remember(left, session, int(seq), memory) end
+    return nil
+  end
+  local lease, old_seq, place, said = parse(record)
+  if seq and seq < old_seq then return nil end
+  seq = seq or (old_seq >= 0 and old_seq + 1 or old_seq)
+  lease = math.min(lease, now + grace)
+  redis.call('HSET', key, 's:' .. session, int(lease) .. ' ' .. int(seq) .. ' ' .. place .. ' ' .. said)
+  if seq >= 0 then remember(left, session, int(seq), memory) end
+  return place
+end
+
+local function depart(key, left, session)
+  local record = redis.call('HGET', key, 's:' .. session)
+  -- Freeing comes first: a script whose first write needs memory is refused when Redis is full.
+  if record then redis.call('HDEL', key, 's:' .. session) end
+  remember(left, session, '!', memory)
+  if not record then return nil end
+  local _, _, place = parse(record)
+  return place
+end
+
+for i = 1, tonumber(ARGV[4]) do
+  local k, a = 2 + (i - 1) * 7, 5 + (i - 1) * 6
+  local c = course_at(k, ARGV[a])
+  local key, left, viewer, session = KEYS[k + 5], KEYS[k + 6], ARGV[a + 2], ARGV[a + 3]
+  local seq, soft = tonumber(ARGV[a + 4]), ARGV[a + 5] == '1'
+  local place
+  if soft then place = soften(key, left, session, seq) else place = depart(key, left, session) end
+  reply[i + 1] = 0
+  if place then
+    local change, lease = settle(c, viewer, key, now, { place })
+    if lease > 0 then redis.call('ZADD', agenda, 'LT', int(lease), c.id) end
+    if change then reply[i + 1] = changed(c, now, interval, agenda, ARGV[a + 1]) end
+  end
+end
+return reply

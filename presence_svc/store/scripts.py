@@ -1,0 +1,45 @@
+"""The Lua scripts, read once from `lua/`: a name, its text with the shared parts put in, and its SHA1.
+
+A line `--@include _course` stands for that file. Files that begin with an underscore are only included.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One Lua script; `sha` is what EVALSHA calls it."""
+
+    name: str
+    text: str
+    sha: str
+
+
+def _read(name: str) -> str:
+    return (files(__package__) / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+
+
+@cache
+def script(name: str) -> Script:
+    """The script `lua/<name>.lua`. Raises FileNotFoundError for a name that does not exist."""
+    lines = []
+    for line in _read(name).splitlines():
+        included = line.removeprefix("--@include ")
+        lines.append(line if included == line else _read(included))
+    text = "\n".join(lines)
+    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+HEARTBEAT = script("heartbeat")
+LEAVE = script("leave")
+EVICT = script("evict")
+COUNT = script("count")
+VIEWERS = script("viewers")
+SWEEP = script("sweep")
+DUE = script("due")
+SINCE = script("since")

@@ -1,0 +1,52 @@
+"""What replicas share besides presence: since when heartbeats have been heard, and the key of leave tokens.
+
+Called by live.sweeper at every pass. Both live in Redis, both are mortal, both are made anew when lost.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import NamedTuple
+
+from ..settings import Settings
+from . import scripts
+from .connect import Link
+from .keys import Keys
+
+DAY_MS = 86_400_000
+
+
+class Pulse(NamedTuple):
+    """`now` and `since` in ms by Redis's clock; `warming`: too early to trust a low number (S11)."""
+
+    now: int
+    since: int
+    warming: bool
+
+
+class Shared:
+    """`secret` is this process's own until the first pulse has brought the common one."""
+
+    def __init__(self, link: Link, settings: Settings) -> None:
+        self.link = link
+        self.settings = settings
+        self.keys = Keys(settings.key_prefix)
+        self.secret = secrets.token_bytes(32)
+
+    async def pulse(self) -> Pulse:
+        """Keeps the marks alive. Raises Unavailable.
+
+        A gap below TTL - HEARTBEAT_INTERVAL loses nobody: whoever beat before it has a lease beyond it.
+        """
+        gap_ms = max(1, self.settings.ttl_ms - round(self.settings.heartbeat_interval * 1000))
+        key = self.keys.secret
+        (now, since), _, secret, _ = await self.link.pipeline(
+            [
+                ("EVALSHA", scripts.SINCE, 1, self.keys.since, gap_ms),
+                ("SET", key, self.secret, "NX", "PX", DAY_MS),
+                ("GET", key),
+                ("PEXPIRE", key, DAY_MS),
+            ]
+        )
+        self.secret = secret
+        return Pulse(now, since, now - since < self.settings.ttl_ms)
