@@ -1,0 +1,75 @@
+"use client";
+/**
+ * The badge as a React component, for React 18 and 19: the attributes of `<live-viewer-badge>` as props in camel case.
+ *
+ *     <LiveViewerBadge courseId="c1" chapterId="ch-1" viewerId={user.id} name={user.name} showAvatars />
+ */
+
+import { createElement, forwardRef, useEffect, useImperativeHandle, useLayoutEffect, useRef } from "react";
+import "./live-viewer-badge.js";
+
+/** On a server there is no layout, and React 18 says so in the log. */
+const useSync = typeof document === "undefined" ? useEffect : useLayoutEffect;
+
+/**
+ * @typedef {import("./live-viewer-badge.js").LiveViewerBadge} LiveViewerBadgeElement
+ * @typedef {import("./live-viewer-badge.js").Count} Count
+ */
+
+/**
+ * @typedef {object} LiveViewerBadgeOwnProps
+ * @property {string} courseId the only prop that is required
+ * @property {string} [chapterId]
+ * @property {string} [viewerId]
+ * @property {string} [name]
+ * @property {string} [avatarUrl]
+ * @property {boolean} [showAvatars]
+ * @property {boolean} [anonymous]
+ * @property {boolean} [observe]
+ * @property {string} [baseUrl]
+ * @property {import("./live-viewer-badge.js").GetToken} [getToken]
+ * @property {(count: Count) => void} [onPresenceChange]
+ * @property {(problem: {message: string, error: Error}) => void} [onPresenceError]
+ */
+
+/** @typedef {LiveViewerBadgeOwnProps & Omit<import("react").HTMLAttributes<HTMLElement>, "children">} LiveViewerBadgeProps */
+
+/** @type {import("react").ForwardRefExoticComponent<LiveViewerBadgeProps & import("react").RefAttributes<LiveViewerBadgeElement>>} */
+export const LiveViewerBadge = forwardRef((/** @type {LiveViewerBadgeProps} */ props, ref) => {
+  const { courseId, chapterId, viewerId, avatarUrl, showAvatars, anonymous, observe, baseUrl, className, ...rest } = props;
+  const { getToken, onPresenceChange, onPresenceError, ...others } = rest;
+  const element = useRef(/** @type {LiveViewerBadgeElement | null} */ (null));
+  useImperativeHandle(ref, () => /** @type {LiveViewerBadgeElement} */ (element.current));
+  useSync(() => {
+    if (element.current) element.current.getToken = getToken;
+  }, [getToken]);
+  useEvent(element, "presence-change", onPresenceChange);
+  useEvent(element, "presence-error", onPresenceError);
+  return createElement("live-viewer-badge", {
+    ...others,
+    ref: element,
+    class: className, // React 18 would write "classname" on a custom element
+    "course-id": courseId,
+    "chapter-id": chapterId,
+    "viewer-id": viewerId,
+    "avatar-url": avatarUrl,
+    "base-url": baseUrl,
+    "show-avatars": showAvatars ? "" : undefined,
+    anonymous: anonymous || undefined, // these two are properties as well, which React 19 prefers
+    observe: observe || undefined,
+  });
+});
+
+/**
+ * @param {import("react").RefObject<LiveViewerBadgeElement | null>} element @param {string} type
+ * @param {((detail: any) => void) | undefined} handler
+ */
+function useEvent(element, type, handler) {
+  useSync(() => {
+    const badge = element.current;
+    if (!badge || !handler) return undefined;
+    const listener = (/** @type {Event} */ event) => handler(/** @type {CustomEvent} */ (event).detail);
+    badge.addEventListener(type, listener);
+    return () => badge.removeEventListener(type, listener);
+  }, [element, type, handler]);
+}

@@ -1,0 +1,217 @@
+/** Types of live-viewer-badge.js; generated. */
+
+/** The words between the service and the page: what is said of a course, and what a badge says to people. */
+export type Count = {
+    course_id: string;
+    total: number;
+    named: number;
+    anonymous: number;
+    chapters: Record<string, number>;
+    version: number;
+    as_of: number;
+    warming?: boolean;
+};
+export type Viewer = {
+    viewer_id: string;
+    name?: string | null;
+    avatar_url?: string | null;
+};
+export type State = "connecting" | "live" | "stale" | "offline";
+export type GetToken = (options?: {
+    skipCache?: boolean;
+}) => string | null | undefined | Promise<string | null | undefined>;
+export type Snapshot = {
+    state: State;
+    count: Count | null;
+    viewers: Viewer[] | null;
+    error: Error | null;
+};
+export type PresenceOptions = {
+    courseId: string;
+    chapterId?: string;
+    /**
+     * not needed with `getToken`; without both the viewer is anonymous, under a random id
+     */
+    viewerId?: string;
+    name?: string;
+    /**
+     * https only
+     */
+    avatarUrl?: string;
+    /**
+     * be counted, but never named
+     */
+    anonymous?: boolean;
+    /**
+     * see the number without being counted
+     */
+    observe?: boolean;
+    /**
+     * how many names to keep live (at most 20; none by default)
+     */
+    viewers?: number;
+    /**
+     * where the service is, if not where this module came from
+     */
+    baseUrl?: string;
+    getToken?: GetToken;
+};
+/** What badges say; assign your own functions to translate. `text` is the number as the page's language writes it. */
+export declare const labels: {
+    /** @param {number} n @param {string} text */
+    watching: (n: number, text: string) => string;
+    /** @param {number} n @param {string} text */
+    anonymous: (n: number, text: string) => string;
+    /** @param {number} _n @param {string} text */
+    more: (_n: number, text: string) => string;
+    /** @param {string} name */
+    you: (name: string) => string;
+    nameless: string;
+    connecting: string;
+    stale: string;
+    offline: string;
+};
+
+/** What goes wrong between the page and the service. */
+/** An answer that is not a success. */
+export declare class PresenceError extends Error {
+    status: number;
+    retryAfter: number;
+    /** @param {string} message @param {number} status @param {number} retryAfter milliseconds, 0 if not said */
+    constructor(message: string, status: number, retryAfter: number);
+}
+
+/** Presence in a course without an element, for an interface of your own; the element is drawn from one of these. */
+/**
+ * Begins at once and ends with `leave()`.
+ *
+ *     const session = new PresenceSession({ courseId: "c1", viewerId: "u1", baseUrl: "https://presence.example" });
+ *     const stop = session.subscribe(({ count, state }) => draw(count?.total, state));
+ *     session.update({ chapterId: "ch-2" });
+ */
+export declare class PresenceSession {
+    #private;
+    /** @type {Readonly<PresenceOptions>} */ options: Readonly<PresenceOptions>;
+    /** @param {PresenceOptions} options */
+    constructor(options: PresenceOptions);
+    /** What is known now. @returns {Snapshot} */
+    get snapshot(): Snapshot;
+    /** Who we are to the service; with a token known after the first answer. @returns {string | undefined} */
+    get viewerId(): string | undefined;
+    /** Changes any of the options while it runs; after `leave()` it begins anew. @param {Partial<PresenceOptions>} changes */
+    update(changes: Partial<PresenceOptions>): void;
+    /** Calls the listener now and after each change, until the returned function is called.
+     * @param {(snapshot: Snapshot) => void} listener @returns {() => void} */
+    subscribe(listener: (snapshot: Snapshot) => void): () => void;
+    /** Says "I am here" now rather than when it is due. */
+    heartbeat(): Promise<void>;
+    /** Those who are here, most recently heard from first. @param {number} [limit] @returns {Promise<Viewer[]>} */
+    viewers(limit?: number): Promise<Viewer[]>;
+    /** Out of the course, at once. */
+    leave(): void;
+    /** @ignore @param {Error | null} error */
+    notify(error: Error | null): void;
+}
+
+/** The badge's attributes, each with a property of the same name in camel case. */
+declare const Base: typeof HTMLElement;
+declare class BadgeAttributes extends Base {
+    #private;
+    static observedAttributes: string[];
+    /** @type {string | null} */
+    get courseId(): string | null;
+    set courseId(value: string | null);
+    /** @type {string | null} */
+    get chapterId(): string | null;
+    set chapterId(value: string | null);
+    /** @type {string | null} */
+    get viewerId(): string | null;
+    set viewerId(value: string | null);
+    /** @type {string | null} */
+    get name(): string | null;
+    set name(value: string | null);
+    /** @type {string | null} */
+    get avatarUrl(): string | null;
+    set avatarUrl(value: string | null);
+    /** @type {string | null} */
+    get baseUrl(): string | null;
+    set baseUrl(value: string | null);
+    /** @type {boolean} */
+    get showAvatars(): boolean;
+    set showAvatars(value: boolean);
+    /** @type {boolean} */
+    get anonymous(): boolean;
+    set anonymous(value: boolean);
+    /** @type {boolean} */
+    get observe(): boolean;
+    set observe(value: boolean);
+    /** Gives a bearer token, where the service asks for one. @type {GetToken | undefined} */
+    get getToken(): GetToken | undefined;
+    set getToken(value: GetToken | undefined);
+    /** @protected Something changed. */
+    protected plan(): void;
+    /** @protected Properties that were set before this module had come hide the accessors. */
+    protected upgrade(): void;
+    /** @protected @returns {PresenceOptions} */
+    protected options(): PresenceOptions;
+}
+
+/** The element: attributes in, an eye and a number out. What it knows comes from its PresenceSession. */
+/**
+ * How many people are watching a course right now, live.
+ *
+ * @customElement live-viewer-badge
+ * @attr {string} course-id - the course; the only one that is required
+ * @attr {string} chapter-id - the chapter that the viewer is in
+ * @attr {string} viewer-id - who watches; not needed with `getToken`, random and anonymous without both
+ * @attr {string} name - shown to other viewers, at most 80 characters
+ * @attr {string} avatar-url - shown to other viewers, https only
+ * @attr {boolean} show-avatars - faces in the tooltip, kept live
+ * @attr {boolean} anonymous - be counted, but never named
+ * @attr {boolean} observe - show the number without being counted
+ * @attr {string} base-url - where the service is, if not where this module came from
+ * @attr {string} data-state - set by the badge: connecting, live, stale or offline
+ * @fires {CustomEvent<Count>} presence-change - the number, the chapters or the version changed
+ * @fires {CustomEvent<{message: string, error: Error}>} presence-error - something failed; it is tried again
+ * @csspart badge - the whole pill
+ * @csspart icon - the eye
+ * @csspart count - the number
+ * @csspart tooltip - the list of who is here
+ * @csspart viewer - a line of that list
+ * @csspart avatar - a face, or initials
+ * @csspart more - "+N more"
+ * @cssprop --lvb-accent - the colour of the pulse
+ * @cssprop --lvb-color - text colour; the page's by default
+ * @cssprop --lvb-background - a tint of the text colour by default
+ * @cssprop --lvb-border - border colour
+ * @cssprop --lvb-radius - roundness
+ * @cssprop --lvb-padding - inner distance
+ * @cssprop --lvb-font - font shorthand
+ * @cssprop --lvb-tooltip-color - text colour of the tooltip
+ * @cssprop --lvb-tooltip-background - background of the tooltip
+ * @cssprop --lvb-tooltip-font - font shorthand of the tooltip
+ * @cssprop --lvb-tooltip-radius - roundness of the tooltip
+ */
+export declare class LiveViewerBadge extends BadgeAttributes {
+    #private;
+    constructor();
+    /** What the badge shows. @type {Count | null} */
+    get count(): Count | null;
+    connectedCallback(): void;
+    /** Moved by moveBefore(): nothing has changed. */
+    connectedMoveCallback(): void;
+    disconnectedCallback(): void;
+    attributeChangedCallback(): void;
+    /** Several changes in a row are one, and so is a move within the page. */
+    plan(): void;
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "live-viewer-badge": LiveViewerBadge;
+  }
+  interface HTMLElementEventMap {
+    "presence-change": CustomEvent<Count>;
+    "presence-error": CustomEvent<{ message: string; error: Error }>;
+  }
+}

@@ -1,0 +1,25 @@
+/** Tells screen readers the number, politely: at most every 30 s, and only the newest. */
+
+import { h } from "./dom.js";
+
+const QUIET = 30_000;
+
+export class Announcer {
+  element = h("span", { class: "status", role: "status" });
+  #spokenAt = Date.now();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
+
+  /** A badge that only observes (a catalogue has many) says nothing by itself. @param {string} text @param {boolean} isMute */
+  say(text, isMute) {
+    clearTimeout(this.#timer);
+    if (isMute || text === this.element.textContent) return;
+    this.#timer = setTimeout(() => {
+      this.#spokenAt = Date.now();
+      this.element.textContent = text;
+    }, Math.max(0, this.#spokenAt + QUIET - Date.now()));
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+  }
+}

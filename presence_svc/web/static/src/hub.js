@@ -1,0 +1,178 @@
+/** One service on one page: all its courses over one stream, and what the page's own life means for them. */
+
+import { isHidden } from "./checks.js";
+import { Course } from "./course.js";
+import { Service } from "./service.js";
+import { Stream } from "./stream.js";
+import { HOLD, LOST, UNSEEN } from "./wait.js";
+
+const MAX_COURSES = 100; // that one stream carries
+const REREAD = 5_000;
+
+/** @param {string[]} ids */
+const courseQuery = (ids) => ids.map((id) => `course_id=${encodeURIComponent(id)}`).join("&");
+
+export class Hub {
+  /** @type {Map<string, Hub>} */ static #all = new Map();
+  /** @type {Map<string, Course>} */ courses = new Map();
+  /** @type {import("./words.js").State} */ state = "connecting";
+  #isAsleep = false;
+  /** @type {ReturnType<typeof setTimeout>[]} */ #lossTimers = [];
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #sleepTimer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #rereadTimer;
+
+  /** @param {string} [baseUrl] by default where this module came from; bundled into a page, where that came from */
+  static at(baseUrl) {
+    const page = globalThis.location?.href;
+    const own = /^https?:/.test(import.meta.url) ? import.meta.url : page;
+    const base = baseUrl ? new URL(baseUrl, page).href.replace(/\/+$/, "") : new URL(own).origin;
+    const hub = Hub.#all.get(base) ?? new Hub(base);
+    Hub.#all.set(base, hub);
+    return hub;
+  }
+
+  /** @param {string} base */
+  constructor(base) {
+    this.service = new Service(base);
+    this.stream = new Stream(this.service, {
+      query: () => this.#query(),
+      hear: (frame) => this.#hear(frame),
+      opened: () => this.#found(),
+      lost: () => this.#lose(),
+      failed: (error, failures) => this.#failed(error, failures),
+    });
+    const on = globalThis.addEventListener?.bind(globalThis) ?? (() => {});
+    on("online", () => this.#wake());
+    on("offline", () => this.#cut());
+    on("pagehide", () => this.#suspend());
+    on("pageshow", (event) => event.persisted && this.#restore());
+    globalThis.document?.addEventListener("visibilitychange", () => this.#seen());
+    this.#lose();
+    this.#seen();
+  }
+
+  /** @param {string} id */
+  course(id) {
+    const course = this.courses.get(id) ?? new Course(this, id);
+    this.courses.set(id, course);
+    return course;
+  }
+
+  /** A heartbeat was answered: the service is there, so a stream that waits to try again need not. @param {Course} course */
+  answered(course) {
+    if (!this.stream.isWaiting || !this.stream.failures) return;
+    this.#read([course.id]); // perhaps a proxy allows no stream at all: then this is what the number lives on
+    this.stream.sync(0);
+  }
+
+  /** A young Redis knows little and says so: asks again until its numbers may be believed. */
+  rereadSoon() {
+    this.#rereadTimer ??= setTimeout(async () => {
+      this.#rereadTimer = undefined;
+      const warming = [...this.courses.values()].filter((course) => course.newest?.warming);
+      if (this.#isAsleep || !warming.length) return;
+      if (!(await this.#read(warming.map((course) => course.id)))) this.rereadSoon();
+    }, REREAD * (1 + Math.random()));
+  }
+
+  /** Reads Counts without a stream. Silent: whoever needs the service reports by itself. @param {string[]} ids */
+  async #read(ids) {
+    try {
+      const answer = await (await this.service.request(`/v1/counts?${courseQuery(ids)}`)).json();
+      for (const count of answer.counts ?? answer) this.courses.get(count.course_id)?.accept(count);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #query() {
+    for (const [id, course] of this.courses) if (!course.isWatched) this.courses.delete(id);
+    const ids = [...this.courses.keys()];
+    if (ids.length > MAX_COURSES) console.warn(`live-viewer-badge: only ${MAX_COURSES} courses of a page are live`);
+    const sessions = [...this.courses.values()].flatMap((course) => [...course.sessions]);
+    const viewers = Math.min(20, Math.max(0, ...sessions.map((session) => session.options.viewers ?? 0)));
+    return ids.length ? courseQuery(ids.slice(0, MAX_COURSES)) + (viewers ? `&viewers=${viewers}` : "") : "";
+  }
+
+  #hear(/** @type {import("./frames.js").Frame} */ { event, data }) {
+    if (event !== "count" && event !== "viewers") return;
+    const news = JSON.parse(data);
+    const course = this.courses.get(news.course_id);
+    if (!course) return;
+    if (event === "viewers") course.viewers = news.viewers;
+    if (event === "viewers") course.notify();
+    else course.accept(news);
+  }
+
+  /** @param {Error} error @param {number} failures */
+  #failed(error, failures) {
+    if (failures > 1) this.#read([...this.courses.keys()].slice(0, MAX_COURSES));
+    for (const course of this.courses.values()) course.notify(error);
+  }
+
+  /** @param {import("./words.js").State} state */
+  #become(state) {
+    if (state === this.state) return;
+    this.state = state;
+    for (const course of this.courses.values()) course.notify();
+  }
+
+  #found() {
+    this.#calm();
+    this.#become("live");
+  }
+
+  /** Nothing is live any more; said only when it lasts. */
+  #lose() {
+    if (this.#lossTimers.length) return;
+    const stale = () => this.state === "live" && this.#become("stale");
+    this.#lossTimers = [setTimeout(stale, HOLD), setTimeout(() => this.#become("offline"), LOST)];
+  }
+
+  #calm() {
+    this.#lossTimers.forEach(clearTimeout);
+    this.#lossTimers = [];
+  }
+
+  #cut() {
+    this.stream.drop("the browser is offline");
+    this.#become("offline");
+  }
+
+  #beat() {
+    for (const course of this.courses.values()) for (const presence of course.presences.values()) presence.beat();
+  }
+
+  #wake() {
+    this.stream.resume();
+    this.#beat();
+  }
+
+  #seen() {
+    clearTimeout(this.#sleepTimer);
+    if (isHidden()) {
+      this.#sleepTimer = setTimeout(() => this.#sleep(), UNSEEN);
+      return this.#beat();
+    }
+    if (this.#isAsleep) this.#lose();
+    this.#isAsleep = false;
+    this.#wake();
+  }
+
+  #sleep() {
+    this.#isAsleep = true;
+    this.stream.pause();
+    this.#calm();
+  }
+
+  #suspend() {
+    for (const course of this.courses.values()) for (const presence of course.presences.values()) presence.suspend();
+    this.#sleep(); // an open stream would keep the page out of the back/forward cache
+  }
+
+  #restore() {
+    for (const course of this.courses.values()) for (const presence of course.presences.values()) presence.join();
+    this.#seen();
+  }
+}

@@ -1,0 +1,17 @@
+/**
+ * Live viewer badge: how many people are watching a course right now.
+ *
+ *     <script type="module" src="https://presence.example/live-viewer-badge.js"></script>
+ *     <live-viewer-badge course-id="c1" chapter-id="ch-1" viewer-id="u1" name="Ada" show-avatars></live-viewer-badge>
+ */
+
+import { LiveViewerBadge } from "./badge.js";
+
+export { LiveViewerBadge };
+export { PresenceError } from "./error.js";
+export { PresenceSession } from "./session.js";
+export { labels } from "./words.js";
+
+if (globalThis.customElements && !customElements.get("live-viewer-badge")) {
+  customElements.define("live-viewer-badge", LiveViewerBadge);
+}

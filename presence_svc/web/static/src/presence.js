@@ -1,0 +1,184 @@
+/** One viewer in one course, as this tab says it: one heartbeat, however many badges show it. */
+
+import { isHidden, isHttps } from "./checks.js";
+import { isCounted, randomId, setCounted, stored } from "./memory.js";
+import { SETTLE, backoff } from "./wait.js";
+
+export class Presence {
+  /** @type {Set<import("./session.js").PresenceSession>} who takes part; the last one speaks */ sessions = new Set();
+  /** The number is at least this: oneself, until the service counts us. */ floor = 1;
+  isAnonymous = false;
+  /** @type {string} of this tab */ #sessionId = "";
+  #seq = 0;
+  /** @type {string | undefined} */ #leaveToken;
+  /** @type {Promise<void> | null} */ #beating = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
+  #again = false;
+  #failures = 0;
+  #said = "";
+  /** The page or the last session has gone. */ #isAway = false;
+  /** When we began to say that we are here. */ #arrivedAt = 0;
+  /** No number has been heard since. */ #isUnheard = true;
+  /** When our lease ends, roughly; 0 before the first answer. */ #until = 0;
+
+  /** @param {import("./course.js").Course} course @param {string} slot the viewer's id, or "" while only a token knows it */
+  constructor(course, slot) {
+    this.course = course;
+    this.slot = slot;
+    /** @type {string | undefined} */ this.viewerId = slot || undefined;
+    this.key = ["live-viewer", course.hub.service.base, course.id, slot].join(" ");
+    this.join();
+  }
+
+  /**
+   * Begins a session, or takes up the one that this tab laid down when its page went away. Whoever takes it up removes
+   * it, so that a duplicated tab finds nothing and begins its own.
+   */
+  join() {
+    const [id, seq, total] = stored("sessionStorage", this.key) ?? [];
+    stored("sessionStorage", this.key, null);
+    this.#sessionId = id ?? randomId();
+    this.#seq = seq ?? 0;
+    this.floor = total ?? 1; // after a reload the number of before, rather than a lonely 1
+    this.#isAway = false;
+    this.#arrive();
+    if (this.course.known && this.course.hub.state === "live") this.saw(this.course.known);
+  }
+
+  #arrive() {
+    this.#arrivedAt = Date.now();
+    this.#until = 0;
+    this.#isUnheard = true;
+  }
+
+  /** Keeps oneself in the number, once, while the service may not have counted us. @param {import("./words.js").Count} count */
+  saw(count) {
+    if (this.#isUnheard) {
+      this.#isUnheard = false;
+      this.floor = this.#isMissingIn(count) ? count.total + 1 : 1;
+    } else if (this.#until && (count.total >= this.floor || Date.now() > this.#arrivedAt + SETTLE)) {
+      this.floor = 1;
+    }
+  }
+
+  /** Sure only when nothing had changed for a while before we came, and no other tab or device of ours is there. */
+  #isMissingIn(/** @type {import("./words.js").Count} */ count) {
+    const quiet = count.as_of - count.version; // versions are times
+    const isOlder = quiet > Date.now() - this.#arrivedAt + SETTLE;
+    return isOlder && !isCounted(this.key) && !this.course.viewers?.some(({ viewer_id: id }) => id === this.viewerId);
+  }
+
+  /** @param {{total: number, viewer_id: string, leave_token: string, next_heartbeat_ms: number}} reply */
+  #counted(reply) {
+    const isFirst = !this.#until;
+    this.viewerId = reply.viewer_id;
+    this.#leaveToken = reply.leave_token;
+    this.#until = Date.now() + 2 * reply.next_heartbeat_ms;
+    setCounted(this.key, this.#until);
+    if (!isFirst) return;
+    this.#isUnheard = false;
+    this.#arrivedAt = Date.now();
+    this.floor = reply.total; // a number published before us may still be under way: not below this for a moment
+    setTimeout(() => this.#settle(), SETTLE);
+    this.course.notify();
+  }
+
+  #settle() {
+    if (this.#isAway || this.course.hub.state !== "live" || !this.course.known) return;
+    this.floor = 1;
+    this.course.notify();
+  }
+
+  #message() {
+    const [speaker] = [...this.sessions].slice(-1);
+    const { chapterId, name, avatarUrl, anonymous, viewerId } = speaker.options;
+    this.isAnonymous = Boolean(anonymous || (this.slot && !viewerId));
+    return {
+      viewer_id: this.viewerId,
+      session_id: this.#sessionId,
+      chapter_id: chapterId || undefined,
+      name: [...(name ?? "")].slice(0, 80).join("") || undefined, // too long a name must not cost the presence
+      avatar_url: isHttps(avatarUrl) && String(avatarUrl).length <= 512 ? avatarUrl : undefined,
+      anonymous: this.isAnonymous || undefined,
+      hidden: isHidden(),
+    };
+  }
+
+  /** A session came, or changed what it says: it speaks now. @param {import("./session.js").PresenceSession} session */
+  speak(session) {
+    this.sessions.delete(session);
+    this.sessions.add(session);
+    const { hidden, ...message } = this.#message();
+    const said = JSON.stringify(message);
+    if (said !== this.#said) this.#beatIn(0);
+    this.#said = said;
+  }
+
+  /** The last session to go takes the viewer out; an element that is only moved is back before that. */
+  drop(/** @type {import("./session.js").PresenceSession} */ session) {
+    this.sessions.delete(session);
+    queueMicrotask(() => {
+      if (this.sessions.size || this.course.presences.get(this.slot) !== this) return;
+      this.course.presences.delete(this.slot);
+      this.#leave(false);
+      stored("sessionStorage", this.key, null);
+      setCounted(this.key, Date.now() + SETTLE); // so long the number may still have us in it
+      this.course.notify();
+      this.course.hub.stream.sync();
+    });
+  }
+
+  /** The page goes away: perhaps for good, perhaps only to be loaded again. */
+  suspend() {
+    if (this.#isAway) return;
+    this.#leave(true);
+    stored("sessionStorage", this.key, [this.#sessionId, this.#seq, this.course.view()?.total]);
+  }
+
+  /** @param {boolean} soft */
+  #leave(soft) {
+    this.#isAway = true;
+    clearTimeout(this.#timer);
+    const names = { viewer_id: this.viewerId, session_id: this.#sessionId, leave_token: this.#leaveToken };
+    this.course.hub.service.farewell(`${this.course.path}/leave`, { ...names, seq: ++this.#seq, soft });
+  }
+
+  #beatIn(/** @type {number} */ delay) {
+    clearTimeout(this.#timer);
+    if (!this.#isAway) this.#timer = setTimeout(() => this.beat(), delay);
+  }
+
+  /** One heartbeat at a time; what is asked for meanwhile follows at once. @returns {Promise<void>} */
+  async beat() {
+    if (this.#isAway || !this.sessions.size) return;
+    this.#again = this.#beating !== null;
+    this.#beating ??= this.#beat();
+    await this.#beating;
+  }
+
+  async #beat() {
+    clearTimeout(this.#timer);
+    if (this.#until && this.#until < Date.now()) this.#arrive(); // the computer slept: nobody counts us any more
+    let wait;
+    try {
+      const body = { ...this.#message(), seq: ++this.#seq };
+      const reply = await (await this.course.hub.service.request(`${this.course.path}/heartbeat`, { body })).json();
+      wait = Math.max(100, reply.next_heartbeat_ms);
+      this.#failures = 0;
+      if (!this.#isAway) this.#counted(reply);
+      this.course.hub.answered(this.course);
+    } catch (error) {
+      wait = this.#refused(/** @type {import("./error.js").PresenceError} */ (error));
+    }
+    this.#beating = null;
+    this.#beatIn(this.#again ? 0 : wait);
+    this.#again = false;
+  }
+
+  /** @param {import("./error.js").PresenceError} error @returns {number} when to try again: often enough for a lease */
+  #refused(error) {
+    if (error.status >= 400 && error.status < 500 && error.status !== 429) this.floor = 0; // we are not let in
+    if (!this.#isAway) this.course.notify(error);
+    return error.retryAfter || backoff(this.#failures++) / 2;
+  }
+}

@@ -1,0 +1,24 @@
+/** How long anything may take, in milliseconds. Every wait of the badge ends. */
+
+export const ANSWER = 10_000; // a request without an answer has failed
+export const SILENCE = 40_000; // a stream without a byte is dead: the service speaks every 15 s
+export const UNSEEN = 10_000; // a tab hidden so long gives its stream back: a browser allows six connections per origin
+export const HOLD = 1_500; // most lost streams are back by then, so nobody is bothered before
+export const LOST = 30_000; // from then on the number is history
+export const SETTLE = 1_000; // more than it takes the service to publish an arrival
+
+/** Full jitter: a crowd that lost the same server must not come back in step. @param {number} failures */
+export const backoff = (failures) => Math.random() * Math.min(LOST, 500 * 2 ** Math.min(failures, 9));
+
+/**
+ * Rejects when somebody else's promise (a token) does not settle in time.
+ * @template T @param {T | Promise<T>} promise @returns {Promise<T>}
+ */
+export function bounded(promise) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(reject, ANSWER, new Error("getToken did not answer"));
+    Promise.resolve(promise)
+      .then(resolve, reject)
+      .finally(() => clearTimeout(timer));
+  });
+}
