@@ -1,7 +1,7 @@
 """The files that browsers load: the badge, the demo, the dashboard and the API's documentation.
 
-The app splices in `routes()`. All is read once and served from memory, with a strong ETag; no page may run a script or
-apply a style that is not a file of ours.
+The app splices in `routes()`. All is read once and served from memory, with a strong ETag; no page
+may run a script or apply a style that is not a file of ours.
 """
 
 import gzip
@@ -43,7 +43,7 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 PAGE = "no-cache"
 
 SHARED = {"X-Content-Type-Options": "nosniff", "Vary": "Accept-Encoding"}
-# The badge is meant for pages of other origins; what it says is public, what it asks for is guarded elsewhere.
+# The badge is meant for pages of other origins: it is public, and what it asks for is guarded.
 EMBEDDABLE = {
     **SHARED,
     "Access-Control-Allow-Origin": "*",
@@ -118,7 +118,7 @@ def load() -> dict[str, Asset]:
             else:
                 found[prefix + entry.name] = Asset(entry.name, entry.read_bytes())
 
-    walk(files("presence_svc.web") / "static", "")
+    walk(files("presence_svc") / "web" / "static", "")
     return found
 
 
@@ -155,7 +155,5 @@ def routes() -> list[BaseRoute]:
         for path, name in PAGES.items()
     ]
     current = [fixed(f"/{name}", name, REVALIDATE, EMBEDDABLE) for name in MODULES]
-    versioned = [
-        fixed(f"/@{__version__}/{name}", name, IMMUTABLE, EMBEDDABLE) for name in MODULES
-    ]
+    versioned = [fixed(f"/@{__version__}/{name}", name, IMMUTABLE, EMBEDDABLE) for name in MODULES]
     return [*current, *versioned, *pages, Route("/static/{name:path}", static)]
