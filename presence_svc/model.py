@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AnyUrl, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
-from pydantic import TypeAdapter
+from pydantic import AnyUrl, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter
 
 ID_PATTERN = r"^[A-Za-z0-9_.:@~|=+-]{1,128}$"
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]

@@ -40,6 +40,7 @@ class Bus:
         self._keys = keys
         self._on_message = on_message
         self._on_subscribed = on_subscribed
+        self.on_lost: Callable[[], object] = lambda: None
         self._wanted: set[str] = set()
         self._asked: set[str] = set()
         self._changed = asyncio.Event()
@@ -69,7 +70,8 @@ class Bus:
                 await self._listen()
             except Exception as error:
                 log.warning("subscription lost: %s", _cause(error))
-            await asyncio.sleep(random.uniform(*RETRY_S))  # noqa: S311
+                self.on_lost()
+            await asyncio.sleep(random.uniform(*RETRY_S))
 
     async def _listen(self) -> None:
         """One connection's life. Its own channel is subscribed first: there must always be one."""

@@ -69,7 +69,7 @@ class Sweeper:
     async def _run(self) -> None:
         while True:
             # Jitter keeps replicas from passing in step, and stays inside the promised interval.
-            pause = self._interval * random.uniform(0.75, 1.0)  # noqa: S311
+            pause = self._interval * random.uniform(0.75, 1.0)
             try:
                 pause = min(pause, await self.sweep())
             except Unavailable:

@@ -136,9 +136,7 @@ def heartbeat_results(
     return soonest
 
 
-def leave_call(
-    keys: Keys, settings: Settings, ops: Sequence[Any], indices: list[int]
-) -> Command:
+def leave_call(keys: Keys, settings: Settings, ops: Sequence[Any], indices: list[int]) -> Command:
     """The call that ends the sessions of a round's leaves."""
     names: list[str] = [keys.agenda]
     args: list[Any] = [

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -31,7 +32,7 @@ from .scripts import Script
 log = logging.getLogger("presence.redis")
 PROBE_S = 0.2
 POOL = 16
-_LOST = (ConnectionError, TimeoutError, TimeoutError, OSError, asyncio.TimeoutError)
+_LOST = (ConnectionError, TimeoutError, OSError, asyncio.TimeoutError)
 
 Command = tuple[Any, ...]
 
@@ -52,12 +53,18 @@ def connect(url: str, *, timeout_s: float = 0.3, pool: int = POOL) -> Redis:
 
 
 class Link:
-    """Scripts and commands to one Redis. Raises Unavailable and nothing else for what Redis does wrong."""
+    """Scripts and commands to one Redis. Raises Unavailable and nothing else for what Redis does wrong.
+
+    `away` while nothing is heard of it; `on_back` is called when that ends.
+    """
 
     def __init__(self, redis: Redis, *, timeout_s: float) -> None:
         self.redis = redis
         self.timeout_s = timeout_s
         self.away = False
+        self.on_back: Callable[[], object] = lambda: None
+        self.on_exchange: Callable[[float], object] = lambda seconds: None
+        self.on_failure: Callable[[], object] = lambda: None
         self._probe: asyncio.Task[None] | None = None
 
     @classmethod
@@ -80,9 +87,10 @@ class Link:
         """Runs commands in order on one connection, in one exchange. A Script in second place is its SHA."""
         if self.away:
             raise Unavailable("Redis is away")
+        began = perf_counter()
         try:
             async with asyncio.timeout(self.timeout_s):
-                return await self._exchange(commands)
+                replies = await self._exchange(commands)
         except _LOST as error:
             self._lost(error)
             raise Unavailable("Redis does not answer") from error
@@ -92,6 +100,8 @@ class Link:
         except RedisError as error:
             log.error("redis: %s", error)
             raise Unavailable("Redis answered with an error") from error
+        self.on_exchange(perf_counter() - began)
+        return replies
 
     async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
         """One round trip, two when a script was unknown: then nothing of it has run, so it may be sent again."""
@@ -109,7 +119,7 @@ class Link:
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
         if len(commands) == 1:
             try:
-                return [await self.redis.execute_command(*commands[0])]
+                return [await self.redis.execute_command(*commands[0])]  # type: ignore[no-untyped-call]
             except NoScriptError as error:
                 return [error]
         pipe = self.redis.pipeline(transaction=False)
@@ -120,6 +130,7 @@ class Link:
 
     def _lost(self, error: BaseException) -> None:
         """Opens the breaker: until a probe gets an answer, nobody waits for a deadline again."""
+        self.on_failure()
         if not self.away:
             self.away = True
             log.warning("redis is away: %s", error or type(error).__name__)
@@ -133,11 +144,12 @@ class Link:
                     await self.redis.ping()
                     self.away = False
         log.warning("redis is back")
+        self.on_back()
 
 
 def _named(command: Command) -> Command:
     """The command as it is sent first: a script by its SHA."""
-    if isinstance(command[1], Script):
+    if command[0] == "EVALSHA":
         return (command[0], command[1].sha, *command[2:])
     return command
 

@@ -173,9 +173,7 @@ class EmbeddedServer:
     def _answering_pid(self) -> int:
         """The server's pid once it answers and has loaded its data, else 0."""
         once = Retry(NoBackoff(), 0)
-        with redis.Redis(
-            unix_socket_path=str(self._socket), socket_timeout=1, retry=once
-        ) as client:
+        with redis.Redis(unix_socket_path=str(self._socket), socket_timeout=1, retry=once) as client:
             try:
                 facts = client.info()
             except (redis.ConnectionError, redis.TimeoutError):

@@ -16,7 +16,7 @@ from ..settings import Settings
 from . import batch, scripts
 from .batch import Beat, Departure, Recorded
 from .committer import Committer
-from .connect import Link
+from .connect import Command, Link
 from .keys import Keys
 
 KEPT_LIMIT = 50_000
@@ -80,7 +80,8 @@ class Presence:
 
     async def _commit(self, ops: list[Beat | Departure]) -> list[batch.Result]:
         """One exchange for all that has waited; on failure nobody is told that they were recorded."""
-        commands, readers = [], []
+        commands: list[Command] = []
+        readers: list[dict[str, list[int]] | None] = []
         results: list[batch.Result] = [Recorded(0, 0, 0)] * len(ops)
         refreshed: set[str] = set()
         for beats, departures in batch.rounds(ops):
@@ -88,9 +89,7 @@ class Presence:
                 courses = batch.by_course(ops, beats)
                 refresh = self._to_refresh(courses)
                 refreshed |= refresh
-                commands.append(
-                    batch.heartbeat_call(self.keys, self.settings, ops, courses, refresh)
-                )
+                commands.append(batch.heartbeat_call(self.keys, self.settings, ops, courses, refresh))
                 readers.append(courses)
             if departures:
                 commands.append(batch.leave_call(self.keys, self.settings, ops, departures))

@@ -162,9 +162,7 @@ class Rosters:
         now, total, anonymous, n = reply[:4]
         at = 4 + 2 * n
         chapters = {reply[i]: reply[i + 1].decode() for i in range(4, at, 2)}
-        rows = [
-            (reply[i].decode(), reply[i + 1], bool(reply[i + 2])) for i in range(at, len(reply), 3)
-        ]
+        rows = [(reply[i].decode(), reply[i + 1], bool(reply[i + 2])) for i in range(at, len(reply), 3)]
         entries = await self._entries(course_id, rows, chapters, now)
         return _Stretch(now, total, anonymous, entries, len(rows) < many)
 
@@ -181,9 +179,7 @@ class Rosters:
             for viewer_id, ends, _ in rows
         ]
 
-    def _entry(
-        self, viewer_id: str, ends: int, fields: Fields, chapters: dict[int, str], now: int
-    ) -> _Entry:
+    def _entry(self, viewer_id: str, ends: int, fields: Fields, chapters: dict[int, str], now: int) -> _Entry:
         """Reads a viewer's hash; one that is gone by now has left since the order was read."""
         expires, heard, places = 0, 0, set()
         for field, record in fields.items():

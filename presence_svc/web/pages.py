@@ -88,9 +88,7 @@ class Asset:
             return Response(status_code=304, headers=headers)
         if packed:
             headers["Content-Encoding"] = "gzip"
-        return Response(
-            self.compressed if packed else self.body, headers=headers, media_type=self.media_type
-        )
+        return Response(self.compressed if packed else self.body, headers=headers, media_type=self.media_type)
 
 
 def accepts_gzip(request: Request) -> bool:

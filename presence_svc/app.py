@@ -1,0 +1,156 @@
+"""The one wiring page: builds every part, starts and stops what runs by itself, and mounts the routes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute, Route
+
+from . import settings as settings_
+from .live.hub import Hub
+from .live.sweeper import Sweeper
+from .metrics import Metrics
+from .settings import Settings
+from .store.agenda import Agenda
+from .store.connect import Link
+from .store.presence import Presence
+from .store.roster import Rosters
+from .store.shared import Shared
+from .store.stats import Totals
+from .web import heartbeat, openapi, operations, pages, problems, routes, streams
+from .web.access import Access
+from .web.auth import LeaveTokens
+from .web.service import Service
+
+COURSE = "/v1/courses/{course_id}"
+
+
+def app_from_env() -> Starlette:
+    """The ASGI app for any server: `uvicorn --factory presence_svc.app:app_from_env`. Raises Misconfigured."""
+    return create_app(settings_.load())
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The ASGI app of one replica. Nothing is connected before its lifespan starts."""
+    metrics = Metrics()
+    app = Starlette(
+        routes=_routes(),
+        middleware=[
+            Middleware(Access, metrics=metrics, sample=settings.access_log),
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.cors_origins,
+                allow_methods=["GET", "POST", "DELETE"],
+                allow_headers=["Authorization", "Content-Type", "If-None-Match"],
+                expose_headers=["ETag", "Retry-After", "RateLimit", "RateLimit-Policy"],
+                max_age=86_400,
+            ),
+        ],
+        exception_handlers=problems.HANDLERS,
+        lifespan=_lifespan(settings, metrics),
+    )
+    app.state.openapi = openapi.document()
+    return app
+
+
+def _routes() -> list[BaseRoute]:
+    return [
+        Route(f"{COURSE}/heartbeat", heartbeat.HeartbeatEndpoint(), methods=["POST"]),
+        Route(f"{COURSE}/leave", routes.leave, methods=["POST"]),
+        Route(f"{COURSE}/count", routes.count),
+        Route(f"{COURSE}/viewers", routes.viewers),
+        Route(f"{COURSE}/viewers/{{viewer_id}}", routes.evict, methods=["DELETE"]),
+        Route(f"{COURSE}/live", streams.CourseStream(), methods=["GET"]),
+        Route("/v1/counts", routes.counts),
+        Route("/v1/heartbeats", heartbeat.heartbeats, methods=["POST"]),
+        Route("/v1/live", streams.CatalogueStream(), methods=["GET"]),
+        Route("/v1/stats", routes.stats),
+        Route("/livez", operations.livez),
+        Route("/readyz", operations.readyz),
+        Route("/metrics", operations.metrics),
+        Route("/openapi.json", operations.openapi),
+        *pages.routes(),
+    ]
+
+
+def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[Starlette], Any]:
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        """Stops in the order of need: streams first, then what feeds them, then the way to Redis."""
+        link = Link.open(settings)
+        service, sweeper = build(settings, link, metrics)
+        app.state.service = service
+        service.hub.start()
+        sweeper.start()
+        with _on_shutdown(service.hub.close):
+            yield
+        await service.hub.stop()
+        await sweeper.stop()
+        await service.presence.close()
+        await link.close()
+
+    return lifespan
+
+
+def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Service, Sweeper]:
+    """Every part of a replica, wired; nothing runs yet."""
+    link.on_exchange, link.on_failure = metrics.exchange.observe, metrics.redis_failures.inc
+    presence = Presence(link, settings, on_batch=metrics.batch.observe)
+    rosters = Rosters(link, settings)
+    hub = Hub(presence, rosters)
+    hub.on_fan_out, link.on_back = metrics.frames.inc, hub.refresh
+    hub.bus.on_lost = metrics.resubscribed.inc
+    shared = Shared(link, settings)
+    sweeper = Sweeper(
+        Agenda(link, settings),
+        shared,
+        settings,
+        on_pulse=hub.on_pulse,
+        on_gone=metrics.expired.inc,
+    )
+    presence.on_due = sweeper.poke
+    service = Service(
+        settings=settings,
+        presence=presence,
+        rosters=rosters,
+        totals=Totals(link, presence, presence.keys),
+        hub=hub,
+        leave_tokens=LeaveTokens(shared),
+        metrics=metrics,
+    )
+    return service, sweeper
+
+
+@contextlib.contextmanager
+def _on_shutdown(close: Callable[[], None]) -> Any:
+    """Hears of SIGTERM and SIGINT before uvicorn waits for connections: it would wait for streams for ever."""
+    loop = asyncio.get_running_loop()
+    before = {}
+
+    def wrap(number: signal.Signals) -> None:
+        old = signal.getsignal(number)
+
+        def handle(signum: int, frame: Any) -> None:
+            loop.call_soon_threadsafe(close)
+            if callable(old):
+                old(signum, frame)
+
+        before[number] = old
+        signal.signal(number, handle)
+
+    with contextlib.suppress(ValueError):  # not the main thread: somebody else owns the signals
+        for number in (signal.SIGTERM, signal.SIGINT):
+            wrap(number)
+    try:
+        yield
+    finally:
+        close()
+        for number, old in before.items():
+            signal.signal(number, old)

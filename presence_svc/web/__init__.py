@@ -1,0 +1,1 @@
+"""Everything that a browser or an HTTP client touches."""

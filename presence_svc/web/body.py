@@ -1,0 +1,89 @@
+"""Reads a request's body within a cap and a deadline, and turns it into a validated model."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.types import Receive, Scope
+
+from ..errors import BadRequest, Invalid, TooLarge, Unsupported
+from ..model import Id
+from .problems import invalid
+
+Model = TypeVar("Model", bound=BaseModel)
+CAP = 8 * 1024
+BATCH_CAP = 1024 * 1024
+DEADLINE_S = 10.0
+JSON = (b"application/json",)
+JSON_OR_TEXT = (b"application/json", b"text/plain")
+_id: TypeAdapter[str] = TypeAdapter(Id)
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """The first header of this (lower-case) name."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return None
+
+
+async def read(scope: Scope, receive: Receive, *, cap: int = CAP, media: tuple[bytes, ...] = JSON) -> bytes:
+    """The body. Raises TooLarge before it has read more than `cap` bytes, also when it comes in chunks."""
+    kind = header(scope, b"content-type")
+    if kind is not None and kind.split(b";", 1)[0].strip().lower() not in media:
+        raise Unsupported(f"send {' or '.join(m.decode() for m in media)}")
+    length = header(scope, b"content-length")
+    if length is not None and length.isdigit() and int(length) > cap:
+        raise TooLarge(f"the body may have {cap} bytes")
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            return await _collect(receive, cap)
+    except TimeoutError:
+        raise BadRequest("the body did not arrive in time") from None
+
+
+async def _collect(receive: Receive, cap: int) -> bytes:
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BadRequest("the body is not complete")
+        body += message.get("body", b"")
+        if len(body) > cap:
+            raise TooLarge(f"the body may have {cap} bytes")
+        if not message.get("more_body"):
+            return bytes(body)
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """The JSON object in a body. Raises BadRequest (not JSON) or Invalid (not an object)."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"the body is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise Invalid([("", "must be an object")])
+    return value
+
+
+def validate(model: type[Model], value: Any, *base: str | int) -> Model:
+    """Raises Invalid, with a JSON pointer for each wrong field."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise invalid(error, *base) from None
+
+
+def course_id(scope: Scope) -> str:
+    """The course in the path. Raises Invalid."""
+    return checked_id(scope["path_params"]["course_id"], "/course_id")
+
+
+def checked_id(value: str, pointer: str) -> str:
+    try:
+        return _id.validate_python(value)
+    except ValidationError as error:
+        raise Invalid([(pointer, error.errors()[0]["msg"])]) from None

@@ -1,0 +1,38 @@
+"""What an operator expects: alive, ready, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..errors import Unavailable
+from ..metrics import CONTENT_TYPE
+from .routes import json, service_of
+
+
+async def livez(request: Request) -> Response:
+    """The process runs and its loop turns."""
+    return json({"status": "alive"})
+
+
+async def readyz(request: Request) -> Response:
+    """Ready only while Redis answers and the replica is not on its way out."""
+    service = service_of(request)
+    if service.hub.closing:
+        raise Unavailable("this replica is shutting down")
+    await service.presence.link.pipeline([("PING",)])
+    return json({"status": "ready"})
+
+
+async def metrics(request: Request) -> Response:
+    """Rendering may take a while with many series: not on the loop."""
+    text = await asyncio.to_thread(service_of(request).metrics.render)
+    return Response(text, headers={"content-type": CONTENT_TYPE})
+
+
+async def openapi(request: Request) -> Response:
+    """The description of this API, made from the models that validate it."""
+    return Response(orjson.dumps(request.app.state.openapi), media_type="application/json")

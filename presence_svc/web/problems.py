@@ -1,0 +1,92 @@
+"""Every error as RFC 9457 problem+json, whoever raised it: our rooms, the framework or a bug."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..errors import Invalid, PresenceError, Unauthorized
+
+log = logging.getLogger("presence.web")
+MEDIA_TYPE = "application/problem+json"
+_TITLES = {404: "Not found", 405: "Method not allowed"}
+
+
+def problem(error: PresenceError) -> dict[str, Any]:
+    """The body that tells of this error."""
+    body: dict[str, Any] = {
+        "type": f"urn:presence:{type(error).__name__.lower()}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+    }
+    if isinstance(error, Invalid):
+        body["errors"] = [{"pointer": pointer, "detail": detail} for pointer, detail in error.errors]
+    return body
+
+
+def headers_of(error: PresenceError) -> dict[str, str]:
+    """Retry-After in whole seconds, never 0; a challenge with every 401."""
+    headers = {"cache-control": "no-store"}
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
+    if isinstance(error, Unauthorized):
+        headers["www-authenticate"] = "Bearer"
+    return headers
+
+
+def problem_response(error: PresenceError) -> Response:
+    return Response(orjson.dumps(problem(error)), error.status, headers_of(error), MEDIA_TYPE)
+
+
+def invalid(error: ValidationError, *base: str | int) -> Invalid:
+    """pydantic's findings as JSON pointers below `base`."""
+    return Invalid(
+        [
+            (_pointer(*base, *fault["loc"]), fault["msg"].removeprefix("Value error, "))
+            for fault in error.errors(include_url=False, include_input=False)
+        ]
+    )
+
+
+def _pointer(*parts: str | int) -> str:
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+async def on_presence_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, PresenceError)  # noqa: S101 - registered for this class
+    return problem_response(error)
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """Starlette's own 404 and 405."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
+    title = _TITLES.get(error.status_code, "Error")
+    body = {
+        "type": "about:blank",
+        "title": title,
+        "status": error.status_code,
+        "detail": f"{request.method} is not possible here" if error.status_code == 405 else title,
+    }
+    return Response(orjson.dumps(body), error.status_code, error.headers, MEDIA_TYPE)
+
+
+async def on_bug(request: Request, error: Exception) -> Response:
+    """Anything else is ours to mend: the client learns that, and nothing of the inside."""
+    log.error("unhandled %s in %s", type(error).__name__, request.scope.get("path", "")[:200])
+    body = {"type": "about:blank", "title": "Internal error", "status": 500, "detail": "a bug here"}
+    return Response(orjson.dumps(body), 500, media_type=MEDIA_TYPE)
+
+
+HANDLERS: dict[Any, Any] = {
+    PresenceError: on_presence_error,
+    HTTPException: on_http_error,
+    Exception: on_bug,
+}

@@ -1,0 +1,26 @@
+"""What the routes share: the store, the hub, the settings and the metrics, handed over once by app."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..live.hub import Hub
+from ..metrics import Metrics
+from ..settings import Settings
+from ..store.presence import Presence
+from ..store.roster import Rosters
+from ..store.stats import Totals
+from .auth import LeaveTokens
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Built by app.build; found by routes as `request.app.state.service`."""
+
+    settings: Settings
+    presence: Presence
+    rosters: Rosters
+    totals: Totals
+    hub: Hub
+    leave_tokens: LeaveTokens
+    metrics: Metrics
