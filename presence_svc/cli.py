@@ -1,0 +1,140 @@
+"""The command line, `presence-svc`: what one can ask for. What happens then is in commands/.
+
+Every setting is an environment variable; options set the same variables for this run.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import __version__
+from .errors import PresenceError
+
+cli = typer.Typer(
+    name="presence-svc",
+    help="Who is watching which course and chapter, now. Settings: environment, PRESENCE_*.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Url = Annotated[str, typer.Option("--url", help="Where the service listens.")]
+Course = Annotated[str, typer.Argument(help="The course's id.", metavar="COURSE")]
+Host = Annotated[str | None, typer.Option(help="Sets PRESENCE_HOST.", show_default=False)]
+Port = Annotated[int | None, typer.Option(help="Sets PRESENCE_PORT.", show_default=False)]
+LOCAL = "http://127.0.0.1:8000"
+
+
+def main() -> None:
+    """Entry point: errors of ours become one line and status 2, never a stack trace."""
+    try:
+        cli()
+    except PresenceError as error:
+        sys.exit(_complain(error.detail))
+
+
+def _complain(message: str) -> int:
+    typer.secho(message, fg="red", err=True)
+    return 2
+
+
+def _set(**values: Any) -> None:
+    """Options become environment variables, which worker processes inherit."""
+    for name, value in values.items():
+        if value is not None:
+            os.environ[f"PRESENCE_{name.upper()}"] = str(value)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"presence-svc {__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say it and end.")
+    ] = False,
+) -> None:
+    pass
+
+
+@cli.command()
+def serve(
+    host: Host = None,
+    port: Port = None,
+    workers: Annotated[int | None, typer.Option(help="Sets PRESENCE_WORKERS.", show_default=False)] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Keep the embedded server's data here.", show_default=False)
+    ] = None,
+) -> None:
+    """Run the service; without PRESENCE_REDIS_URL on an embedded server."""
+    from .commands import serve as command
+
+    _set(host=host, port=port, workers=workers)
+    command.run(data_dir=data)
+
+
+@cli.command()
+def demo(
+    port: Port = None,
+    viewers: Annotated[int, typer.Option(min=1, max=2000, help="How many, more or less.")] = 60,
+) -> None:
+    """Run the service on an embedded server, with simulated viewers: something to look at."""
+    from .commands import demo as command
+
+    _set(port=port)
+    command.run(viewers)
+
+
+@cli.command()
+def watch(
+    course: Course,
+    lines: Annotated[bool, typer.Option("--json", help="One JSON object per change.")] = False,
+) -> None:
+    """Show a course's count live, from the channel (PRESENCE_REDIS_URL)."""
+    from .commands import watch as command
+
+    command.run(course, as_json=lines)
+
+
+@cli.command()
+def simulate(
+    url: Url = LOCAL,
+    viewers: Annotated[int, typer.Option("--viewers", "-n", min=1, max=100_000)] = 100,
+    courses: Annotated[int, typer.Option(min=1, max=10_000, help="Spread over how many.")] = 4,
+    seconds: Annotated[float, typer.Option(min=0.1, max=86_400, help="How long.")] = 60,
+    interval: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Seconds between heartbeats, instead of the server's wish."),
+    ] = None,
+    api_key: Annotated[
+        str | None, typer.Option(envvar="PRESENCE_API_KEY", help="Sent as a bearer token.")
+    ] = None,
+) -> None:
+    """Let viewers come, move on and go, and say how quickly the service answered them."""
+    from .commands import simulate as command
+
+    plan = command.Plan(url, viewers, courses, seconds, interval, api_key)
+    raise typer.Exit(command.run(plan))
+
+
+@cli.command()
+def sweep() -> None:
+    """Remove what has expired and publish what is due: one pass over the agenda."""
+    from .commands import sweep as command
+
+    command.run()
+
+
+@cli.command()
+def doctor() -> None:
+    """Check the settings, Redis and the data; status 1 when something is wrong."""
+    from .commands import doctor as command
+
+    raise typer.Exit(command.run())

@@ -1,0 +1,82 @@
+"""`presence-svc demo`: the service on an embedded server, and a crowd that talks to it over HTTP.
+
+The crowd lives in a thread of the parent process and knows nothing but the URL, as browsers do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from time import monotonic
+
+import httpx2
+from rich.console import Console
+
+from . import serve
+from .crowd import COURSES, Crowd, Viewer
+
+log = logging.getLogger("presence.demo")
+STEP_S = 0.5
+BATCH = 500  # POST /v1/heartbeats takes up to 1,000
+RETRY_S = 2.0
+
+
+def run(size: int) -> None:
+    """Serves on loopback until a signal ends it, whatever Redis the environment names."""
+    os.environ.pop("PRESENCE_REDIS_URL", None)  # invented viewers do not belong in a real Redis
+    os.environ |= {"PRESENCE_HOST": "127.0.0.1", "PRESENCE_AUTH": "trusted"}
+    stop = threading.Event()
+    thread: threading.Thread | None = None
+
+    def begin(url: str) -> None:
+        nonlocal thread
+        _invite(url, size)
+        thread = threading.Thread(target=_live, args=(url, Crowd(size), stop), daemon=True)
+        thread.start()
+
+    try:
+        serve.run(on_listening=begin)
+    finally:
+        stop.set()
+        if thread is not None:
+            thread.join(timeout=3)
+
+
+def _invite(url: str, size: int) -> None:
+    say = Console(stderr=True, highlight=False, soft_wrap=True).print
+    say(f"\nAbout {size} simulated viewers are on their way to {', '.join(COURSES)}. Open:\n")
+    say(f"  [bold]{url}/demo[/]       a course player: be one of them")
+    say(f"  [bold]{url}/dashboard[/]  what a creator sees")
+    say(f"  [bold]{url}/docs[/]       the HTTP API\n\nCtrl-C ends it.\n")
+
+
+def _live(url: str, crowd: Crowd, stop: threading.Event) -> None:
+    asyncio.run(live(url, crowd, stop))
+
+
+async def live(url: str, crowd: Crowd, stop: threading.Event) -> None:
+    """Steps the crowd until told to stop; what could not be said is said again at the next step."""
+    async with httpx2.AsyncClient(base_url=url, timeout=5) as client:
+        while not stop.is_set():
+            due, gone = crowd.step(monotonic(), STEP_S)
+            try:
+                for start in range(0, len(due), BATCH):
+                    await _heartbeats(client, due[start : start + BATCH])
+                for viewer in gone:
+                    await client.post(f"/v1/courses/{viewer.course_id}/leave", json=viewer.leave())
+            except httpx2.HTTPError as error:
+                log.info("the crowd waits: %s", str(error) or type(error).__name__)
+                await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(STEP_S)
+
+
+async def _heartbeats(client: httpx2.AsyncClient, viewers: list[Viewer]) -> None:
+    """One batch; each viewer beats again when its own result says so."""
+    beats = [{"course_id": viewer.course_id, **viewer.heartbeat()} for viewer in viewers]
+    reply = await client.post("/v1/heartbeats", json={"heartbeats": beats})
+    reply.raise_for_status()
+    now = monotonic()
+    for viewer, result in zip(viewers, reply.json()["results"], strict=True):
+        viewer.beats_at = now + result.get("next_heartbeat_ms", RETRY_S * 1000) / 1000

@@ -1,0 +1,58 @@
+"""`presence-svc doctor`: settings, Redis and its data, one line each; status 1 on trouble."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rich.console import Console
+
+from ..errors import Misconfigured, Unavailable
+from ..settings import Settings, load
+from ..store.checkup import Finding, examine
+from ..store.connect import connect
+from ..store.embedded import bundled_binary
+from ..store.keys import Keys
+from .serve import check_exposure
+
+TIMEOUT_S = 2.0
+
+
+def run() -> int:
+    """Prints what was found. 0 = all is well."""
+    findings = _findings()
+    console = Console(highlight=False, soft_wrap=True)
+    for finding in findings:
+        mark = "[green]ok   [/]" if finding.fine else "[red]wrong[/]"
+        console.print(f"{mark} {finding.what}: ", end="")
+        console.print(finding.detail, markup=False)
+    return 0 if all(finding.fine for finding in findings) else 1
+
+
+def _findings() -> list[Finding]:
+    try:
+        settings = load()
+        check_exposure(settings)
+    except Misconfigured as error:
+        return [Finding(False, "settings", line) for line in error.detail.splitlines()]
+    return [Finding(True, "settings", "valid"), *_redis(settings)]
+
+
+def _redis(settings: Settings) -> list[Finding]:
+    if settings.redis_url is None:
+        try:
+            return [Finding(True, "redis", f"none is named: embedded, {bundled_binary()}")]
+        except Misconfigured as error:
+            return [Finding(False, "redis", error.detail)]
+    url = settings.redis_url.get_secret_value()
+    try:
+        return asyncio.run(_examine(url, Keys(settings.key_prefix)))
+    except Unavailable as error:
+        return [Finding(False, "reachable", error.detail)]
+
+
+async def _examine(url: str, keys: Keys) -> list[Finding]:
+    client = connect(url, timeout_s=TIMEOUT_S)
+    try:
+        return await examine(client, keys)
+    finally:
+        await client.aclose()
