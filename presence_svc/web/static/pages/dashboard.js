@@ -100,7 +100,7 @@ function showCourse({ count }) {
 function cell(title, count, hottest) {
   const made = element("div", "cell");
   made.title = `${title}: ${count}`;
-  made.style.setProperty("--heat", String(count / hottest));
+  made.style.setProperty("--heat", String(Math.sqrt(count / hottest)));
   made.append(element("b", "", number.format(count)), element("span", "", title));
   return made;
 }
@@ -123,10 +123,10 @@ async function showViewers() {
 function person(viewer, course) {
   const item = element("li");
   const who = element("span", "who");
-  const since = new Date(viewer.joined_at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  const minutes = Math.max(0, Math.floor((Date.now() - viewer.joined_at) / 60_000));
   const where = viewer.chapters.map((/** @type {string} */ id) => chapterTitle(course, id)).join(", ");
-  who.append(element("bdi", "", viewer.name || viewer.viewer_id), element("span", "small soft", [where, `since ${since}`].filter(Boolean).join(" · ")));
-  item.append(face(viewer), who);
+  who.append(element("bdi", "", viewer.name || viewer.viewer_id), element("span", "small soft", where));
+  item.append(face(viewer), who, element("span", "small soft number for", minutes ? `${minutes} min` : "now"));
   return item;
 }
 
@@ -150,6 +150,5 @@ at("busiest").addEventListener("click", (event) => {
   if (row) choose(/** @type {HTMLElement} */ (row).dataset.course ?? "");
 });
 setInterval(showViewers, 5 * EVERY);
-at("span").textContent = "ten minutes";
 if (view.chosen) choose(view.chosen);
 poll();

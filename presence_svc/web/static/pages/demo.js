@@ -2,13 +2,14 @@
 
 import { chapterTitle, courseOf, courses } from "./courses.js";
 import { Company, someone } from "./company.js";
+import "/live-viewer-badge.js";
 
 const SPEED = 12; // a chapter of the demo takes a minute or so
 const TICK = 250;
 
 /** @template {HTMLElement} T @param {string} id @returns {T} */
 const at = (id) => /** @type {T} */ (document.getElementById(id));
-const badge = /** @type {import("../live-viewer-badge.js").LiveViewerBadge} */ (at("badge"));
+const badge = document.createElement("live-viewer-badge");
 const parameters = new URLSearchParams(location.search);
 const player = { course: courseOf(parameters.get("course") ?? courses[0].id), chapter: 2, seconds: 140, isPlaying: false };
 const me = rememberMe();
@@ -93,7 +94,7 @@ function showCount() {
   for (const row of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".chapter"))) {
     const count = here[row.id] ?? 0;
     const label = /** @type {HTMLElement} */ (row.querySelector(".here"));
-    row.style.setProperty("--heat", String(count / hottest));
+    row.style.setProperty("--heat", String(Math.sqrt(count / hottest))); // so that few are still seen
     label.textContent = String(count);
     label.dataset.count = String(count);
     label.title = `${count} watching “${chapterTitle(player.course, row.id)}”`;
@@ -150,7 +151,8 @@ function showCompany() {
   /** @type {HTMLButtonElement} */ (at("more")).disabled = company.isFull;
 }
 
-Object.assign(badge, { viewerId: me.viewerId, name: me.name });
+Object.assign(badge, { id: "badge", viewerId: me.viewerId, name: me.name, showAvatars: true });
+at("lede").append(badge);
 at("you").textContent = me.name;
 at("shelf").append(...courses.map(card));
 at("play").addEventListener("click", toggle);

@@ -36,6 +36,7 @@ const CSS = `
 @keyframes appear { from { opacity: 0; translate: 0 4px; } }
 .title { font-weight: 600; }
 .note { opacity: .75; }
+.first { margin-top: .45rem; }
 ul { list-style: none; margin: .55rem 0 0; padding: 0; display: grid; gap: .4rem; }
 ul:empty, .note:empty { display: none; }
 [part=viewer] { display: flex; align-items: center; gap: .5rem; min-width: 0; }

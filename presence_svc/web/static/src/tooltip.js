@@ -15,8 +15,8 @@ function initials(name) {
   return letters.map((word) => [...word][0] ?? "").join("").toUpperCase();
 }
 
-/** The same colour for the same viewer, everywhere. @param {string} id */
-const hue = (id) => [...id].reduce((sum, letter) => (sum * 31 + (letter.codePointAt(0) ?? 0)) % 360, 7);
+/** The same colour for the same viewer, everywhere; neighbours (u1, u2) far apart. @param {string} id */
+const hue = (id) => ([...id].reduce((sum, letter) => (sum * 31 + (letter.codePointAt(0) ?? 0)) % 9973, 7) * 137) % 360;
 
 /** @param {import("./words.js").Viewer} viewer @param {boolean} isSelf @param {boolean} withPicture */
 function face(viewer, isSelf, withPicture) {
@@ -35,7 +35,7 @@ export class Tooltip {
   isOpen = false;
   #title = h("div", { class: "title" });
   #list = h("ul");
-  #more = h("div", { part: "more", class: "note" });
+  #more = h("div", { part: "more", class: "note first" });
   #anonymous = h("div", { class: "note" });
   #state = h("div", { class: "note" });
   #drawn = "";
