@@ -60,6 +60,4 @@ class Agenda:
             self.settings.publish_interval_ms,
             MEMBERS,
             self.settings.hidden_ttl_ms,
-            course_id,
-            self.keys.channel(course_id),
         )

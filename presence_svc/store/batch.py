@@ -84,6 +84,7 @@ def heartbeat_call(
     names: list[str] = [keys.agenda]
     args: list[Any] = [
         settings.publish_interval_ms,
+        settings.ttl_ms,
         settings.hidden_ttl_ms,
         settings.sessions_per_viewer,
         settings.chapters_per_course,
@@ -91,32 +92,26 @@ def heartbeat_call(
     ]
     for course_id, indices in courses.items():
         names += keys.course(course_id)
-        args += (course_id, keys.channel(course_id), int(course_id in refresh), len(indices))
+        args.append(-len(indices) if course_id in refresh else len(indices))
         for index in indices:
             beat = ops[index]
             names += (
                 keys.viewer(course_id, beat.viewer_id),
                 keys.left(course_id, beat.viewer_id),
             )
-            args += _statement(beat, settings)
+            args.append(beat.viewer_id)
+            args += _statement(beat.said)
     return ("EVALSHA", scripts.HEARTBEAT, len(names), *names, *args)
 
 
-def _statement(beat: Beat, settings: Settings) -> tuple[Any, ...]:
-    said = beat.said
-    name, avatar, chapter = said.name or "", said.avatar_url or "", said.chapter_id or ""
-    digest = f"{zlib.crc32((name + '/' + avatar).encode()):08x}" if name or avatar else "-"
+def _statement(said: Heartbeat) -> tuple[str | int, ...]:
+    """What follows the viewer's id: the session, its order, all that may differ from what it said before."""
+    name, avatar = said.name or "", said.avatar_url or ""
+    profile = f"{name}\n{avatar}"
+    digest = f"{zlib.crc32(profile.encode()):08x}" if name or avatar else "-"
     flags = ("h" if said.hidden else "-") + ("a" if said.anonymous else "-")
-    return (
-        beat.viewer_id,
-        "s:" + said.session_id,
-        settings.hidden_ttl_ms if said.hidden else settings.ttl_ms,
-        "" if said.seq is None else said.seq,
-        f"{flags} {digest} {chapter}",
-        chapter,
-        name,
-        avatar,
-    )
+    seq = "" if said.seq is None else said.seq
+    return "s:" + said.session_id, seq, f"{flags} {digest} {said.chapter_id or ''}", profile
 
 
 def heartbeat_results(
@@ -149,8 +144,7 @@ def leave_call(keys: Keys, settings: Settings, ops: Sequence[Any], indices: list
         course_id, viewer_id, said = ops[index]
         names += keys.course(course_id)
         names += (keys.viewer(course_id, viewer_id), keys.left(course_id, viewer_id))
-        args += (course_id, keys.channel(course_id), viewer_id, said.session_id)
-        args += ("" if said.seq is None else said.seq, int(said.soft))
+        args += (viewer_id, said.session_id, "" if said.seq is None else said.seq, int(said.soft))
     return ("EVALSHA", scripts.LEAVE, len(names), *names, *args)
 
 

@@ -68,13 +68,7 @@ class Presence:
             keys.viewer(course_id, viewer_id),
             keys.left(course_id, viewer_id),
         )
-        args = (
-            settings.publish_interval_ms,
-            settings.ttl_ms,
-            course_id,
-            keys.channel(course_id),
-            viewer_id,
-        )
+        args = (settings.publish_interval_ms, settings.ttl_ms, viewer_id)
         if await self.link.call(scripts.EVICT, names, args):
             self.on_due(settings.publish_interval_ms)
 

@@ -12,12 +12,15 @@ end
 -- Lua writes 1.79e+15 for large numbers; Redis wants all the digits.
 local function int(n) return string.format('%.0f', n) end
 
-local function course_at(i, id)
+local function course_at(i)
   return {
-    id = id, viewers = KEYS[i], places = KEYS[i + 1], chapters = KEYS[i + 2],
-    anonymous = KEYS[i + 3], state = KEYS[i + 4],
+    viewers = KEYS[i], places = KEYS[i + 1], chapters = KEYS[i + 2], anonymous = KEYS[i + 3], state = KEYS[i + 4],
   }
 end
+
+-- "P:{C}:viewers" says which course it is, and its channel is its sibling "P:{C}:changes".
+local function id_of(c) return string.match(c.viewers, '{(.*)}:viewers$') end
+local function channel_of(c) return string.sub(c.viewers, 1, -8) .. 'changes' end
 
 local function alive_in(zset, now) return redis.call('ZCOUNT', zset, '(' .. int(now), '+inf') end
 
@@ -37,7 +40,7 @@ local function each_chapter(c, each)
   for _, name in ipairs(names) do each(name, place_of[name]) end
 end
 
-local function publish(c, now, version, channel)
+local function publish(c, now, version)
   local total, anonymous = alive_in(c.viewers, now), alive_in(c.anonymous, now)
   local chapters = {}
   each_chapter(c, function(name, place)
@@ -45,7 +48,7 @@ local function publish(c, now, version, channel)
     if n > 0 then chapters[#chapters + 1] = '"' .. name .. '":' .. n end
   end)
   -- Ids hold nothing that JSON would escape (model.ID_PATTERN), so this is safe and needs no cjson.
-  redis.call('PUBLISH', channel, '{"type":"count","course_id":"' .. c.id .. '","total":' .. total
+  redis.call('PUBLISH', channel_of(c), '{"type":"count","course_id":"' .. id_of(c) .. '","total":' .. total
     .. ',"named":' .. (total - anonymous) .. ',"anonymous":' .. anonymous
     .. ',"chapters":{' .. table.concat(chapters, ',') .. '},"version":' .. int(version)
     .. ',"as_of":' .. int(now) .. '}')
@@ -56,18 +59,18 @@ end
 
 -- Something that counts has changed: publish at once, or when the interval is over (S8).
 -- Returns when a message is due, 0 when it has gone out.
-local function changed(c, now, interval, agenda, channel)
+local function changed(c, now, interval, agenda)
   local state = redis.call('HMGET', c.state, 'version', 'published')
   local version = math.max((tonumber(state[1]) or 0) + 1, now)
   local published = tonumber(state[2]) or 0
   local due = published + interval
   if published > now or due <= now then
-    publish(c, now, version, channel)
+    publish(c, now, version)
     return 0
   end
   redis.call('HSET', c.state, 'version', int(version), 'dirty', int(due))
   redis.call('PEXPIRE', c.state, DAY)
-  redis.call('ZADD', agenda, 'LT', int(due), c.id)
+  redis.call('ZADD', agenda, 'LT', int(due), id_of(c))
   return due
 end
 

@@ -8,7 +8,7 @@
 local now = clock()
 local reply = { now }
 for i = 1, tonumber(ARGV[1]) do
-  local c = course_at(1 + (i - 1) * 5, '')
+  local c = course_at(1 + (i - 1) * 5)
   reply[#reply + 1] = alive_in(c.viewers, now)
   reply[#reply + 1] = alive_in(c.anonymous, now)
   reply[#reply + 1] = tonumber(redis.call('HGET', c.state, 'version') or 0)

@@ -1,13 +1,13 @@
 -- EVALSHA evict: a viewer leaves a course with all of their sessions, for good.
 --
 -- KEYS  agenda viewers places chapters anonymous state viewer:V left:V
--- ARGV  publish interval ms, how long a leave is remembered ms, course id, channel, V
+-- ARGV  publish interval ms, how long a leave is remembered ms, V
 -- reply when a message is due (0 = none)
 --@include _course
 --@include _left
 
 local now = clock()
-local c = course_at(2, ARGV[3])
+local c = course_at(2)
 local key, left, was = KEYS[7], KEYS[8], {}
 local flat = redis.call('HGETALL', key)
 for i = 1, #flat, 2 do
@@ -18,5 +18,5 @@ for i = 1, #flat, 2 do
     remember(left, string.sub(flat[i], 3), '!', tonumber(ARGV[2]))
   end
 end
-if not settle(c, ARGV[5], key, now, was) then return 0 end
-return changed(c, now, tonumber(ARGV[1]), KEYS[1], ARGV[4])
+if not settle(c, ARGV[3], key, now, was) then return 0 end
+return changed(c, now, tonumber(ARGV[1]), KEYS[1])

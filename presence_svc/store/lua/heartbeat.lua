@@ -1,30 +1,53 @@
 -- EVALSHA heartbeat: records many heartbeats of one or more courses (S1-S3, S6-S8).
 --
 -- KEYS  agenda; then per course: viewers places chapters anonymous state, and per heartbeat: viewer:V left:V
--- ARGV  publish interval ms, longest lease ms, sessions per viewer, chapters per course, how many courses;
---       then per course: id, channel, refresh (1 = push the sets' expiry on), how many heartbeats;
---       and per heartbeat: V, "s:"..S, lease ms, seq ("" = none), said, chapter ("" = none), name, avatar_url
---       where said = "flags digest chapter": all of the statement that is neither time nor order
+-- ARGV  publish interval ms, lease ms, lease ms when hidden, sessions per viewer, chapters per course, how many
+--       courses; then per course: how many heartbeats, negative = push its sets' expiry on as well;
+--       and per heartbeat: V, "s:"..S, seq ("" = none), said, profile
+--       where said = "flags digest chapter" is all of the statement that is neither time nor order,
+--       and profile = name .. "\n" .. avatar_url, each may be empty
 -- reply now; then per course: total, when a message is due (0 = none), and per heartbeat the end of its
 --       session's lease, or 0 = the session has left (nothing changed), -1 = too many chapters, -2 = sessions
 --
 -- Nearly every heartbeat only renews: its session says what it said before. That costs HGET, HSET, PEXPIREAT
--- and a share of two variadic ZADDs; everything else goes through settle().
+-- and a share of two variadic ZADDs, and makes no table and formats no number; all else goes through settle().
 --@include _course
 
-local agenda = KEYS[1]
-local interval, longest = tonumber(ARGV[1]), tonumber(ARGV[2])
-local sessions_limit, chapters_limit = tonumber(ARGV[3]), tonumber(ARGV[4])
+local call, match, byte = redis.call, string.match, string.byte
+local agenda, interval = KEYS[1], tonumber(ARGV[1])
+local sessions_limit, chapters_limit = tonumber(ARGV[4]), tonumber(ARGV[5])
+local HIDDEN, ANONYMOUS = byte('h'), byte('a')
 local now = clock()
-local reply = { now }
-local k, a = 2, 6
+local now_text = int(now)
+local beyond_now = '(' .. now_text
+local longest = math.max(tonumber(ARGV[2]), tonumber(ARGV[3]))
+
+-- All leases that this call gives end at one of two moments; scores of places are made once per place.
+local function lease_of(ttl)
+  local ends = now + tonumber(ttl)
+  return { ends = ends, text = int(ends), limit = int(ends) .. '~', scores = setmetatable({}, { __index = function(scores, place)
+    local score = int(tonumber(place) * W + ends)
+    rawset(scores, place, score)
+    return score
+  end }) }
+end
+local shown, hidden = lease_of(ARGV[2]), lease_of(ARGV[3])
+
+-- Renewals of one course, gathered here and written by two or three variadic commands.
+local viewers, places, anonymous, nv, np, na = {}, {}, {}, 0, 0, 0
+local function flush(at)
+  if nv > 0 then call('ZADD', KEYS[at], 'GT', unpack(viewers, 1, nv)) end
+  if np > 0 then call('ZADD', KEYS[at + 1], 'GT', unpack(places, 1, np)) end
+  if na > 0 then call('ZADD', KEYS[at + 3], 'GT', unpack(anonymous, 1, na)) end
+  nv, np, na = 0, 0, 0
+end
 
 -- Forgets chapters in which nobody is; returns the places still taken and how many they are.
 local function places_taken(c)
   local taken, n = {}, 0
   each_chapter(c, function(name, place)
-    if redis.call('ZCOUNT', c.places, int(place * W), '(' .. int((place + 1) * W)) == 0 then
-      redis.call('HDEL', c.chapters, name)
+    if call('ZCOUNT', c.places, int(place * W), '(' .. int((place + 1) * W)) == 0 then
+      call('HDEL', c.chapters, name)
     else
       taken[place], n = true, n + 1
     end
@@ -34,18 +57,18 @@ end
 
 -- The place of a chapter, given out when it has none yet; nil at the limit.
 local function place_for(c, chapter)
-  local known = redis.call('HGET', c.chapters, chapter)
+  local known = call('HGET', c.chapters, chapter)
   if known then return tonumber(known) end
   local taken, n = places_taken(c)
   if n >= chapters_limit then return nil end
   local place = 1
   while taken[place] do place = place + 1 end
-  redis.call('HSET', c.chapters, chapter, place)
+  call('HSET', c.chapters, chapter, place)
   return place
 end
 
 local function live_sessions(key)
-  local flat, n = redis.call('HGETALL', key), 0
+  local flat, n = call('HGETALL', key), 0
   for i = 1, #flat, 2 do
     if string.sub(flat[i], 1, 2) == 's:' and parse(flat[i + 1]) > now then n = n + 1 end
   end
@@ -54,97 +77,95 @@ end
 
 -- Has this session left, as far as a heartbeat with this seq can tell? (S6)
 local function has_left(left, session, seq)
-  local mark = redis.call('HGET', left, session)
+  local mark = call('HGET', left, session)
   return mark and (mark == '!' or (seq and seq < tonumber(mark)))
 end
 
--- Renewals of one course, gathered and written by two or three variadic commands.
-local viewers, places, anonymous = {}, {}, {}
-local function flush(c)
-  if #viewers > 0 then redis.call('ZADD', c.viewers, 'GT', unpack(viewers)) end
-  if #places > 0 then redis.call('ZADD', c.places, 'GT', unpack(places)) end
-  if #anonymous > 0 then redis.call('ZADD', c.anonymous, 'GT', unpack(anonymous)) end
-  viewers, places, anonymous = {}, {}, {}
-end
-
-local function renew(h, lease, seq, place)
-  local ends = int(lease)
-  redis.call('HSET', h.key, h.field, ends .. ' ' .. seq .. ' ' .. place .. ' ' .. h.said)
-  redis.call('PEXPIREAT', h.key, ends, 'GT')
-  viewers[#viewers + 1], viewers[#viewers + 2] = ends, h.viewer
-  if place > 0 then
-    places[#places + 1], places[#places + 2] = int(place * W + lease), place .. ' ' .. h.viewer
+local function describe(key, said, profile)
+  if byte(said, 2) == ANONYMOUS then
+    call('HDEL', key, 'name', 'avatar_url')
+    return
   end
-  if string.sub(h.said, 2, 2) == 'a' then
-    anonymous[#anonymous + 1], anonymous[#anonymous + 2] = ends, h.viewer
-  end
+  local name, avatar = match(profile, '^([^\n]*)\n(.*)$')
+  if name ~= '' then call('HSET', key, 'name', name) end
+  if avatar ~= '' then call('HSET', key, 'avatar_url', avatar) end
 end
 
 -- A session that is new, moves, hides, shows, renames or comes back. Returns the result and whether a count changed.
-local function arrive(c, h, lease, seq, old_place)
-  local place = 0
-  if not old_place and redis.call('HLEN', h.key) >= sessions_limit and live_sessions(h.key) >= sessions_limit then
+local function arrive(c, key, viewer, field, lease, seq, said, profile, old_place)
+  if not old_place and call('HLEN', key) >= sessions_limit and live_sessions(key) >= sessions_limit then
     return -2, false
   end
-  if h.chapter ~= '' then
-    place = place_for(c, h.chapter)
+  local chapter, place = match(said, '^%S+ %S+ (.*)$'), 0
+  if chapter ~= '' then
+    place = place_for(c, chapter)
     if not place then return -1, false end
   end
-  local since = tonumber(redis.call('ZSCORE', c.viewers, h.viewer) or false)
-  if not since or since <= now then redis.call('DEL', h.key) end
-  redis.call('HSETNX', h.key, 'joined_at', int(now))
-  if string.sub(h.said, 2, 2) == 'a' then
-    redis.call('HDEL', h.key, 'name', 'avatar_url')
-  else
-    if h.name ~= '' then redis.call('HSET', h.key, 'name', h.name) end
-    if h.avatar ~= '' then redis.call('HSET', h.key, 'avatar_url', h.avatar) end
-  end
-  redis.call('HSET', h.key, h.field, int(lease) .. ' ' .. seq .. ' ' .. place .. ' ' .. h.said)
-  return lease, (settle(c, h.viewer, h.key, now, { old_place or 0 }))
+  local there_until = tonumber(call('ZSCORE', c.viewers, viewer) or false)
+  if not there_until or there_until <= now then call('DEL', key) end
+  call('HSETNX', key, 'joined_at', now_text)
+  describe(key, said, profile)
+  call('HSET', key, field, lease.text .. ' ' .. int(seq) .. ' ' .. place .. ' ' .. said)
+  return lease.ends, (settle(c, viewer, key, now, { old_place or 0 }))
 end
 
-local function heartbeat(c, h)
-  local record = redis.call('HGET', h.key, h.field)
-  local lease, new_seq = now + h.ttl, h.seq or -1
-  if not record then
-    if has_left(h.left, string.sub(h.field, 3), h.seq) then return 0, false end
-    flush(c)
-    return arrive(c, h, lease, new_seq, nil)
+-- What is not a plain renewal.
+local function decide(c, key, left, viewer, field, seq, said, profile, record)
+  local lease, new_seq, old_place = byte(said) == HIDDEN and hidden or shown, tonumber(seq) or -1, nil
+  if record then
+    local old_lease, old_seq, place = parse(record)
+    if seq ~= '' and new_seq < old_seq then return old_lease > now and old_lease or 0, false end
+    new_seq, old_place = math.max(new_seq, old_seq), place
+  elseif has_left(left, string.sub(field, 3), tonumber(seq)) then
+    return 0, false
   end
-  local old_lease, old_seq, old_place, said = parse(record)
-  if h.seq and h.seq < old_seq then return old_lease > now and old_lease or 0, false end
-  if new_seq < old_seq then new_seq = old_seq end
-  if said == h.said and old_lease > now and lease >= old_lease then
-    renew(h, lease, new_seq, old_place)
-    return lease, false
-  end
-  flush(c)
-  return arrive(c, h, lease, new_seq, old_place)
+  return arrive(c, key, viewer, field, lease, new_seq, said, profile, old_place)
 end
 
-for _ = 1, tonumber(ARGV[5]) do
-  local c = course_at(k, ARGV[a])
-  local channel, refresh, n = ARGV[a + 1], ARGV[a + 2] == '1', tonumber(ARGV[a + 3])
-  local head, change, first_end = #reply, false, nil
-  k, a = k + 5, a + 4
-  reply[head + 2] = 0
-  for i = 1, n do
-    local h = {
-      key = KEYS[k], left = KEYS[k + 1], viewer = ARGV[a], field = ARGV[a + 1], ttl = tonumber(ARGV[a + 2]),
-      seq = tonumber(ARGV[a + 3]), said = ARGV[a + 4], chapter = ARGV[a + 5], name = ARGV[a + 6], avatar = ARGV[a + 7],
-    }
-    k, a = k + 2, a + 8
-    local ends, moved = heartbeat(c, h)
-    reply[head + 2 + i] = ends
-    if moved then change = true end
-    if ends > 0 and (not first_end or ends < first_end) then first_end = ends end
+local reply, k, a = { now }, 2, 7
+for _ = 1, tonumber(ARGV[6]) do
+  local at, n = k, tonumber(ARGV[a])
+  local refresh, change, first_end = n < 0, false, nil
+  local head = #reply
+  n, k, a = math.abs(n), k + 5, a + 1
+  reply[head + 1], reply[head + 2] = 0, 0
+  for i = head + 3, head + 2 + n do
+    local key, viewer, field, seq, said = KEYS[k], ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
+    local record = call('HGET', key, field)
+    local lease = byte(said) == HIDDEN and hidden or shown
+    local old_seq, place, was
+    -- Leases are all of 13 digits at a record's start, so that texts compare as times do.
+    if record and record > now_text and record < lease.limit then
+      old_seq, place, was = match(record, '^%d+ (%-?%d+) (%d+) (.*)$')
+    end
+    if was == said and (seq == '' or tonumber(seq) >= tonumber(old_seq)) then
+      if seq == '' then seq = old_seq end
+      call('HSET', key, field, lease.text .. ' ' .. seq .. ' ' .. place .. ' ' .. said)
+      call('PEXPIREAT', key, lease.text, 'GT')
+      viewers[nv + 1], viewers[nv + 2], nv = lease.text, viewer, nv + 2
+      if place ~= '0' then
+        places[np + 1], places[np + 2], np = lease.scores[place], place .. ' ' .. viewer, np + 2
+      end
+      if byte(said, 2) == ANONYMOUS then
+        anonymous[na + 1], anonymous[na + 2], na = lease.text, viewer, na + 2
+      end
+      reply[i] = lease.ends
+    else
+      flush(at)
+      local ends, moved = decide(course_at(at), key, KEYS[k + 1], viewer, field, seq, said, ARGV[a + 4], record)
+      reply[i] = ends
+      if moved then change = true end
+      if ends > 0 and (not first_end or ends < first_end) then first_end = ends end
+    end
+    k, a = k + 2, a + 5
   end
-  flush(c)
-  if change or refresh then keep(c, now, longest) end
+  flush(at)
+  if change or refresh then keep(course_at(at), now, longest) end
   if change then
-    redis.call('ZADD', agenda, 'LT', int(first_end), c.id)
-    reply[head + 2] = changed(c, now, interval, agenda, channel)
+    local c = course_at(at)
+    call('ZADD', agenda, 'LT', int(first_end), id_of(c))
+    reply[head + 2] = changed(c, now, interval, agenda)
   end
-  reply[head + 1] = alive_in(c.viewers, now)
+  reply[head + 1] = call('ZCOUNT', KEYS[at], beyond_now, '+inf')
 end
 return reply

@@ -2,7 +2,7 @@
 --
 -- KEYS  agenda; then per leave: viewers places chapters anonymous state viewer:V left:V
 -- ARGV  publish interval ms, grace ms, how long a leave is remembered ms, how many leaves;
---       then per leave: course id, channel, V, S, seq ("" = none), soft (1 or 0)
+--       then per leave: V, S, seq ("" = none), soft (1 or 0)
 -- reply now; then per leave: when a message is due (0 = none)
 --
 -- A leave for good wins over every heartbeat of its session, whichever comes first: both orders end alike.
@@ -42,17 +42,17 @@ local function depart(key, left, session)
 end
 
 for i = 1, tonumber(ARGV[4]) do
-  local k, a = 2 + (i - 1) * 7, 5 + (i - 1) * 6
-  local c = course_at(k, ARGV[a])
-  local key, left, viewer, session = KEYS[k + 5], KEYS[k + 6], ARGV[a + 2], ARGV[a + 3]
-  local seq, soft = tonumber(ARGV[a + 4]), ARGV[a + 5] == '1'
+  local k, a = 2 + (i - 1) * 7, 5 + (i - 1) * 4
+  local c = course_at(k)
+  local key, left, viewer, session = KEYS[k + 5], KEYS[k + 6], ARGV[a], ARGV[a + 1]
+  local seq, soft = tonumber(ARGV[a + 2]), ARGV[a + 3] == '1'
   local place
   if soft then place = soften(key, left, session, seq) else place = depart(key, left, session) end
   reply[i + 1] = 0
   if place then
     local change, lease = settle(c, viewer, key, now, { place })
-    if lease > 0 then redis.call('ZADD', agenda, 'LT', int(lease), c.id) end
-    if change then reply[i + 1] = changed(c, now, interval, agenda, ARGV[a + 1]) end
+    if lease > 0 then redis.call('ZADD', agenda, 'LT', int(lease), id_of(c)) end
+    if change then reply[i + 1] = changed(c, now, interval, agenda) end
   end
 end
 return reply

@@ -1,7 +1,7 @@
 -- EVALSHA sweep: removes what has expired from one course, publishes what is due, says when to look again (S8, S9).
 --
 -- KEYS  agenda viewers places chapters anonymous state
--- ARGV  publish interval ms, how many members to remove at most from each set, longest lease ms, course id, channel
+-- ARGV  publish interval ms, how many members to remove at most from each set, longest lease ms
 -- reply how many viewers were removed, when to look again (ms; 0 = nobody is left)
 --
 -- Idempotent: any number of replicas may sweep at once, each expiry is removed and published by one of them.
@@ -10,7 +10,7 @@
 
 local interval, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 local agenda, now = KEYS[1], clock()
-local c = course_at(2, ARGV[4])
+local c = course_at(2)
 local more = false
 
 -- Removes the lowest scores from `low` (excluded) up to `high`; returns how many.
@@ -46,16 +46,16 @@ if occupied > 0 or look then keep(c, now, tonumber(ARGV[3])) end
 
 local due = tonumber(redis.call('HGET', c.state, 'dirty') or 0)
 if removed > 0 then
-  due = changed(c, now, interval, agenda, ARGV[5])
+  due = changed(c, now, interval, agenda)
 elseif due > 0 and due <= now then
-  publish(c, now, tonumber(redis.call('HGET', c.state, 'version')), ARGV[5])
+  publish(c, now, tonumber(redis.call('HGET', c.state, 'version')))
   due = 0
 end
 if more then look = now end
 if due > 0 and (not look or due < look) then look = due end
 if look then
-  redis.call('ZADD', agenda, int(look), c.id)
+  redis.call('ZADD', agenda, int(look), id_of(c))
 else
-  redis.call('ZREM', agenda, c.id)
+  redis.call('ZREM', agenda, id_of(c))
 end
 return { gone, look or 0 }

@@ -10,7 +10,7 @@
 --@include _course
 
 local now = clock()
-local c = course_at(1, '')
+local c = course_at(1)
 local many = tonumber(ARGV[2])
 local zset, base, prefix = c.viewers, 0, ''
 local chapters = redis.call('HGETALL', c.chapters)
