@@ -1,0 +1,226 @@
+"""What browser tests stand on: pages on another origin than the service, other viewers by HTTP, a proxy that fails.
+
+Used by conftest.py and the tests; needs the extra `browser` and a Chromium.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from playwright.sync_api import Locator, Page
+from redis import Redis
+
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+]
+BAD_GATEWAY = (
+    b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nAccess-Control-Allow-Origin: *\r\n"
+    b"Connection: close\r\n\r\n"
+)
+
+
+class Site:
+    """A site of somebody else: serves the pages that it is given, on an origin of its own."""
+
+    def __init__(self) -> None:
+        self.pages: dict[str, tuple[str, str, dict[str, str]]] = {
+            "/favicon.ico": ("image/svg+xml", "<svg xmlns='http://www.w3.org/2000/svg'/>", {})
+        }
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                found = site.pages.get(self.path.partition("?")[0])
+                media_type, text, headers = found or ("text/plain", "", {})
+                self.send_response(200 if found else 404)
+                for name, value in {"Content-Type": media_type, **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def add(
+        self, text: str, path: str = "", media_type: str = "text/html; charset=utf-8", **headers: str
+    ) -> str:
+        """Publishes a page (its headers with _ for -) and gives its address."""
+        path = path or f"/page-{len(self.pages)}"
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.pages[path] = (media_type, text, named)
+        return self.url + path
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)
+
+
+class Others:
+    """Viewers who are not in a browser: plain HTTP to the service."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def beat(self, course: str, viewer: str, **body: object) -> dict[str, Any]:
+        return self._post(f"/v1/courses/{course}/heartbeat", {"viewer_id": viewer, **body})
+
+    def leave(self, course: str, viewer: str) -> None:
+        self._post(f"/v1/courses/{course}/leave", {"viewer_id": viewer})
+
+    def count(self, course: str) -> dict[str, Any]:
+        with urllib.request.urlopen(f"{self.url}/v1/courses/{course}/count", timeout=5) as reply:
+            found: dict[str, Any] = json.load(reply)
+        return found
+
+    def viewers(self, course: str) -> list[dict[str, Any]]:
+        with urllib.request.urlopen(f"{self.url}/v1/courses/{course}/viewers", timeout=5) as reply:
+            found: list[dict[str, Any]] = json.load(reply)["viewers"]
+        return found
+
+    def _post(self, path: str, body: dict[str, object]) -> dict[str, Any]:
+        headers = {"content-type": "application/json"}
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=5) as reply:
+            found: dict[str, Any] = json.loads(reply.read() or b"{}")
+        return found
+
+
+class Proxy:
+    """Something in front of the service: passes bytes on, or cuts every connection and answers 502."""
+
+    def __init__(self, port: int) -> None:
+        self.target = ("127.0.0.1", port)
+        self.is_bad = False
+        self._open: set[socket.socket] = set()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def fail(self) -> None:
+        """From now on 502; what is open is cut."""
+        self.is_bad = True
+        for each in list(self._open):
+            _end(each)
+
+    def recover(self) -> None:
+        self.is_bad = False
+
+    def close(self) -> None:
+        _end(self._listener)
+        self.fail()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, suppress(OSError):
+            if self.is_bad:
+                client.recv(65_536)
+                client.sendall(BAD_GATEWAY)
+                return
+            with socket.create_connection(self.target) as upstream:
+                self._open |= {client, upstream}
+                threading.Thread(target=_pump, args=(upstream, client), daemon=True).start()
+                _pump(client, upstream)
+                self._open -= {client, upstream}
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65_536):
+            target.sendall(data)
+    _end(source)
+    _end(target)
+
+
+def _end(sock: socket.socket) -> None:
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+    sock.close()
+
+
+@contextmanager
+def published(redis_url: str, course: str) -> Iterator[list[dict[str, Any]]]:
+    """Collects the changes that are published for a course, for as long as the block lasts."""
+    heard: list[dict[str, Any]] = []
+    ended = threading.Event()
+    with Redis.from_url(redis_url) as client, client.pubsub() as subscription:
+        subscription.subscribe(f"presence:{{{course}}}:changes")
+
+        def listen() -> None:
+            while not ended.is_set():
+                message = subscription.get_message(ignore_subscribe_messages=True, timeout=0.05)
+                if message:
+                    heard.append(json.loads(message["data"]))
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        try:
+            yield heard
+        finally:
+            ended.set()
+            thread.join(5)
+
+
+def blank(base_url: str, body: str, *, head: str = "") -> str:
+    """An HTML file as a new user writes it: the script, and whatever is on the page."""
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A page</title>{head}'
+        f'<script type="module" src="{base_url}/live-viewer-badge.js"></script></head>'
+        f"<body><main><h1>A course</h1>{body}</main></body></html>"
+    )
+
+
+def badge(course: str, viewer: str = "", **attributes: str | bool) -> str:
+    """The tag, with attributes in snake case."""
+    given: dict[str, str | bool] = {"course_id": course, **attributes}
+    if viewer:
+        given["viewer_id"] = viewer
+    written = [
+        name.replace("_", "-") + ("" if value is True else f'="{value}"')
+        for name, value in given.items()
+        if value is not False
+    ]
+    return f"<live-viewer-badge {' '.join(written)}></live-viewer-badge>"
+
+
+def number(page: Page, selector: str = "live-viewer-badge") -> Locator:
+    return page.locator(f"{selector} [part=count]")
+
+
+def record_numbers(page: Page) -> None:
+    """Keeps every number that the first badge of the page ever shows in `window.numbers`."""
+    page.add_init_script(
+        """
+        window.numbers = [];
+        addEventListener("presence-change", (event) => {
+          const shown = event.target.shadowRoot.querySelector("[part=count]").textContent;
+          window.numbers.push(shown);
+        }, true);
+        """
+    )
+
+
+def numbers(page: Page) -> list[str]:
+    found: list[str] = page.evaluate("window.numbers")
+    return found
