@@ -8,7 +8,8 @@ export class Course {
   /** @type {Set<import("./session.js").PresenceSession>} */ sessions = new Set();
   /** @type {Map<string, Presence>} by viewer */ presences = new Map();
   /** @type {Count | null} the newest heard */ newest = null;
-  /** @type {Count | null} the newest worth showing */ known = null;
+  /** @type {Count | null} the newest that was not `warming` */ trusted = null;
+  /** @type {Count | null} the one worth showing */ known = null;
   /** @type {import("./words.js").Viewer[] | null} */ viewers = null;
 
   /** @param {import("./hub.js").Hub} hub @param {string} id */
@@ -25,16 +26,18 @@ export class Course {
     return this.sessions.size + this.presences.size > 0;
   }
 
-  /** Takes a Count, unless it is an older one. @param {Count} count */
+  /**
+   * Takes a Count, unless it is an older one. After a restart Redis knows few viewers at first and says `warming`: until
+   * it is over we rather show what we knew before.
+   * @param {Count} count
+   */
   accept(count) {
     const last = this.newest;
     if (last && (count.version - last.version || count.as_of - last.as_of) < 0) return;
     this.newest = count;
-    if (count.warming) {
-      this.hub.rereadSoon();
-      if (this.known || !count.total) return; // Redis has just restarted: what we know is better than a false 0
-    }
-    this.known = count;
+    if (!count.warming) this.trusted = count;
+    else if (!count.total && !this.known) return; // better no number than a false 0
+    this.known = this.trusted && this.trusted.total > count.total ? this.trusted : count;
     for (const presence of this.presences.values()) presence.saw(count);
     this.notify();
   }

@@ -7,7 +7,6 @@ import { Stream } from "./stream.js";
 import { HOLD, LOST, UNSEEN } from "./wait.js";
 
 const MAX_COURSES = 100; // that one stream carries
-const REREAD = 5_000;
 
 /** @param {string[]} ids */
 const courseQuery = (ids) => ids.map((id) => `course_id=${encodeURIComponent(id)}`).join("&");
@@ -19,7 +18,6 @@ export class Hub {
   #isAsleep = false;
   /** @type {ReturnType<typeof setTimeout>[]} */ #lossTimers = [];
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #sleepTimer;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */ #rereadTimer;
 
   /** @param {string} [baseUrl] by default where this module came from; bundled into a page, where that came from */
   static at(baseUrl) {
@@ -65,25 +63,12 @@ export class Hub {
     this.stream.sync(0);
   }
 
-  /** A young Redis knows little and says so: asks again until its numbers may be believed. */
-  rereadSoon() {
-    this.#rereadTimer ??= setTimeout(async () => {
-      this.#rereadTimer = undefined;
-      const warming = [...this.courses.values()].filter((course) => course.newest?.warming);
-      if (this.#isAsleep || !warming.length) return;
-      if (!(await this.#read(warming.map((course) => course.id)))) this.rereadSoon();
-    }, REREAD * (1 + Math.random()));
-  }
-
-  /** Reads Counts without a stream. Silent: whoever needs the service reports by itself. @param {string[]} ids */
+  /** Reads Counts without a stream. Silent: the stream and the heartbeats report what is wrong. @param {string[]} ids */
   async #read(ids) {
     try {
       const answer = await (await this.service.request(`/v1/counts?${courseQuery(ids)}`)).json();
-      for (const count of answer.counts ?? answer) this.courses.get(count.course_id)?.accept(count);
-      return true;
-    } catch {
-      return false;
-    }
+      for (const count of answer.counts) this.courses.get(count.course_id)?.accept(count);
+    } catch {}
   }
 
   #query() {
