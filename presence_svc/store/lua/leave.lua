@@ -15,7 +15,8 @@ local grace, memory = tonumber(ARGV[2]), tonumber(ARGV[3])
 local now = clock()
 local reply = { now }
 
--- A soft leave without a seq counts as newer than all that was said: a duplicate of it must not revive.
+-- A soft leave without a seq counts as newer than all that was said. Delivered twice it counts once: a second
+-- step up would outrun what the page says next.
 local function soften(key, left, session, seq)
   local record = redis.call('HGET', key, 's:' .. session)
   if not record then
@@ -24,7 +25,10 @@ local function soften(key, left, session, seq)
   end
   local lease, old_seq, place, said = parse(record)
   if seq and seq < old_seq then return nil end
-  seq = seq or (old_seq >= 0 and old_seq + 1 or old_seq)
+  if not seq then
+    local repeated = lease <= now + grace and redis.call('HGET', left, session) == int(old_seq)
+    seq = (old_seq < 0 or repeated) and old_seq or old_seq + 1
+  end
   lease = math.min(lease, now + grace)
   redis.call('HSET', key, 's:' .. session, int(lease) .. ' ' .. int(seq) .. ' ' .. place .. ' ' .. said)
   if seq >= 0 then remember(left, session, int(seq), memory) end

@@ -1,0 +1,176 @@
+"""The store side of one replica, in the short words that tests speak; and time that passes on demand.
+
+Used by tests/contract, tests/store, tests/live and tests/faults. Redis's clock cannot be turned, so
+`pass_time` makes all that is stored older instead: leases, messages due, marks and expiries alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+
+from presence_svc.model import Count, Heartbeat, Leave, Roster
+from presence_svc.settings import load
+from presence_svc.store.agenda import Agenda
+from presence_svc.store.batch import Beat, Departure, Recorded
+from presence_svc.store.connect import Link
+from presence_svc.store.keys import Keys
+from presence_svc.store.presence import Presence
+from presence_svc.store.roster import Rosters
+from presence_svc.store.shared import Shared
+from presence_svc.store.stats import Totals
+
+GENEROUS_S = 10.0
+LOOKS = 50
+OLDER = """
+local by = tonumber(ARGV[1])
+local function older(value) return string.format('%.0f', tonumber(value) - by) end
+local function age_hash(key)
+  local flat = redis.call('HGETALL', key)
+  for i = 1, #flat, 2 do
+    local field, value = flat[i], flat[i + 1]
+    if string.sub(field, 1, 2) == 's:' then
+      local lease, rest = string.match(value, '^(%d+)( .*)$')
+      redis.call('HSET', key, field, older(lease) .. rest)
+    elseif field == 'joined_at' or field == 'published' or field == 'dirty' then
+      redis.call('HSET', key, field, older(value))
+    end
+  end
+end
+for _, key in ipairs(redis.call('KEYS', ARGV[2] .. ':*')) do
+  local kind = redis.call('TYPE', key)['ok']
+  if kind == 'zset' then
+    local flat = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+    for i = 1, #flat, 2 do redis.call('ZADD', key, older(flat[i + 1]), flat[i]) end
+  elseif kind == 'hash' then
+    age_hash(key)
+  elseif key == ARGV[2] .. ':since' then
+    redis.call('SET', key, older(redis.call('GET', key)), 'KEEPTTL')
+  end
+  local ends = redis.call('PEXPIRETIME', key)
+  if ends > 0 then redis.call('PEXPIREAT', key, older(ends)) end
+end
+"""
+
+
+class Replica:
+    """One process's way into the store. Several on one Redis are several replicas."""
+
+    def __init__(self, redis: Redis, **settings: Any) -> None:
+        self.redis = redis
+        self.settings = load(**settings)
+        self.keys = Keys(self.settings.key_prefix)
+        self.link = Link(redis, timeout_s=GENEROUS_S)
+        self.presence = Presence(self.link, self.settings)
+        self.rosters = Rosters(self.link, self.settings)
+        self.agenda = Agenda(self.link, self.settings)
+        self.shared = Shared(self.link, self.settings)
+        self.totals = Totals(self.link, self.presence, self.keys)
+
+    async def beat(self, viewer: str, session: str = "main", *, course: str = "c1", **said: Any) -> Recorded:
+        """A heartbeat; `chapter` is short for chapter_id."""
+        return await self.presence.heartbeat(beat_of(viewer, session, course=course, **said))
+
+    async def leave(self, viewer: str, session: str = "main", *, course: str = "c1", **said: Any) -> None:
+        await self.presence.leave(departure_of(viewer, session, course=course, **said))
+
+    async def count(self, course: str = "c1") -> Count:
+        return await self.presence.count(course)
+
+    async def total(self, course: str = "c1") -> int:
+        return (await self.count(course)).total
+
+    async def page(self, course: str = "c1", *, limit: int = 100, **options: Any) -> Roster:
+        return await self.rosters.page(course, limit=limit, **options)
+
+    async def listed(self, course: str = "c1", **options: Any) -> list[str]:
+        """The viewers of the first page, by id."""
+        return [viewer.viewer_id for viewer in (await self.page(course, **options)).viewers]
+
+    async def sweep(self) -> int:
+        """One pass over what is due; returns how many viewers were removed."""
+        due = await self.agenda.due()
+        return sum(swept.gone for swept in await self.agenda.sweep(due.courses)) if due.courses else 0
+
+    async def settle(self) -> int:
+        """Passes until nothing is due any more, a message that waits for its interval included."""
+        gone = 0
+        for _ in range(LOOKS):
+            due = await self.agenda.due()
+            if not due.courses:
+                # A claim lasts 500 ms: what is due within that is another's, or a message that waits.
+                if not 0 < due.next_at <= due.now + 500:
+                    return gone
+                await self.pass_time(due.next_at - due.now)
+                continue
+            gone += sum(swept.gone for swept in await self.agenda.sweep(due.courses))
+        raise AssertionError("the agenda never comes to rest")
+
+    async def pass_time(self, ms: float, *others: Replica) -> None:
+        """Makes everything `ms` older, as if Redis's clock (and that of these replicas) had gone on."""
+        await self.redis.eval(OLDER, 0, int(ms), self.settings.key_prefix)
+        for replica in (self, *others):  # a replica remembers by its own clock when it renewed a key's expiry
+            kept = replica.presence._kept
+            kept.update({course: at - ms / 1000 for course, at in kept.items()})
+
+    async def names(self) -> set[str]:
+        """Every key there is."""
+        return {key.decode() for key in await self.redis.keys("*")}
+
+    async def now(self) -> int:
+        """Redis's clock in ms."""
+        seconds, micros = await self.redis.time()
+        return int(seconds) * 1000 + int(micros) // 1000
+
+
+def beat_of(viewer: str, session: str = "main", *, course: str = "c1", **said: Any) -> Beat:
+    return Beat(course, viewer, Heartbeat(viewer_id=viewer, session_id=session, **_long(said)))
+
+
+def departure_of(viewer: str, session: str = "main", *, course: str = "c1", **said: Any) -> Departure:
+    return Departure(course, viewer, Leave(viewer_id=viewer, session_id=session, **said))
+
+
+def _long(said: dict[str, Any]) -> dict[str, Any]:
+    return {"chapter_id" if key == "chapter" else key: value for key, value in said.items()}
+
+
+class Ear:
+    """Hears every message of the channel. `async with Ear(redis) as ear`."""
+
+    def __init__(self, redis: Redis, pattern: str = "presence:*:changes") -> None:
+        self._pattern = pattern
+        self._pubsub: PubSub = redis.pubsub()
+        self.messages: list[dict[str, Any]] = []
+
+    async def __aenter__(self) -> Ear:
+        await self._pubsub.psubscribe(self._pattern)
+        await self._pubsub.get_message(timeout=GENEROUS_S)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._pubsub.aclose()  # type: ignore[no-untyped-call]
+
+    async def hear(self, *, until: int | None = None, within_s: float = 0.05) -> list[dict[str, Any]]:
+        """All messages so far; with `until` waits (bounded) for that many."""
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + (GENEROUS_S if until is not None else within_s)
+        while (left := ends_at - loop.time()) > 0 and (until is None or len(self.messages) < until):
+            message = await self._pubsub.get_message(timeout=min(left, within_s))
+            if message is not None and message["type"] == "pmessage":
+                self.messages.append(orjson.loads(message["data"]))
+        return self.messages
+
+
+def said(count: Count) -> dict[str, Any]:
+    """What a message about this count says, but for its moment."""
+    return {"type": "count"} | count.model_dump(exclude={"as_of", "warming"})
+
+
+def without_moment(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in message.items() if key != "as_of"} for message in messages]
