@@ -33,7 +33,7 @@ COURSE = "/v1/courses/{course_id}"
 
 
 def app_from_env() -> Starlette:
-    """The ASGI app for any server: `uvicorn --factory presence_svc.app:app_from_env`. Raises Misconfigured."""
+    """The app for any ASGI server: `uvicorn --factory presence_svc.app:app_from_env`; raises Misconfigured."""
     return create_app(settings_.load())
 
 
@@ -82,7 +82,7 @@ def _routes() -> list[BaseRoute]:
 
 def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[Starlette], Any]:
     @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         """Stops in the order of need: streams first, then what feeds them, then the way to Redis."""
         link = Link.open(settings)
         service, sweeper = build(settings, link, metrics)
@@ -90,7 +90,7 @@ def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[Starlette], Any
         service.hub.start()
         sweeper.start()
         with _on_shutdown(service.hub.close):
-            yield
+            yield {"service": service}
         await service.hub.stop()
         await sweeper.stop()
         await service.presence.close()
@@ -130,7 +130,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Service, Sw
 
 @contextlib.contextmanager
 def _on_shutdown(close: Callable[[], None]) -> Any:
-    """Hears of SIGTERM and SIGINT before uvicorn waits for connections: it would wait for streams for ever."""
+    """Hears of SIGTERM and SIGINT before uvicorn waits for connections: for streams it would wait for ever."""
     loop = asyncio.get_running_loop()
     before = {}
 

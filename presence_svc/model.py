@@ -16,7 +16,7 @@ MAX_SAFE_INT = 2**53 - 1
 
 def _integral(value: Any) -> Any:
     """JSON has one number type: 2.0 is an integer there; true and "2" are not."""
-    if isinstance(value, bool) or isinstance(value, str):
+    if isinstance(value, bool | str):
         raise ValueError("must be an integer")
     return int(value) if isinstance(value, float) and value.is_integer() else value
 

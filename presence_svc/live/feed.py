@@ -1,4 +1,4 @@
-"""What one replica knows of one course that is watched here: the newest count and who listens. Owned by live.hub."""
+"""What one replica knows of one course that is watched here: its newest count and who listens. Owned by hub."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..model import Count
 from .frame import count_frame
 from .listener import Listener
 
-# Fan-out may take a fifth of the loop's time; beyond that frames are skipped, never queued, for 2 s at most.
+# Fan-out may take a sixth of the loop's time; beyond that frames are skipped for 2 s at most, never queued.
 SHARE = 5
 LONGEST_PAUSE_S = 2.0
 

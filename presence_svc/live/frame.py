@@ -30,6 +30,6 @@ def viewers_frame(course_id: str, roster: Roster, version: int) -> bytes:
 
 
 def bye_frame() -> bytes:
-    """`event: bye`, and a random pause in ms before the next try, so that a crowd does not come back at once."""
+    """`event: bye`, and a random pause before the next try, in ms: a crowd must not come back at once."""
     retry_ms = random.randint(*RETRY_MS)
     return b"event: bye\nretry: %d\ndata: {}\n\n" % retry_ms

@@ -85,7 +85,7 @@ class Hub:
                 self.bus.remove(course_id)
 
     def on_pulse(self, pulse: Pulse) -> None:
-        """When reads can be trusted again, every badge that held its number back must learn the truth (S11)."""
+        """When reads can be trusted again, badges that held their number back must learn the truth (S11)."""
         if pulse.warming != self._warming:
             self._warming = pulse.warming
             self.refresh()

@@ -1,4 +1,7 @@
-"""A stream's mailbox: the latest frame per course and kind, never a queue. Filled by live.hub, emptied by web.streams."""
+"""A stream's mailbox: the latest frame per course and kind, never a queue.
+
+Filled by live.hub, emptied by web.streams.
+"""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def heartbeat_call(
     courses: dict[str, list[int]],
     refresh: Collection[str],
 ) -> Command:
-    """The call that records the heartbeats of `courses`; `refresh` names those whose sets' expiry is pushed on."""
+    """The call that records the heartbeats of `courses`; those in `refresh` have their sets' expiry pushed on."""
     names: list[str] = [keys.agenda]
     args: list[Any] = [
         settings.publish_interval_ms,

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
 
+from hiredis import pack_command
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -22,6 +23,7 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+    ResponseError,
     TimeoutError,
 )
 
@@ -104,7 +106,7 @@ class Link:
         return replies
 
     async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
-        """One round trip, two when a script was unknown: then nothing of it has run, so it may be sent again."""
+        """One round trip, two when a script was unknown: nothing of it has run, so it is sent again."""
         replies = await self._send([_named(command) for command in commands])
         missing = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if missing:
@@ -117,15 +119,24 @@ class Link:
         return replies
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
-        if len(commands) == 1:
-            try:
-                return [await self.redis.execute_command(*commands[0])]  # type: ignore[no-untyped-call]
-            except NoScriptError as error:
-                return [error]
-        pipe = self.redis.pipeline(transaction=False)
-        for command in commands:
-            pipe.execute_command(*command)
-        replies: list[Any] = await pipe.execute(raise_on_error=False)
+        """Replies as RESP2 has them. Packed by hiredis: redis-py packs in Python, at eight times the cost."""
+        packed = b"".join([pack_command(command) for command in commands])
+        pool = self.redis.connection_pool
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            await connection.send_packed_command(packed, check_health=False)
+            replies: list[Any] = []
+            for _ in commands:
+                try:
+                    replies.append(await connection.read_response())
+                except ResponseError as error:
+                    replies.append(error)
+        except BaseException:
+            # Half an exchange is on this connection: nobody may ever read the other half.
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            await pool.release(connection)
         return replies
 
     def _lost(self, error: BaseException) -> None:
@@ -155,6 +166,6 @@ def _named(command: Command) -> Command:
 
 
 def _whole(command: Command) -> Command:
-    """The command as it is sent when Redis does not know the script: EVAL with its text, which also loads it."""
+    """The command as it is sent when Redis does not know the script: EVAL also loads it."""
     script: Script = command[1]
     return ("EVAL", script.text, *command[2:])

@@ -36,7 +36,10 @@ sets once their longest lease is well over, `state` a day after the last change.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
+
+COURSES_CACHED = 10_000
 
 
 class CourseKeys(NamedTuple):
@@ -59,8 +62,9 @@ class Keys:
         self.secret = f"{prefix}:secret"
         self.bus = f"{prefix}:bus"
         self.every_channel = f"{prefix}:*:changes"
+        self.course = lru_cache(COURSES_CACHED)(self._course)
 
-    def course(self, course_id: str) -> CourseKeys:
+    def _course(self, course_id: str) -> CourseKeys:
         base = f"{self.prefix}:{{{course_id}}}:"
         return CourseKeys(
             f"{base}viewers", f"{base}places", f"{base}chapters", f"{base}anonymous", f"{base}state"

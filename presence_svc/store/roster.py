@@ -52,9 +52,9 @@ class Cursor:
         try:
             fields = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
             kinds = (int, int, int, str, bool, int, str)
-            if [type(field) for field in fields] == list(kinds):
-                if all(0 <= field < 2**52 for field in fields if type(field) is int):
-                    return cls(*fields)
+            numbers = [field for field in fields if type(field) is int]
+            if tuple(map(type, fields)) == kinds and all(0 <= n < 2**52 for n in numbers):
+                return cls(*fields)
         except (ValueError, TypeError, binascii.Error):
             pass
         raise Invalid([("/cursor", "is not a cursor of this service")])
@@ -90,7 +90,7 @@ class Rosters:
     async def page(
         self, course_id: str, *, limit: int, cursor: str | None = None, chapter_id: str = ""
     ) -> Roster:
-        """At most `limit` named viewers. Who beats while a client pages may be shown twice, never left out."""
+        """At most `limit` named viewers; who beats while a client pages may come twice, but is never left out."""
         if cursor is None:
             return await self._first(course_id, chapter_id, limit)
         return await self._later(course_id, chapter_id, limit, Cursor.decode(cursor))
@@ -126,7 +126,7 @@ class Rosters:
         return _roster(part, shown, on)
 
     def _walk(self, at: Cursor, part: _Stretch, shown: list[Viewer], limit: int) -> Cursor | None:
-        """Takes what is new from a stretch. At a round's end: a round over those heard since it began, if any were."""
+        """Takes what is new from a stretch. After a round: one over those heard since it began, if any were."""
         # Whoever was heard from after `since` has a lease beyond it by a TTL at least.
         floor = at.since + self.settings.ttl_ms if at.since else 0
         ended = part.whole
@@ -173,7 +173,8 @@ class Rosters:
         hashes = {}
         if named:
             commands = [("HGETALL", self.keys.viewer(course_id, viewer_id)) for viewer_id in named]
-            hashes = dict(zip(named, await self.link.pipeline(commands), strict=True))
+            replies = await self.link.pipeline(commands)
+            hashes = {v: dict(zip(r[::2], r[1::2], strict=True)) for v, r in zip(named, replies, strict=True)}
         return [
             self._entry(viewer_id, ends, hashes.get(viewer_id, {}), chapters, now)
             for viewer_id, ends, _ in rows

@@ -30,7 +30,7 @@ class HeartbeatEndpoint:
         course_id = body.course_id(scope)
         said = body.validate(Heartbeat, body.parse(await body.read(scope, receive)))
         beat = Beat(course_id, viewer_of(said), said)
-        reply = orjson.dumps(answer(service, beat, await service.presence.heartbeat(beat)))
+        reply = answer(service, beat, await service.presence.heartbeat(beat))
         headers = [*JSON_HEADERS, (b"content-length", b"%d" % len(reply))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": reply})
@@ -43,19 +43,17 @@ def viewer_of(said: Heartbeat, *base: str | int) -> str:
     return said.viewer_id
 
 
-def answer(service: Service, beat: Beat, recorded: Recorded) -> dict[str, Any]:
-    """The heartbeat's reply. The next one is due in HEARTBEAT_INTERVAL less 10 to 20 %: no crowd beats in step."""
-    interval_ms = service.settings.heartbeat_interval * 1000
-    session_id = beat.said.session_id
-    return {
-        "course_id": beat.course_id,
-        "viewer_id": beat.viewer_id,
-        "session_id": session_id,
-        "total": recorded.total,
-        "expires_at": recorded.expires_at,
-        "next_heartbeat_ms": int(interval_ms * random.uniform(0.8, 0.9)),
-        "leave_token": service.leave_tokens.make(beat.course_id, beat.viewer_id, session_id),
-    }
+def answer(service: Service, beat: Beat, recorded: Recorded) -> bytes:
+    """The heartbeat's reply. The next is due in HEARTBEAT_INTERVAL less 10 to 20 %, so that no crowd beats in step."""
+    course_id, viewer_id, session_id = beat.course_id, beat.viewer_id, beat.said.session_id
+    wish_ms = service.settings.heartbeat_interval * (900 - 100 * random.random())
+    token = service.leave_tokens.make(course_id, viewer_id, session_id)
+    # Ids hold nothing that JSON would escape (model.ID_PATTERN): no encoder is needed on the hottest path.
+    return (
+        f'{{"course_id":"{course_id}","viewer_id":"{viewer_id}","session_id":"{session_id}",'
+        f'"total":{recorded.total},"expires_at":{recorded.expires_at},'
+        f'"next_heartbeat_ms":{wish_ms:.0f},"leave_token":"{token}"}}'
+    ).encode()
 
 
 async def heartbeats(request: Request) -> Response:
@@ -69,11 +67,11 @@ async def heartbeats(request: Request) -> Response:
     return Response(orjson.dumps({"results": results}), media_type="application/json")
 
 
-async def _one(service: Service, item: Any, index: int) -> dict[str, Any]:
+async def _one(service: Service, item: Any, index: int) -> orjson.Fragment | dict[str, Any]:
     """One heartbeat of a batch; what is wrong with it is told in its place and spoils no other."""
     try:
         said = body.validate(CourseHeartbeat, item, "heartbeats", index)
         beat = Beat(said.course_id, viewer_of(said, "heartbeats", index), said)
-        return answer(service, beat, await service.presence.heartbeat(beat))
+        return orjson.Fragment(answer(service, beat, await service.presence.heartbeat(beat)))
     except PresenceError as error:
         return problem(error)

@@ -68,7 +68,9 @@ def steady(binary: str | None, courses: int, viewers: int, rounds: int = 5) -> l
         for n in range(rounds):
             again = [b._replace(said=b.said.model_copy(update={"seq": n})) for b in some]
             mine, theirs = wire.cost_us(ours(again), len(again)), wire.cost_us(bare(again), len(again))
-            print(f"   {courses} x {viewers}: ours {mine:.2f} us, bare {theirs:.2f} us, {mine / theirs:.2f} x")
+            print(
+                f"   {courses} x {viewers}: ours {mine:.2f} us, bare {theirs:.2f} us, {mine / theirs:.2f} x"
+            )
             ratios.append(mine / theirs)
         wire.close()
     return ratios
