@@ -50,9 +50,7 @@ class Settings(BaseSettings):
         ("*",), description="origins whose pages may call (`*` = any; credentials are never used)"
     )
     public_counts: bool = Field(False, description="counts without a token (AUTH=jwt)")
-    trusted_proxies: str = Field(
-        "127.0.0.1,::1", description="addresses whose X-Forwarded-For is believed"
-    )
+    trusted_proxies: str = Field("127.0.0.1,::1", description="addresses whose X-Forwarded-For is believed")
     sessions_per_viewer: Limit = Field(10, description="live sessions of one viewer in one course")
     chapters_per_course: Annotated[int, Field(ge=1, le=2_000)] = Field(
         500, description="chapters with somebody in them, per course"
@@ -61,6 +59,10 @@ class Settings(BaseSettings):
     streams_limit: Limit = Field(20_000, description="open streams per worker")
     stream_lifetime: Seconds = Field(1_800, description="a stream ends after this, more or less")
     send_deadline: Seconds = Field(10, description="a reader that takes no byte for this is dropped")
+    request_deadline: Seconds = Field(10, description="time for a request's head, and again for its body")
+    header_limit: Annotated[int, Field(ge=1_024, le=65_536)] = Field(
+        16_384, description="bytes of a request's head before 431"
+    )
     redis_timeout: Annotated[float, Field(gt=0, le=0.45)] = Field(
         0.3, description="deadline of one exchange with Redis; requests are answered within 0.5 s"
     )
@@ -71,7 +73,9 @@ class Settings(BaseSettings):
     @field_validator("cors_origins", "service_keys", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        return (
+            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        )
 
     @field_validator("redis_url")
     @classmethod
@@ -85,8 +89,11 @@ class Settings(BaseSettings):
     def _together(self) -> Self:
         """A lost heartbeat must not drop anybody, a hidden tab must not flicker, a sweep must keep up."""
         rules = [
-            (self.heartbeat_interval * 0.9 * 2 <= self.ttl, "HEARTBEAT_INTERVAL",
-             "twice 0.9 of it must fit in PRESENCE_TTL, else one lost heartbeat drops a viewer"),
+            (
+                self.heartbeat_interval * 0.9 * 2 <= self.ttl,
+                "HEARTBEAT_INTERVAL",
+                "twice 0.9 of it must fit in PRESENCE_TTL, else one lost heartbeat drops a viewer",
+            ),
             (self.hidden_ttl >= self.ttl, "HIDDEN_TTL", "must not be below PRESENCE_TTL"),
             (self.leave_grace < self.ttl, "LEAVE_GRACE", "must be below PRESENCE_TTL"),
             (self.publish_interval <= 2, "PUBLISH_INTERVAL", "must not be over 2 s (rule S8)"),
