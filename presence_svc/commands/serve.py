@@ -23,6 +23,7 @@ from .. import __version__
 from ..errors import Misconfigured
 from ..settings import Settings, load
 from ..store.embedded import EmbeddedServer
+from ..web.protocol import PresenceProtocol
 
 GRACE_S = 8  # backstop of the drain; with what comes after it we end before a container's 10 s
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
@@ -89,7 +90,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "port": settings.port,
         "workers": settings.workers,
         "loop": "auto",  # uvloop and httptools are dependencies wherever they exist
-        "http": "auto",
+        "http": PresenceProtocol,
         "ws": "websockets-sansio",
         "ws_max_size": 65_536,
         "ws_per_message_deflate": False,
