@@ -1,0 +1,276 @@
+"""What the badge shows and does while the service, Redis, a proxy, the network or the tab is away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, Request, expect
+
+from presence_svc.store.embedded import EmbeddedServer
+from tests import rig
+from tests.browser.conftest import Complaints, NewPage
+from tests.browser.stage import (
+    Others,
+    Proxy,
+    Site,
+    badge,
+    blank,
+    number,
+    numbers,
+    record_numbers,
+)
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
+SpawnService = Callable[..., rig.Service]
+
+
+def expect_state(page: Page, state: str, timeout_ms: int = 15_000) -> None:
+    element = page.locator("live-viewer-badge").first
+    expect(element).to_have_attribute("data-state", state, timeout=timeout_ms)
+
+
+def hide(page: Page, hidden: bool) -> None:
+    """Pages under test are always visible, so the browser's word for it is replaced."""
+    page.evaluate(
+        """(hidden) => {
+          Object.defineProperty(document, "visibilityState", { value: hidden ? "hidden" : "visible", configurable: true });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        hidden,
+    )
+
+
+def test_a_killed_service_that_comes_back_is_found_again(
+    context: BrowserContext,
+    site: Site,
+    spawn_service: SpawnService,
+    redis_url: str,
+    complaints: Complaints,
+    course: str,
+) -> None:
+    """The number stays while the service is down, the state says so, and both are live again by themselves."""
+    complaints.network_may_fail = True
+    service = spawn_service({"PRESENCE_REDIS_URL": redis_url})
+    others = Others(service.url)
+    others.beat(course, "bob")
+    page = context.new_page()
+    record_numbers(page)
+    page.goto(site.add(blank(service.url, badge(course, "ada"))))
+    expect(number(page)).to_have_text("2")
+
+    service.kill()
+    expect_state(page, "stale")
+    expect(number(page)).to_have_text("2")
+    service.start()
+    expect_state(page, "live")
+    others.beat(course, "eve")
+
+    expect(number(page)).to_have_text("3")
+    assert numbers(page)[-2:] == ["2", "3"]
+    assert "0" not in numbers(page)
+
+
+def test_a_redis_that_restarts_empty_shows_no_false_number(
+    context: BrowserContext,
+    site: Site,
+    spawn_service: SpawnService,
+    own_server: EmbeddedServer,
+    complaints: Complaints,
+    course: str,
+) -> None:
+    """S11: all is forgotten, viewers come back one by one, and the number never falls below the truth."""
+    complaints.network_may_fail = True  # 503 while Redis is away
+    service = spawn_service(
+        {
+            "PRESENCE_REDIS_URL": own_server.url,
+            "PRESENCE_TTL": "4",
+            "PRESENCE_HIDDEN_TTL": "10",
+            "PRESENCE_HEARTBEAT_INTERVAL": "2",
+            "PRESENCE_LEAVE_GRACE": "1",
+        }
+    )
+    others = Others(service.url)
+    page = context.new_page()
+    record_numbers(page)
+    page.goto(site.add(blank(service.url, badge(course, "ada"))))
+    keep_alive(page, others, course, seconds=5)
+    expect(number(page)).to_have_text("3")
+
+    own_server.stop()
+    page.wait_for_timeout(1_500)
+    own_server.start()
+    keep_alive(page, others, course, seconds=7)
+
+    shown = numbers(page)
+    assert set(shown[shown.index("3") :]) == {"3"}
+    expect(number(page)).to_have_text("3")
+    others.leave(course, "bob")
+    expect(number(page)).to_have_text("2")
+
+
+def keep_alive(page: Page, others: Others, course: str, seconds: int) -> None:
+    """Two other viewers beat, as players do: whatever the answer is, they try again."""
+    for _ in range(seconds * 2):
+        for viewer in ("bob", "eve"):
+            try:
+                others.beat(course, viewer)
+            except OSError:  # 503, or nobody there
+                page.wait_for_timeout(100)
+        page.wait_for_timeout(500)
+
+
+def test_a_proxy_that_answers_502_does_not_end_it(
+    open_page: NewPage, others: Others, proxy: Proxy, complaints: Complaints, course: str
+) -> None:
+    """EventSource would give up for good; the badge comes back when the proxy does."""
+    complaints.network_may_fail = True
+    page = open_page(badge(course, "ada"), base_url=proxy.url)
+    expect(number(page)).to_have_text("1")
+    expect_state(page, "live")
+
+    proxy.fail()
+    expect_state(page, "stale")
+    page.wait_for_timeout(3_000)
+    proxy.recover()
+
+    expect_state(page, "live")
+    others.beat(course, "bob")
+    expect(number(page)).to_have_text("2")
+
+
+def test_without_any_stream_the_number_lives_on_heartbeats(
+    context: BrowserContext,
+    site: Site,
+    spawn_service: SpawnService,
+    redis_url: str,
+    complaints: Complaints,
+    course: str,
+) -> None:
+    """Some proxies allow no stream at all: then the number is refreshed with each heartbeat."""
+    complaints.network_may_fail = True
+    timing = {"PRESENCE_TTL": "4", "PRESENCE_HIDDEN_TTL": "10", "PRESENCE_HEARTBEAT_INTERVAL": "1"}
+    service = spawn_service({"PRESENCE_REDIS_URL": redis_url, **timing})
+    page = context.new_page()
+    page.route("**/v1/live?*", lambda route: route.fulfill(status=502))
+    page.goto(site.add(blank(service.url, badge(course, "ada"))))
+    expect(number(page)).to_have_text("1")
+
+    Others(service.url).beat(course, "bob")
+
+    expect(number(page)).to_have_text("2")
+
+
+def test_an_offline_browser_says_so_and_comes_back_at_once(
+    context: BrowserContext,
+    open_page: NewPage,
+    others: Others,
+    complaints: Complaints,
+    course: str,
+) -> None:
+    """`offline` keeps the last number, `online` does not wait for a timer."""
+    complaints.network_may_fail = True
+    page = open_page(badge(course, "ada"))
+    expect(number(page)).to_have_text("1")
+
+    context.set_offline(True)
+    expect_state(page, "offline")
+    expect(number(page)).to_have_text("1")
+    others.beat(course, "bob")
+    context.set_offline(False)
+
+    expect_state(page, "live", timeout_ms=3_000)
+    expect(number(page)).to_have_text("2")
+
+
+def test_a_hidden_tab_says_so_and_gives_its_stream_back(
+    context: BrowserContext, site: Site, service: rig.Service, others: Others, course: str
+) -> None:
+    """S3: hidden at once (a longer lease), no stream after ten seconds; shown again it is live at once."""
+    page = context.new_page()
+    page.clock.install()
+    said: list[Request] = []
+    page.on("request", lambda request: said.append(request))
+    page.goto(site.add(blank(service.url, badge(course, "ada"))))
+    expect(number(page)).to_have_text("1")
+    expect_state(page, "live")
+
+    def beats() -> list[dict[str, object]]:
+        sent = [r for r in said if r.url.endswith("/heartbeat") and r.method == "POST"]
+        return [json.loads(request.post_data or "") for request in sent]
+
+    with page.expect_request("**/heartbeat"):
+        hide(page, True)
+        page.clock.run_for(100)
+    with page.expect_event("requestfailed", lambda request: "/v1/live?" in request.url):
+        page.clock.run_for(11_000)
+    assert [beat["hidden"] for beat in beats()] == [False, True]
+
+    others.beat(course, "bob")
+    with page.expect_request("**/v1/live?*"):
+        hide(page, False)
+        page.clock.run_for(1_000)
+    expect(number(page)).to_have_text("2")
+    assert [beat["hidden"] for beat in beats()] == [False, True, False]
+    assert [beat["seq"] for beat in beats()] == [1, 2, 3]
+
+
+def test_a_hidden_tab_stays_counted_while_its_timers_sleep(
+    open_page: NewPage, others: Others, course: str
+) -> None:
+    """S3: the lease of a hidden tab outlasts timers that fire once a minute."""
+    page = open_page(badge(course, "ada", name="Ada"))
+    expect(number(page)).to_have_text("1")
+
+    hide(page, True)
+    page.wait_for_timeout(700)
+
+    (viewer,) = others.viewers(course)
+    lease_ms = viewer["expires_at"] - others.count(course)["as_of"]
+    assert lease_ms > 120_000
+
+
+def test_heartbeats_go_on_when_the_service_says(
+    context: BrowserContext, site: Site, service: rig.Service, course: str
+) -> None:
+    """Half an hour of watching is a heartbeat about twice a minute, each with a greater seq."""
+    page = context.new_page()
+    page.clock.install()
+    seqs: list[int] = []
+    page.on(
+        "request",
+        lambda r: r.url.endswith("/heartbeat")
+        and r.method == "POST"
+        and seqs.append(json.loads(r.post_data or "")["seq"]),
+    )
+    page.goto(site.add(blank(service.url, badge(course, "ada"))))
+    expect(number(page)).to_have_text("1")
+
+    for _ in range(6):
+        with page.expect_response("**/heartbeat"):
+            page.clock.run_for(30_000)
+        page.wait_for_timeout(50)
+
+    assert seqs == list(range(1, len(seqs) + 1))
+    assert 6 <= len(seqs) <= 9
+
+
+def test_a_bad_token_service_is_an_event_and_no_end(
+    context: BrowserContext, site: Site, service: rig.Service, complaints: Complaints, course: str
+) -> None:
+    """Refused heartbeats are told as presence-error; the number shows nobody who is not counted; it tries on."""
+    complaints.network_may_fail = True
+    page = context.new_page()
+    page.route("**/heartbeat", lambda route: route.fulfill(status=403, json={"detail": "not yours"}))
+    page.add_init_script(
+        "window.problems = []; addEventListener('presence-error', (e) => problems.push(e.detail.message));"
+    )
+    Others(service.url).beat(course, "bob")
+    page.goto(site.add(blank(service.url, badge(course, "ada"))))
+    page.wait_for_function("problems.length > 1")
+    expect(number(page)).to_have_text("1")
+
+    page.unroute("**/heartbeat")
+
+    expect(number(page)).to_have_text("2", timeout=20_000)
