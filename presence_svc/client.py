@@ -1,9 +1,6 @@
 """For Python services: an async iterator over the changes of a course, straight from Redis.
 
-    async for count in watch("redis://localhost", "python-101"):
-        print(count.total, count.chapters)
-
-Starts with a snapshot, survives a restart of Redis, never goes back to an older version.
+Also what `presence-svc watch` is made of. Needs no running replica to talk to, only Redis.
 """
 
 from __future__ import annotations
@@ -36,6 +33,9 @@ _LOST = (RedisError, OSError, TimeoutError, Unavailable)
 
 async def watch(redis_url: str, course_id: str, *, key_prefix: str | None = None) -> AsyncIterator[Count]:
     """Yields what is true now, then the new Count at each change, without an end.
+
+        async for count in watch("redis://localhost", "python-101"):
+            print(count.total, count.chapters)
 
     While Redis is away it tries again, at most 5 s apart; when Redis is back it yields what is true
     then. A Count with `warming` is not to be trusted yet: Redis has lost its data less than a lease

@@ -5,7 +5,7 @@ The parts are in tests/rig.py, for suites that want another scope or another sha
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 
 import pytest
@@ -50,9 +50,7 @@ async def _backend(kind: str, empty_server: EmptyServer) -> AsyncIterator[rig.Ba
 
 
 @pytest.fixture(params=rig.BACKENDS)
-async def backend(
-    request: pytest.FixtureRequest, empty_server: EmptyServer
-) -> AsyncIterator[rig.Backend]:
+async def backend(request: pytest.FixtureRequest, empty_server: EmptyServer) -> AsyncIterator[rig.Backend]:
     """An empty Redis, one test for each kind: fakeredis, embedded Valkey, Debian's 7.0."""
     async with _backend(request.param, empty_server) as made:
         yield made
@@ -92,7 +90,12 @@ def spawn_service() -> Iterator[SpawnService]:
     """Starts services, `spawn_service(env, port=...)`, and ends them all after the test."""
     with ExitStack() as stack:
 
-        def spawn(env: Mapping[str, str] | None = None, *, port: int | None = None) -> rig.Service:
-            return stack.enter_context(rig.Service(env, port=port))
+        def spawn(
+            env: Mapping[str, str] | None = None,
+            *,
+            port: int | None = None,
+            command: Sequence[str] = ("serve",),
+        ) -> rig.Service:
+            return stack.enter_context(rig.Service(env, port=port, command=command))
 
         yield spawn

@@ -6,6 +6,7 @@ Used by every conftest.py. A backend that is missing is skipped at home and fail
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,7 +16,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -90,27 +91,32 @@ class Backend:
 
 
 class Service:
-    """`python -m presence_svc serve` on a free port, in its own process group, logging to a file."""
+    """`python -m presence_svc serve` in its own process group, logging to a file.
 
-    def __init__(self, env: Mapping[str, str] | None = None, *, port: int | None = None) -> None:
-        self.port = port or free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+    Without a `port` it gets a free one from the system, and keeps it when it is started again.
+    """
+
+    def __init__(
+        self,
+        env: Mapping[str, str] | None = None,
+        *,
+        port: int | None = None,
+        command: Sequence[str] = ("serve",),
+    ) -> None:
+        self.port = port or 0
         clean = {key: value for key, value in os.environ.items() if not key.startswith("PRESENCE_")}
-        self._env = clean | {
-            "PYTHONPATH": str(ROOT),
-            "PYTHONUNBUFFERED": "1",
-            "PRESENCE_PORT": str(self.port),
-            **(env or {}),
-        }
+        self._command = [sys.executable, "-m", "presence_svc", *command]
+        self._env = clean | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(env or {})}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
         """Starts the service and waits until it is ready; may be called again after it ended."""
+        said = len(self.logs())
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "presence_svc", "serve"],
+            self._command,
             cwd=ROOT,
-            env=self._env,
+            env=self._env | {"PRESENCE_PORT": str(self.port)},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
@@ -118,11 +124,17 @@ class Service:
         )
         deadline = time.monotonic() + READY_DEADLINE_S
         while time.monotonic() < deadline and self.process.poll() is None:
-            if self.get_status("/readyz") == 200:
+            listens = re.search(r"listens on http://\S+:(\d+)", self.logs()[said:])
+            self.port = int(listens[1]) if listens else self.port
+            if listens and self.get_status("/readyz") == 200:
                 return self
             time.sleep(0.05)
         self.kill()
         raise RuntimeError(f"the service did not get ready:\n{self.logs()}")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int:

@@ -67,9 +67,9 @@ async def live(url: str, crowd: Crowd, stop: threading.Event) -> None:
                 for viewer in gone:
                     await client.post(f"/v1/courses/{viewer.course_id}/leave", json=viewer.leave())
             except httpx2.HTTPError as error:
-                log.info("the crowd waits: %s", str(error) or type(error).__name__)
-                await asyncio.sleep(RETRY_S)
-            await asyncio.sleep(STEP_S)
+                if not await asyncio.to_thread(stop.wait, RETRY_S):  # else it is the end that we saw
+                    log.warning("the crowd has waited: %s", str(error) or type(error).__name__)
+            await asyncio.to_thread(stop.wait, STEP_S)
 
 
 async def _heartbeats(client: httpx2.AsyncClient, viewers: list[Viewer]) -> None:

@@ -103,6 +103,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "backlog": 2_048,
         "timeout_keep_alive": 75,  # above a load balancer's 60: it must be the one that closes
         "timeout_graceful_shutdown": GRACE_S,
+        "timeout_worker_healthcheck": 20,  # a slow start of many workers must not look like a hang
     }
 
 
@@ -120,10 +121,8 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
     if settings.workers > 1:
         from .workers import Workers
 
-        Workers(config, [listener]).run()
-        return
-    server = uvicorn.Server(config)
-    server.run(sockets=[listener])
+        raise SystemExit(Workers(config, [listener]).serve())
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 @contextmanager
@@ -133,7 +132,7 @@ def _listen(settings: Settings) -> Iterator[socket.socket]:
         listener = socket.create_server((settings.host, settings.port), family=family)
     except OSError as error:
         raise Misconfigured(
-            f"cannot listen on {settings.host}:{settings.port} ({error.strerror}):"
+            f"cannot listen on {settings.host}:{settings.port} ({os.strerror(error.errno or 0)}):"
             " set PRESENCE_HOST or PRESENCE_PORT"
         ) from None
     with listener:

@@ -10,11 +10,18 @@ import os
 import signal
 import threading
 
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 
 class Workers(Multiprocess):
     """Starts, watches and ends `config.workers` processes."""
+
+    def serve(self) -> int:
+        """Until a signal ends it. The exit status: not 0 when a worker could not even start."""
+        self.run()
+        failed = any(process.exitcode == STARTUP_FAILURE for process in self.processes)
+        return STARTUP_FAILURE if failed else 0
 
     def keep_subprocess_alive(self) -> None:
         before = {process.pid for process in self.processes}

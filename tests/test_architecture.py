@@ -1,0 +1,117 @@
+"""The house rules that a newcomer relies on: who may import whom, how long a page is, what opens it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from tests.rig import ROOT
+
+PACKAGE = ROOT / "presence_svc"
+FLOORS = [
+    {"errors", ""},
+    {"settings", "model", "metrics"},
+    {"store"},
+    {"live"},
+    {"web"},
+    {"app"},
+    {"client"},
+    {"commands"},
+    {"cli"},
+    {"__main__"},
+]
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+ALLOWED = {"redis": {"store", "client"}, "starlette": {"web", "app"}, "uvicorn": {"commands"}}
+LONGEST = 200
+LONGEST_DOCSTRING = 5
+MAY_ARGUE_FOR_A_PAGE = {"presence_svc.store.keys"}
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+PATHS = {_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def _room(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+@cache
+def _imports(module: str) -> frozenset[str]:
+    """Every module that this one imports, also inside functions, as absolute names."""
+    return frozenset(_found(module))
+
+
+def _found(module: str) -> Iterator[str]:
+    path = PATHS[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            base = base if node.level else str(node.module)
+            for alias in node.names:
+                inner = f"{base}.{alias.name}"
+                yield inner if inner in PATHS else base
+
+
+def test_the_walk_sees_imports_of_every_kind() -> None:
+    """The tests below would prove nothing if the walk missed relative or inner imports."""
+    assert "presence_svc.store.keys" in _imports("presence_svc.store.presence")
+    assert "presence_svc.commands.serve" in _imports("presence_svc.cli")
+    assert "redis" in _imports("presence_svc.store.embedded")
+
+
+@pytest.mark.parametrize("module", PATHS)
+def test_imports_run_down_only(module: str) -> None:
+    """A module imports its own room and the floors below: cli, app, web, live, store, errors."""
+    floor = FLOOR[_room(module)]
+
+    upward = [
+        name
+        for name in _imports(module)
+        if name in PATHS and _room(name) != _room(module) and FLOOR[_room(name)] >= floor
+    ]
+
+    assert upward == []
+
+
+@pytest.mark.parametrize("module", PATHS)
+def test_redis_and_starlette_stay_in_their_rooms(module: str) -> None:
+    """What a room must not know it does not import: Redis outside store, HTTP outside web."""
+    roots = {name.split(".")[0] for name in _imports(module)}
+
+    foreign = {root for root in roots & ALLOWED.keys() if _room(module) not in ALLOWED[root]}
+
+    assert foreign == set()
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    """Also within a room: an order to read the modules in exists."""
+    graph = {module: _imports(module) & PATHS.keys() - {module} for module in PATHS}
+
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError
+
+    assert set(order) == set(PATHS)
+
+
+@pytest.mark.parametrize("module", PATHS)
+def test_a_module_is_a_page_with_a_heading(module: str) -> None:
+    """Under 200 lines, opened by a docstring of one to five lines."""
+    text = PATHS[module].read_text()
+
+    docstring = ast.get_docstring(ast.parse(text))
+
+    assert len(text.splitlines()) < LONGEST
+    assert docstring
+    assert len(docstring.splitlines()) <= LONGEST_DOCSTRING or module in MAY_ARGUE_FOR_A_PAGE
