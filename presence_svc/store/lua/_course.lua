@@ -52,7 +52,7 @@ local function publish(c, now, version)
     .. ',"named":' .. (total - anonymous) .. ',"anonymous":' .. anonymous
     .. ',"chapters":{' .. table.concat(chapters, ',') .. '},"version":' .. int(version)
     .. ',"as_of":' .. int(now) .. '}')
-  redis.call('HSET', c.state, 'version', int(version), 'published', int(now))
+  redis.call('HSET', c.state, 'version', int(version), 'published', int(now), 'told', total)
   redis.call('HDEL', c.state, 'dirty')
   redis.call('PEXPIRE', c.state, DAY)
 end

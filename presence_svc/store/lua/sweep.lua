@@ -45,7 +45,9 @@ end)
 if occupied > 0 or look then keep(c, now, tonumber(ARGV[3])) end
 
 local due = tonumber(redis.call('HGET', c.state, 'dirty') or 0)
-if removed > 0 then
+-- Unswept for long, the sets have expired by themselves: the last message still names those who were in them.
+local unsaid = not look and tonumber(redis.call('HGET', c.state, 'told') or 0) > 0
+if removed > 0 or (unsaid and due == 0) then
   due = changed(c, now, interval, agenda)
 elseif due > 0 and due <= now then
   publish(c, now, tonumber(redis.call('HGET', c.state, 'version')))
