@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +19,7 @@ from presence_svc.store.embedded import EmbeddedServer
 from tests import rig
 from tests.browser.stage import CHROMIUM_FLAGS, Others, Proxy, Site, blank
 
+TOOLING = Path(__file__).parent / "tooling"
 NewPage = Callable[..., Page]
 NewContext = Callable[..., BrowserContext]
 NETWORK = re.compile(r"Failed to load resource|blocked by CORS policy|net::ERR_")
@@ -135,3 +139,17 @@ def open_page(context: BrowserContext, site: Site, service: rig.Service) -> NewP
         return page
 
     return open_
+
+
+@pytest.fixture(scope="session")
+def tooling() -> Path:
+    """tests/browser/tooling with what its package.json names; installed by npm when it is not there."""
+    npm = rig.need("npm")
+    with (TOOLING / ".install.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # parallel workers wait for the first
+        if not (TOOLING / "node_modules/.bin/tsc").exists():
+            command = [npm, "install", "--no-progress", "--loglevel=error"]
+            done = subprocess.run(command, cwd=TOOLING, capture_output=True, text=True, timeout=240)
+            if done.returncode:
+                rig.missing(f"the npm packages of {TOOLING.name} ({done.stderr[-300:]})")
+    return TOOLING

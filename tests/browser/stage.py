@@ -1,4 +1,4 @@
-"""What browser tests stand on: pages on another origin than the service, other viewers by HTTP, a proxy that fails.
+"""What browser tests stand on: pages on another origin, other viewers by HTTP, a failing proxy.
 
 Used by conftest.py and the tests; needs the extra `browser` and a Chromium.
 """
@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx2
 from playwright.sync_api import Locator, Page
 from redis import Redis
 
@@ -79,27 +79,22 @@ class Others:
         self.url = url
 
     def beat(self, course: str, viewer: str, **body: object) -> dict[str, Any]:
-        return self._post(f"/v1/courses/{course}/heartbeat", {"viewer_id": viewer, **body})
+        return self._ask("POST", course, "heartbeat", {"viewer_id": viewer, **body})
 
     def leave(self, course: str, viewer: str) -> None:
-        self._post(f"/v1/courses/{course}/leave", {"viewer_id": viewer})
+        self._ask("POST", course, "leave", {"viewer_id": viewer})
 
     def count(self, course: str) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self.url}/v1/courses/{course}/count", timeout=5) as reply:
-            found: dict[str, Any] = json.load(reply)
-        return found
+        return self._ask("GET", course, "count")
 
     def viewers(self, course: str) -> list[dict[str, Any]]:
-        with urllib.request.urlopen(f"{self.url}/v1/courses/{course}/viewers", timeout=5) as reply:
-            found: list[dict[str, Any]] = json.load(reply)["viewers"]
+        found: list[dict[str, Any]] = self._ask("GET", course, "viewers")["viewers"]
         return found
 
-    def _post(self, path: str, body: dict[str, object]) -> dict[str, Any]:
-        headers = {"content-type": "application/json"}
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=5) as reply:
-            found: dict[str, Any] = json.loads(reply.read() or b"{}")
-        return found
+    def _ask(self, method: str, course: str, what: str, body: object = None) -> dict[str, Any]:
+        path = f"{self.url}/v1/courses/{course}/{what}"
+        reply = httpx2.request(method, path, json=body, timeout=5).raise_for_status()
+        return reply.json() if reply.content else {}
 
 
 class Proxy:

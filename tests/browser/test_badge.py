@@ -50,9 +50,7 @@ def test_two_lines_in_a_blank_file_show_a_live_badge(
     expect(page.locator("live-viewer-badge")).to_have_attribute("data-state", "live")
 
 
-def test_two_people_count_each_other(
-    new_context: NewContext, open_page: NewPage, course: str
-) -> None:
+def test_two_people_count_each_other(new_context: NewContext, open_page: NewPage, course: str) -> None:
     """S1: each sees the other come and go."""
     ada = open_page(badge(course, "ada"), context=new_context())
     expect(number(ada)).to_have_text("1")
@@ -84,9 +82,7 @@ def test_a_chapter_move_is_told(open_page: NewPage, others: Others, course: str)
     assert others.count(course)["total"] == 1
 
 
-def test_a_removed_badge_is_gone_within_a_second(
-    open_page: NewPage, others: Others, course: str
-) -> None:
+def test_a_removed_badge_is_gone_within_a_second(open_page: NewPage, others: Others, course: str) -> None:
     """S5: taking the element off the page is a leave, at once."""
     page = open_page(badge(course, "ada"))
     wait_until(page, others, course, 1)
@@ -104,9 +100,7 @@ def test_a_moved_badge_neither_leaves_nor_joins(
     wait_until(page, others, course, 1)
 
     with published(shared_redis.url, course) as changes:
-        page.evaluate(
-            "document.querySelector('section').append(document.querySelector('live-viewer-badge'))"
-        )
+        page.evaluate("document.querySelector('section').append(document.querySelector('live-viewer-badge'))")
         page.wait_for_timeout(1_000)
 
     assert changes == []
@@ -290,9 +284,7 @@ def test_badges_of_a_page_share_one_stream_and_one_heartbeat(
     assert others.count(course)["total"] == 1
 
 
-def test_the_badge_that_spoke_last_says_the_chapter(
-    open_page: NewPage, others: Others, course: str
-) -> None:
+def test_the_badge_that_spoke_last_says_the_chapter(open_page: NewPage, others: Others, course: str) -> None:
     """Two badges of a course on one page are one heartbeat: the last change wins."""
     page = open_page(
         badge(course, "ada", chapter_id="ch-1", id="a") + badge(course, "ada", chapter_id="ch-2")
@@ -338,7 +330,7 @@ def test_a_viewer_without_an_id_is_counted_and_never_named(
 
 
 def test_attributes_change_at_run_time(open_page: NewPage, others: Others, course: str) -> None:
-    """Each attribute may change at any time: another course, another viewer, watching instead of being there."""
+    """At any time: another course, another viewer, watching instead of being there."""
     other = f"{course}.other"
     others.beat(other, "bob")
     page = open_page(badge(course, "ada"))
@@ -399,13 +391,14 @@ def test_a_badge_without_a_course_says_so_and_throws_nothing(
     """A mistake in the page is an event and one warning, and can be put right."""
     page = context.new_page()
     page.add_init_script(
-        "window.problems = []; addEventListener('presence-error', (e) => problems.push(e.detail.message));"
+        "window.problems = [];"
+        "addEventListener('presence-error', (event) => problems.push(event.detail.message));"
     )
     page.goto(site.add(blank(service.url, "")))
     page.evaluate(
         """() => {
           const main = document.querySelector("main");
-          main.append(document.createElement("live-viewer-badge"), document.createElement("live-viewer-badge"));
+          for (let i = 0; i < 2; i += 1) main.append(document.createElement("live-viewer-badge"));
         }"""
     )
     page.wait_for_function("problems.length === 2")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import httpx2
 import pytest
 from playwright.sync_api import BrowserContext, Page, Request, expect
 
@@ -35,7 +36,8 @@ def hide(page: Page, hidden: bool) -> None:
     """Pages under test are always visible, so the browser's word for it is replaced."""
     page.evaluate(
         """(hidden) => {
-          Object.defineProperty(document, "visibilityState", { value: hidden ? "hidden" : "visible", configurable: true });
+          const value = hidden ? "hidden" : "visible";
+          Object.defineProperty(document, "visibilityState", { value, configurable: true });
           document.dispatchEvent(new Event("visibilitychange"));
         }""",
         hidden,
@@ -50,7 +52,7 @@ def test_a_killed_service_that_comes_back_is_found_again(
     complaints: Complaints,
     course: str,
 ) -> None:
-    """The number stays while the service is down, the state says so, and both are live again by themselves."""
+    """The number stays while it is down, the state says so; both are live again by themselves."""
     complaints.network_may_fail = True
     service = spawn_service({"PRESENCE_REDIS_URL": redis_url})
     others = Others(service.url)
@@ -116,7 +118,7 @@ def keep_alive(page: Page, others: Others, course: str, seconds: int) -> None:
         for viewer in ("bob", "eve"):
             try:
                 others.beat(course, viewer)
-            except OSError:  # 503, or nobody there
+            except httpx2.HTTPError:  # 503, or nobody there
                 page.wait_for_timeout(100)
         page.wait_for_timeout(500)
 
@@ -238,12 +240,12 @@ def test_heartbeats_go_on_when_the_service_says(
     page = context.new_page()
     page.clock.install()
     seqs: list[int] = []
-    page.on(
-        "request",
-        lambda r: r.url.endswith("/heartbeat")
-        and r.method == "POST"
-        and seqs.append(json.loads(r.post_data or "")["seq"]),
-    )
+
+    def note(request: Request) -> None:
+        if request.url.endswith("/heartbeat") and request.method == "POST":
+            seqs.append(json.loads(request.post_data or "")["seq"])
+
+    page.on("request", note)
     page.goto(site.add(blank(service.url, badge(course, "ada"))))
     expect(number(page)).to_have_text("1")
 
@@ -256,15 +258,16 @@ def test_heartbeats_go_on_when_the_service_says(
     assert 6 <= len(seqs) <= 9
 
 
-def test_a_bad_token_service_is_an_event_and_no_end(
+def test_a_refused_heartbeat_is_an_event_and_no_end(
     context: BrowserContext, site: Site, service: rig.Service, complaints: Complaints, course: str
 ) -> None:
-    """Refused heartbeats are told as presence-error; the number shows nobody who is not counted; it tries on."""
+    """Refused heartbeats are told; the number has nobody in it who is not counted; it tries on."""
     complaints.network_may_fail = True
     page = context.new_page()
     page.route("**/heartbeat", lambda route: route.fulfill(status=403, json={"detail": "not yours"}))
     page.add_init_script(
-        "window.problems = []; addEventListener('presence-error', (e) => problems.push(e.detail.message));"
+        "window.problems = [];"
+        "addEventListener('presence-error', (event) => problems.push(event.detail.message));"
     )
     Others(service.url).beat(course, "bob")
     page.goto(site.add(blank(service.url, badge(course, "ada"))))
