@@ -6,21 +6,21 @@ Refuses values that contradict each other, in messages that name the variable.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from .errors import Misconfigured
+from ..errors import Misconfigured
+from .identity import IdentitySettings
+from .kinds import Rule, Seconds
+from .limits import LimitSettings
 
 ENV_PREFIX = "PRESENCE_"
-Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
-Limit = Annotated[int, Field(ge=1, le=10_000_000)]
-CommaSeparated = Annotated[tuple[str, ...], NoDecode]
-SecretsCommaSeparated = Annotated[tuple[SecretStr, ...], NoDecode]
+ASKED_SHARE = 0.8  # of HEARTBEAT_INTERVAL: the shortest pause that a reply asks for
 
 
-class Settings(BaseSettings):
+class Settings(IdentitySettings, LimitSettings):
     """Durations are in seconds, fractions allowed; `*_ms` properties give whole milliseconds."""
 
     model_config = SettingsConfigDict(
@@ -42,40 +42,13 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65_535, description="port to listen on; 0 = a free one")
     workers: int = Field(1, ge=1, le=64, description="processes that share the port")
-    auth: Literal["trusted", "jwt"] | None = Field(
-        None, description="`trusted`: the body's viewer_id is believed; `jwt`: a bearer token says it"
-    )
-    service_keys: SecretsCommaSeparated = Field((), description="API keys of the service role")
-    cors_origins: CommaSeparated = Field(
-        ("*",), description="origins whose pages may call (`*` = any; credentials are never used)"
-    )
-    public_counts: bool = Field(False, description="counts without a token (AUTH=jwt)")
     trusted_proxies: str = Field("127.0.0.1,::1", description="addresses whose X-Forwarded-For is believed")
-    sessions_per_viewer: Limit = Field(10, description="live sessions of one viewer in one course")
-    chapters_per_course: Annotated[int, Field(ge=1, le=2_000)] = Field(
-        500, description="chapters with somebody in them, per course"
-    )
-    queue_limit: Limit = Field(20_000, description="heartbeats waiting for Redis before 503, per worker")
-    streams_limit: Limit = Field(20_000, description="open streams per worker")
-    stream_lifetime: Seconds = Field(1_800, description="a stream ends after this, more or less")
-    send_deadline: Seconds = Field(10, description="a reader that takes no byte for this is dropped")
-    request_deadline: Seconds = Field(10, description="time for a request's head, and again for its body")
-    header_limit: Annotated[int, Field(ge=1_024, le=65_536)] = Field(
-        16_384, description="bytes of a request's head before 431"
-    )
     redis_timeout: Annotated[float, Field(gt=0, le=0.45)] = Field(
         0.3, description="deadline of one exchange with Redis; requests are answered within 0.5 s"
     )
     access_log: Annotated[float, Field(ge=0, le=1)] = Field(
         0, description="share of requests that are logged"
     )
-
-    @field_validator("cors_origins", "service_keys", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return (
-            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-        )
 
     @field_validator("redis_url")
     @classmethod
@@ -89,19 +62,30 @@ class Settings(BaseSettings):
     def _together(self) -> Self:
         """A lost heartbeat must not drop anybody, a hidden tab must not flicker, a sweep must keep up."""
         rules = [
-            (
+            Rule(
                 self.heartbeat_interval * 0.9 * 2 <= self.ttl,
                 "HEARTBEAT_INTERVAL",
                 "twice 0.9 of it must fit in PRESENCE_TTL, else one lost heartbeat drops a viewer",
             ),
-            (self.hidden_ttl >= self.ttl, "HIDDEN_TTL", "must not be below PRESENCE_TTL"),
-            (self.leave_grace < self.ttl, "LEAVE_GRACE", "must be below PRESENCE_TTL"),
-            (self.publish_interval <= 2, "PUBLISH_INTERVAL", "must not be over 2 s (rule S8)"),
+            Rule(self.hidden_ttl >= self.ttl, "HIDDEN_TTL", "must not be below PRESENCE_TTL"),
+            Rule(self.leave_grace < self.ttl, "LEAVE_GRACE", "must be below PRESENCE_TTL"),
+            Rule(self.publish_interval <= 2, "PUBLISH_INTERVAL", "must not be over 2 s (rule S8)"),
+            Rule(
+                self.beats_per_s * ASKED_SHARE * self.heartbeat_interval >= 1,
+                "BEAT_RATE",
+                "must let through what we ask for: one heartbeat per 0.8 of PRESENCE_HEARTBEAT_INTERVAL",
+            ),
+            *self.identity_rules(),
         ]
-        wrong = [f"{ENV_PREFIX}{name}: {why}" for holds, name, why in rules if not holds]
+        wrong = [f"{ENV_PREFIX}{rule.name}: {rule.why}" for rule in rules if not rule.holds]
         if wrong:
-            raise ValueError("; ".join(wrong))
+            raise ValueError("\n".join(wrong))
         return self
+
+    @property
+    def beats_per_s(self) -> float:
+        """What a session may send for long: always more than it is asked for."""
+        return self.beat_rate or max(1.0, 2 / (ASKED_SHARE * self.heartbeat_interval))
 
     @property
     def ttl_ms(self) -> int:

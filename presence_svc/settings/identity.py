@@ -1,0 +1,117 @@
+"""The settings that say who is believed: tokens, keys, anonymous viewers, origins. A part of Settings.
+
+Refuses half a configuration: a key without AUTH=jwt would look like protection and be none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings
+
+from .kinds import CommaSeparated, Rule, SecretsCommaSeparated
+
+LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
+SECRET_BYTES = 32
+SERVICE_KEY_CHARS = 20
+
+
+class IdentitySettings(BaseSettings):
+    """Mixed into Settings, which carries the environment's prefix."""
+
+    auth: Literal["trusted", "jwt"] | None = Field(
+        None, description="`trusted`: the body's viewer_id is believed; `jwt`: a bearer token says it"
+    )
+    jwt_preset: Literal["clerk"] | None = Field(
+        None, description="`clerk`: keys at the issuer's usual place, `sid` required, `azp` may be absent"
+    )
+    jwt_jwks_url: str | None = Field(None, description="where the issuer publishes its keys (https)")
+    jwt_public_key: str | None = Field(None, description="the issuer's public key (PEM) instead")
+    jwt_secret: SecretStr | None = Field(
+        None, description="a secret shared with the issuer instead (HS256, 32 bytes or more)"
+    )
+    jwt_issuer: str | None = Field(None, description="what `iss` must be")
+    jwt_audience: CommaSeparated = Field((), description="`aud` must name one of these")
+    jwt_authorized_parties: CommaSeparated = Field((), description="`azp` must be one of these")
+    jwt_leeway: Annotated[float, Field(ge=0, le=30)] = Field(
+        5, description="seconds by which the issuer's clock may differ"
+    )
+    jwt_name_claim: str = Field("name", description="the claim with the viewer's name; dots go deeper")
+    jwt_picture_claim: str = Field("picture", description="the claim with the viewer's picture")
+    jwt_courses_claim: str | None = Field(
+        None, description="the claim that lists the courses a viewer may enter; `*` = any"
+    )
+    names_from_body: bool = Field(
+        False, description="believe a heartbeat's name and picture where the token has none"
+    )
+    service_keys: SecretsCommaSeparated = Field(
+        (), description="API keys of the service role, 20 characters or more each"
+    )
+    allow_anonymous: bool = Field(False, description="count viewers without a token (AUTH=jwt)")
+    public_counts: bool = Field(False, description="show counts without a token (AUTH=jwt)")
+    pseudonyms: bool = Field(
+        False, description="viewers see each other under ids that differ from course to course"
+    )
+    cors_origins: CommaSeparated | None = Field(
+        None,
+        description="origins whose pages may call; `*` = any; none given = any (trusted) or none (jwt)",
+    )
+    log_addresses: bool = Field(False, description="write clients' addresses to the log")
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """No cookie is ever used, so that a foreign page can do what its own token allows and no more."""
+        if self.cors_origins is not None:
+            return self.cors_origins
+        return () if self.auth == "jwt" else ("*",)
+
+    @property
+    def jwks_url(self) -> str | None:
+        """Where the keys are, by the preset when it is not said."""
+        if self.jwt_jwks_url or self.jwt_preset != "clerk" or self.jwt_public_key or not self.jwt_issuer:
+            return self.jwt_jwks_url
+        return self.jwt_issuer.rstrip("/") + "/.well-known/jwks.json"
+
+    def identity_rules(self) -> Iterator[Rule]:
+        """What must hold between these."""
+        keys = [bool(self.jwks_url), bool(self.jwt_public_key), self.jwt_secret is not None]
+        if self.auth != "jwt":
+            for name in ("jwt_jwks_url", "jwt_public_key", "jwt_secret", "jwt_preset", "service_keys"):
+                yield Rule(not getattr(self, name), name.upper(), "is of no use without PRESENCE_AUTH=jwt")
+            for name in ("allow_anonymous", "public_counts"):
+                yield Rule(not getattr(self, name), name.upper(), "means nothing without PRESENCE_AUTH=jwt")
+            return
+        yield Rule(
+            sum(keys) == 1, "JWT_JWKS_URL", "give exactly one of it, JWT_PUBLIC_KEY, JWT_SECRET or a preset"
+        )
+        yield Rule(
+            self.jwt_secret is None or len(self.jwt_secret.get_secret_value().encode()) >= SECRET_BYTES,
+            "JWT_SECRET",
+            "must have 32 bytes at least, else it can be guessed",
+        )
+        yield Rule(
+            self.jwks_url is None or _is_safe(self.jwks_url), "JWT_JWKS_URL", "must be an https address"
+        )
+        yield Rule(
+            self.jwt_secret is not None or bool(self.jwt_issuer),
+            "JWT_ISSUER",
+            "is needed: anybody's token could be signed by a shared key server",
+        )
+        yield Rule(
+            bool(self.jwt_secret or self.jwt_preset or self.jwt_audience or self.jwt_authorized_parties),
+            "JWT_AUDIENCE",
+            "or JWT_AUTHORIZED_PARTIES is needed: else a token made for another application is believed",
+        )
+        yield Rule(
+            all(len(key.get_secret_value()) >= SERVICE_KEY_CHARS for key in self.service_keys),
+            "SERVICE_KEYS",
+            "must have 20 characters at least each",
+        )
+
+
+def _is_safe(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOCAL_HOSTS)
