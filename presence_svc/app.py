@@ -12,7 +12,6 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
 
 from . import settings as settings_
 from .live.hub import Hub
@@ -28,34 +27,42 @@ from .store.stats import Totals
 from .web import heartbeat, openapi, operations, pages, problems, routes, streams
 from .web.access import Access
 from .web.auth import LeaveTokens
-from .web.door import Door
-from .web.lane import Lane, cors_options
 from .web.service import Service
 
 COURSE = "/v1/courses/{course_id}"
 
 
-def app_from_env() -> ASGIApp:
+def app_from_env() -> Starlette:
     """The app for any ASGI server: `uvicorn --factory presence_svc.app:app_from_env`; raises Misconfigured."""
     return create_app(settings_.load())
 
 
-def create_app(settings: Settings) -> ASGIApp:
+def create_app(settings: Settings) -> Starlette:
     """The ASGI app of one replica. Nothing is connected before its lifespan starts."""
-    metrics, lane = Metrics(), Lane(settings)
+    metrics = Metrics()
     app = Starlette(
         routes=_routes(),
-        middleware=[Middleware(CORSMiddleware, **cors_options(settings))],
+        middleware=[
+            Middleware(Access, metrics=metrics, sample=settings.access_log),
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.allowed_origins,
+                allow_methods=["GET", "POST", "DELETE"],
+                allow_headers=["Authorization", "Content-Type", "If-None-Match"],
+                expose_headers=["ETag", "Retry-After", "RateLimit", "RateLimit-Policy"],
+                max_age=86_400,
+            ),
+        ],
         exception_handlers=problems.HANDLERS,
-        lifespan=_lifespan(settings, metrics, lane),
+        lifespan=_lifespan(settings, metrics),
     )
-    app.state.openapi, app.state.lane = openapi.document(), lane
-    return Access(Door(app, lane), metrics, settings.access_log)
+    app.state.openapi = openapi.document()
+    return app
 
 
 def _routes() -> list[BaseRoute]:
     return [
-        Route(f"{COURSE}/heartbeat", heartbeat.heartbeat, methods=["POST"]),
+        Route(f"{COURSE}/heartbeat", heartbeat.HeartbeatEndpoint(), methods=["POST"]),
         Route(f"{COURSE}/leave", routes.leave, methods=["POST"]),
         Route(f"{COURSE}/count", routes.count),
         Route(f"{COURSE}/viewers", routes.viewers),
@@ -73,17 +80,17 @@ def _routes() -> list[BaseRoute]:
     ]
 
 
-def _lifespan(settings: Settings, metrics: Metrics, lane: Lane) -> Callable[[Starlette], Any]:
+def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[Starlette], Any]:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         """Stops in the order of need: streams first, then what feeds them, then the way to Redis."""
         link = Link.open(settings)
         service, sweeper = build(settings, link, metrics)
-        app.state.service = lane.service = service
+        app.state.service = service
         service.hub.start()
         sweeper.start()
         with _on_shutdown(service.hub.close):
-            yield {"service": service, "lane": lane}
+            yield {"service": service}
         await service.hub.stop()
         await sweeper.stop()
         await service.presence.close()
