@@ -46,7 +46,7 @@ def create_app(settings: Settings) -> Starlette:
             Middleware(Access, metrics=metrics, sample=settings.access_log),
             Middleware(
                 CORSMiddleware,
-                allow_origins=settings.allowed_origins,
+                allow_origins=settings.cors_origins,
                 allow_methods=["GET", "POST", "DELETE"],
                 allow_headers=["Authorization", "Content-Type", "If-None-Match"],
                 expose_headers=["ETag", "Retry-After", "RateLimit", "RateLimit-Policy"],
