@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
 
 from .kinds import CommaSeparated, Rule, SecretsCommaSeparated
@@ -55,18 +55,17 @@ class IdentitySettings(BaseSettings):
     pseudonyms: bool = Field(
         False, description="viewers see each other under ids that differ from course to course"
     )
-    cors_origins: CommaSeparated | None = Field(
-        None,
-        description="origins whose pages may call; `*` = any; none given = any (trusted) or none (jwt)",
+    cors_origins: CommaSeparated = Field(
+        default_factory=lambda data: () if data.get("auth") == "jwt" else ("*",),
+        description="origins whose pages may call; `*` = any. None given: any (trusted), none (jwt)",
     )
     log_addresses: bool = Field(False, description="write clients' addresses to the log")
 
-    @property
-    def allowed_origins(self) -> tuple[str, ...]:
-        """No cookie is ever used, so that a foreign page can do what its own token allows and no more."""
-        if self.cors_origins is not None:
-            return self.cors_origins
-        return () if self.auth == "jwt" else ("*",)
+    @field_validator("jwt_public_key")
+    @classmethod
+    def _lines(cls, value: str | None) -> str | None:
+        """Environment files have no way to write a line's end but as backslash and n."""
+        return value and value.replace("\\n", "\n")
 
     @property
     def jwks_url(self) -> str | None:
