@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
 from . import settings as settings_
 from .live.hub import Hub
@@ -27,42 +28,34 @@ from .store.stats import Totals
 from .web import heartbeat, openapi, operations, pages, problems, routes, streams
 from .web.access import Access
 from .web.auth import LeaveTokens
+from .web.door import Door
+from .web.lane import Lane, cors_options
 from .web.service import Service
 
 COURSE = "/v1/courses/{course_id}"
 
 
-def app_from_env() -> Starlette:
+def app_from_env() -> ASGIApp:
     """The app for any ASGI server: `uvicorn --factory presence_svc.app:app_from_env`; raises Misconfigured."""
     return create_app(settings_.load())
 
 
-def create_app(settings: Settings) -> Starlette:
+def create_app(settings: Settings) -> ASGIApp:
     """The ASGI app of one replica. Nothing is connected before its lifespan starts."""
-    metrics = Metrics()
+    metrics, lane = Metrics(), Lane(settings)
     app = Starlette(
         routes=_routes(),
-        middleware=[
-            Middleware(Access, metrics=metrics, sample=settings.access_log),
-            Middleware(
-                CORSMiddleware,
-                allow_origins=settings.cors_origins,
-                allow_methods=["GET", "POST", "DELETE"],
-                allow_headers=["Authorization", "Content-Type", "If-None-Match"],
-                expose_headers=["ETag", "Retry-After", "RateLimit", "RateLimit-Policy"],
-                max_age=86_400,
-            ),
-        ],
+        middleware=[Middleware(CORSMiddleware, **cors_options(settings))],
         exception_handlers=problems.HANDLERS,
-        lifespan=_lifespan(settings, metrics),
+        lifespan=_lifespan(settings, metrics, lane),
     )
-    app.state.openapi = openapi.document()
-    return app
+    app.state.openapi, app.state.lane = openapi.document(), lane
+    return Access(Door(app, lane), metrics, settings.access_log)
 
 
 def _routes() -> list[BaseRoute]:
     return [
-        Route(f"{COURSE}/heartbeat", heartbeat.HeartbeatEndpoint(), methods=["POST"]),
+        Route(f"{COURSE}/heartbeat", heartbeat.heartbeat, methods=["POST"]),
         Route(f"{COURSE}/leave", routes.leave, methods=["POST"]),
         Route(f"{COURSE}/count", routes.count),
         Route(f"{COURSE}/viewers", routes.viewers),
@@ -80,17 +73,17 @@ def _routes() -> list[BaseRoute]:
     ]
 
 
-def _lifespan(settings: Settings, metrics: Metrics) -> Callable[[Starlette], Any]:
+def _lifespan(settings: Settings, metrics: Metrics, lane: Lane) -> Callable[[Starlette], Any]:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         """Stops in the order of need: streams first, then what feeds them, then the way to Redis."""
         link = Link.open(settings)
         service, sweeper = build(settings, link, metrics)
-        app.state.service = service
+        app.state.service = lane.service = service
         service.hub.start()
         sweeper.start()
         with _on_shutdown(service.hub.close):
-            yield {"service": service}
+            yield {"service": service, "lane": lane}
         await service.hub.stop()
         await sweeper.stop()
         await service.presence.close()

@@ -41,8 +41,8 @@ Command = tuple[Any, ...]
 
 def connect(url: str, *, timeout_s: float = 0.3, pool: int = POOL) -> Redis:
     """A client with a bounded pool, deadlines in seconds, and no retries behind the caller's back."""
-    return Redis(
-        connection_pool=BlockingConnectionPool.from_url(
+    return Redis.from_pool(
+        BlockingConnectionPool.from_url(
             url,
             max_connections=pool,
             timeout=timeout_s,
