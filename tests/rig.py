@@ -106,6 +106,7 @@ class Service:
         self.port = port or 0
         clean = {key: value for key, value in os.environ.items() if not key.startswith("PRESENCE_")}
         self._command = [sys.executable, "-m", "presence_svc", *command]
+        self._cwd = ROOT
         self._env = clean | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(env or {})}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self.process: subprocess.Popen[bytes] | None = None
@@ -115,7 +116,7 @@ class Service:
         said = len(self.logs())
         self.process = subprocess.Popen(
             self._command,
-            cwd=ROOT,
+            cwd=self._cwd,
             env=self._env | {"PRESENCE_PORT": str(self.port)},
             stdin=subprocess.DEVNULL,
             stdout=self._log,

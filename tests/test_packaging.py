@@ -1,0 +1,230 @@
+"""What is shipped works where nothing else is: pins, wheel, image and the commands of the README."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from redis import Redis
+
+from tests.rig import ROOT, Service, free_port, need
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PINS = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().splitlines()]
+INSTALL = "pip install -c constraints.txt -e '.[{}]' && {}"
+FIRST_COMMAND = INSTALL.format("embedded", "presence-svc demo")
+TEST_COMMAND = INSTALL.format("test", "pytest -n auto")
+PREFIX = "/opt/presence"
+
+
+def _required() -> list[Requirement]:
+    extras = [line for extra in PROJECT["optional-dependencies"].values() for line in extra]
+    found = [Requirement(line) for line in [*PROJECT["dependencies"], *extras]]
+    return [requirement for requirement in found if requirement.name != PROJECT["name"]]
+
+
+class Image:
+    """The Dockerfile's instructions, told apart: (stage, instruction, arguments)."""
+
+    def __init__(self, text: str) -> None:
+        joined = re.sub(r"\\\n\s*", " ", text)
+        lines = [line for line in joined.splitlines() if line.strip() and not line.startswith("#")]
+        stage = -1
+        self.steps: list[tuple[int, str, str]] = []
+        for line in lines:
+            instruction, _, arguments = line.partition(" ")
+            stage += instruction == "FROM"
+            self.steps.append((stage, instruction, arguments.strip()))
+
+    def of(self, stage: int, instruction: str) -> list[str]:
+        return [text for at, name, text in self.steps if (at, name) == (stage, instruction)]
+
+
+IMAGE = Image((ROOT / "Dockerfile").read_text())
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """What a stranger gets: the files that git knows, and nothing that lies around."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    target = tmp_path / "clone"
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            copy = target / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes((ROOT / name).read_bytes())
+    return target
+
+
+@pytest.fixture
+def fresh_bin(tmp_path: Path) -> Path:
+    """The bin directory of a venv with nothing but pip in it."""
+    venv.create(tmp_path / "venv", with_pip=True, symlinks=True)
+    return tmp_path / "venv" / "bin"
+
+
+def _environment(fresh_bin: Path, **more: str) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PRESENCE_", "PYTHON"))}
+    return kept | {"PATH": f"{fresh_bin}:{os.environ['PATH']}"} | more
+
+
+def _sh(command: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["/bin/sh", "-c", command], cwd=cwd, env=env, capture_output=True, text=True, timeout=400, check=False
+    )
+
+
+def _json(text: str) -> list[str]:
+    found: list[str] = json.loads(text)
+    return found
+
+
+class Installed(Service):
+    """A command of an installed package, run as it stands, away from the source."""
+
+    def __init__(self, command: list[str], cwd: Path, env: dict[str, str]) -> None:
+        super().__init__(env)
+        self._command = command
+        self._cwd = cwd
+        self._env = env
+
+
+def test_every_dependency_is_pinned_by_a_version_that_it_allows() -> None:
+    """A clean clone installs what was tested: each requirement has its pin, and the pin fits it."""
+    pinned = {canonicalize_name(pin.name): pin for pin in PINS}
+
+    for requirement in _required():
+        pin = pinned[canonicalize_name(requirement.name)]
+        (only,) = pin.specifier
+        assert only.operator == "=="
+        assert requirement.specifier.contains(only.version), requirement.name
+
+
+def test_pins_name_no_place_and_no_hash() -> None:
+    """Registries differ from place to place, and hashes would refuse `-e .`."""
+    text = (ROOT / "constraints.txt").read_text()
+
+    assert not re.search(r"://|--|@|\bsha256", text)
+    assert all(len(pin.specifier) == 1 for pin in PINS)
+
+
+def test_readme_and_ci_say_the_same_two_commands() -> None:
+    """CI runs the test command of the README, and the first command is the one tried below."""
+    readme = (ROOT / "README.md").read_text()
+    ci = (ROOT / ".ci" / "run").read_text()
+
+    assert FIRST_COMMAND in readme
+    assert TEST_COMMAND in readme
+    assert TEST_COMMAND in ci
+
+
+def test_image_runs_as_nobody_special_and_pinned() -> None:
+    """Non-root, from pinned versions, built apart from what is shipped."""
+    assert len(IMAGE.of(-1, "ARG")) == 1
+    assert [stage for stage, name, _ in IMAGE.steps if name == "FROM"] == [0, 1]
+    assert all("-c constraints.txt" in run for run in IMAGE.of(0, "RUN") if "pip install" in run)
+    assert IMAGE.of(1, "USER") == ["10001"]
+    assert "pip install" not in " ".join(IMAGE.of(1, "RUN"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_first_command_of_the_readme_serves(clone: Path, fresh_bin: Path) -> None:
+    """In a clean clone and a fresh venv, one line runs the service with nothing else installed."""
+    install, run = FIRST_COMMAND.split(" && ")
+    env = _environment(fresh_bin, TMPDIR=str(fresh_bin.parent))
+    installed = _sh(install, clone, env)
+    assert installed.returncode == 0, installed.stderr
+
+    with Installed([str(fresh_bin / "presence-svc"), *shlex.split(run)[1:]], clone, env) as demo:
+        assert all(demo.get_status(f"/{page}") == 200 for page in ("demo", "dashboard", "docs"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_wheel_carries_what_is_not_python(clone: Path, fresh_bin: Path, tmp_path: Path) -> None:
+    """The Lua scripts, the pages and the type marker are in the wheel, and no tests."""
+    built = _sh(f"pip wheel --no-deps -w {tmp_path / 'wheels'} .", clone, _environment(fresh_bin))
+    assert built.returncode == 0, built.stderr
+
+    (wheel,) = (tmp_path / "wheels").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    files = {
+        path.relative_to(ROOT).as_posix() for path in (ROOT / "presence_svc").rglob("*") if path.is_file()
+    }
+    assert {name for name in files if "__pycache__" not in name} <= names
+    assert "presence_svc/py.typed" in names
+    assert not [name for name in names if name.startswith("tests/")]
+
+
+@pytest.fixture
+def debian_redis() -> Iterator[str]:
+    """Debian's Redis on TCP, as a container would meet it: at an address."""
+    port = free_port()
+    with ExitStack() as stack:
+        command = [need("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+        process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+        stack.callback(process.terminate)
+        client = stack.enter_context(Redis(port=port))
+        assert client.ping()
+        yield f"redis://127.0.0.1:{port}"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_image_commands_work_in_a_fresh_venv(clone: Path, tmp_path: Path, debian_redis: str) -> None:
+    """The Dockerfile's own lines build, refuse what must be refused, serve, and find themselves healthy."""
+    source, prefix = tmp_path / "src", tmp_path / "opt"
+    source.mkdir()
+    env = _environment(prefix / "bin")
+    bin_of_image = tmp_path / "python"
+    bin_of_image.mkdir()
+    (bin_of_image / "python").symlink_to(sys.executable)
+    for copied in IMAGE.of(0, "COPY"):
+        *names, target = copied.split()
+        for name in names:
+            _sh(f"cp -r {shlex.quote(str(clone / name))} {target}", source, env)
+    for command in IMAGE.of(0, "RUN"):
+        done = _sh(command.replace(PREFIX, str(prefix)), source, _environment(bin_of_image))
+        assert done.returncode == 0, done.stderr
+
+    given = dict(pair.split("=", 1) for line in IMAGE.of(1, "ENV") for pair in shlex.split(line))
+    env |= given | {"PATH": given["PATH"].replace(PREFIX, str(prefix)).replace("$PATH", env["PATH"])}
+    (entry,), (command,) = IMAGE.of(1, "ENTRYPOINT"), IMAGE.of(1, "CMD")
+    run = [
+        str(prefix / "bin" / name) if name == "presence-svc" else name
+        for name in _json(entry) + _json(command)
+    ]
+    refused = _sh(shlex.join(run), tmp_path, env)
+    assert (refused.returncode, "PRESENCE_AUTH" in refused.stderr) == (2, True)
+    local = env | {"PRESENCE_HOST": "127.0.0.1"}
+    refused = _sh(shlex.join(run), tmp_path, local)
+    assert (refused.returncode, "PRESENCE_REDIS_URL" in refused.stderr) == (2, True)
+
+    with Installed(run, tmp_path, local | {"PRESENCE_REDIS_URL": debian_redis}) as service:
+        check = _json(IMAGE.of(1, "HEALTHCHECK")[0].partition("CMD ")[2])
+        at = local | {"PRESENCE_PORT": str(service.port)}
+        assert _sh(shlex.join(check), tmp_path, at).returncode == 0
+        assert service.terminate(signal.SIGTERM) == 0
+        assert _sh(shlex.join(check), tmp_path, at).returncode != 0
