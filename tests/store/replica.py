@@ -63,6 +63,7 @@ class Replica:
 
     def __init__(self, redis: Redis, **settings: Any) -> None:
         self.redis = redis
+        self.passed = 0  # ms that this replica was told to let pass
         self.settings = load(**settings)
         self.keys = Keys(self.settings.key_prefix)
         self.link = Link(redis, timeout_s=GENEROUS_S)
@@ -114,13 +115,15 @@ class Replica:
     async def pass_time(self, ms: float, *others: Replica) -> None:
         """Makes everything `ms` older, as if Redis's clock (and that of these replicas) had gone on."""
         await self.redis.eval(OLDER, 0, int(ms), self.settings.key_prefix)
+        self.passed += int(ms)
         for replica in (self, *others):  # a replica remembers by its own clock when it renewed a key's expiry
             kept = replica.presence._kept
             kept.update({course: at - ms / 1000 for course, at in kept.items()})
 
     async def names(self) -> set[str]:
         """Every key there is."""
-        return {key.decode() for key in await self.redis.keys("*")}
+        names: list[Any] = await self.redis.keys("*")
+        return {name.decode() for name in names}
 
     async def now(self) -> int:
         """Redis's clock in ms."""
@@ -143,26 +146,30 @@ def _long(said: dict[str, Any]) -> dict[str, Any]:
 class Ear:
     """Hears every message of the channel. `async with Ear(redis) as ear`."""
 
-    def __init__(self, redis: Redis, pattern: str = "presence:*:changes") -> None:
-        self._pattern = pattern
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
         self._pubsub: PubSub = redis.pubsub()
         self.messages: list[dict[str, Any]] = []
 
     async def __aenter__(self) -> Ear:
-        await self._pubsub.psubscribe(self._pattern)
+        await self._pubsub.psubscribe("presence:*:changes")
         await self._pubsub.get_message(timeout=GENEROUS_S)
         return self
 
     async def __aexit__(self, *error: object) -> None:
         await self._pubsub.aclose()  # type: ignore[no-untyped-call]
 
-    async def hear(self, *, until: int | None = None, within_s: float = 0.05) -> list[dict[str, Any]]:
-        """All messages so far; with `until` waits (bounded) for that many."""
-        loop = asyncio.get_running_loop()
-        ends_at = loop.time() + (GENEROUS_S if until is not None else within_s)
-        while (left := ends_at - loop.time()) > 0 and (until is None or len(self.messages) < until):
-            message = await self._pubsub.get_message(timeout=min(left, within_s))
-            if message is not None and message["type"] == "pmessage":
+    async def hear(self, *, until: int = 0) -> list[dict[str, Any]]:
+        """All that has been published so far; with `until` waits (bounded) for that many."""
+        if not until:
+            await self._redis.publish("presence:mark:changes", "mark")
+        async with asyncio.timeout(GENEROUS_S):
+            while not until or len(self.messages) < until:
+                message = await self._pubsub.get_message(timeout=GENEROUS_S)
+                if message is None or message["type"] != "pmessage":
+                    continue
+                if message["data"] == b"mark":
+                    break
                 self.messages.append(orjson.loads(message["data"]))
         return self.messages
 

@@ -1,0 +1,85 @@
+"""Looks at every key in Redis and says what contradicts the data model of store/keys.py. For tests.
+
+What has lapsed and not been swept may still stand in a set; nothing that is alive may be missing or differ.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from redis.asyncio import Redis
+
+STRETCH = 2**42
+Scores = dict[str, int]
+
+
+async def audit(redis: Redis, *, prefix: str = "presence") -> list[str]:
+    """Contradictions, in words; none is right. Reads everything: for small worlds."""
+    found: list[Any] = await redis.keys(f"{prefix}:*")
+    names = sorted(name.decode() for name in found)
+    wrong = await _mortal(redis, names, prefix)
+    for course in sorted({name.split("{")[1].split("}")[0] for name in names if "{" in name}):
+        wrong += await _course(redis, f"{prefix}:{{{course}}}:", names)
+    return wrong
+
+
+async def _mortal(redis: Redis, names: list[str], prefix: str) -> list[str]:
+    """S12: every key has an expiry but the agenda."""
+    pipe = redis.pipeline()
+    for name in names:
+        pipe.pttl(name)
+    agenda = f"{prefix}:agenda:"
+    lives = zip(names, await pipe.execute(), strict=True)
+    return [f"{name} lives for ever" for name, ttl in lives if ttl == -1 and not name.startswith(agenda)]
+
+
+async def _course(redis: Redis, base: str, names: list[str]) -> list[str]:
+    pipe = redis.pipeline()  # one transaction: one moment
+    pipe.time()
+    for name in ("viewers", "places", "anonymous"):
+        pipe.zrange(f"{base}{name}", 0, -1, withscores=True)
+    pipe.hgetall(f"{base}chapters")
+    hashes = [name for name in names if name.startswith(f"{base}viewer:")]
+    for name in hashes:
+        pipe.hgetall(name)
+    (seconds, micros), viewers, places, anonymous, chapters, *records = await pipe.execute()
+    now = seconds * 1000 + micros // 1000
+    known = {int(place): chapter.decode() for chapter, place in chapters.items()}
+    wrong = [f"{base}chapters has one place twice"] if len(known) != len(chapters) else []
+    expected = _expected(now, [name.split(":viewer:", 1)[1] for name in hashes], records)
+    found = {
+        "viewers": {member.decode(): int(score) for member, score in viewers},
+        "places": {member.decode(): int(score) for member, score in places},
+        "anonymous": {member.decode(): int(score) for member, score in anonymous},
+    }
+    for kind, scores in expected.items():
+        alive = {m: s for m, s in found[kind].items() if s % STRETCH > now}
+        if alive != scores:
+            wrong.append(f"{base}{kind} is {alive}, the records say {scores}")
+    for member in expected["places"]:
+        if int(member.split(" ")[0]) not in known:
+            wrong.append(f"{base}places has {member}, of no chapter")
+    return wrong
+
+
+def _expected(now: int, viewers: list[str], records: list[dict[bytes, bytes]]) -> dict[str, Scores]:
+    """The scores that the viewers' records ask for: for each the largest lease behind it."""
+    scores: dict[str, Scores] = {"viewers": defaultdict(int), "places": {}, "anonymous": {}}
+    for viewer, fields in zip(viewers, records, strict=True):
+        for session, record in fields.items():
+            if not session.startswith(b"s:"):
+                continue
+            lease, _, place, flags, *_ = record.decode().split(" ")
+            if (ends := int(lease)) <= now:
+                continue
+            _raise(scores["viewers"], viewer, ends)
+            if int(place):
+                _raise(scores["places"], f"{place} {viewer}", int(place) * STRETCH + ends)
+            if flags[1] == "a":
+                _raise(scores["anonymous"], viewer, ends)
+    return scores
+
+
+def _raise(scores: Scores, member: str, score: int) -> None:
+    scores[member] = max(scores.get(member, 0), score)
