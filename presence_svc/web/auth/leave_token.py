@@ -1,31 +1,15 @@
-"""Who calls, and what they may do. Every route asks here; nothing else looks at credentials.
-
-In trusted mode (behind a gateway, or for development) whoever reaches the port may do everything, in the
-name of the viewer that the body names.
-"""
+"""What a beacon, which can carry no header, shows to end a session. Made with every heartbeat's reply."""
 
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
 from hashlib import blake2b
 
-from ..store.shared import Shared
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Somebody at the door. `subject` None = whichever viewer they name."""
-
-    service: bool
-    subject: str | None = None
-
-
-ANYBODY = Caller(service=True)
+from ...store.shared import Shared
 
 
 class LeaveTokens:
-    """A token that lets a beacon end one session, and nothing else. Stateless: a keyed hash of what it may do."""
+    """A token lets a beacon end one session, and nothing else. Stateless: a keyed hash of what it may do."""
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared

@@ -1,0 +1,5 @@
+"""Who calls, and what they may do: gate.py decides by roles.py. Nothing else looks at credentials."""
+
+from .leave_token import LeaveTokens
+
+__all__ = ["LeaveTokens"]

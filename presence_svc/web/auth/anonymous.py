@@ -1,0 +1,56 @@
+"""Ids that hide a person: an anonymous viewer's own, and pseudonyms for those whose ids others see.
+
+Both are keyed hashes with the replicas' common secret: nobody can make them up, every replica makes the same.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from ...errors import Invalid
+from ...model import Roster
+from ...store.roster import Rosters
+from ...store.shared import Shared
+
+PREFIX = "anon~"
+SESSION_CHARS = 16
+
+
+class AnonymousIds:
+    """The viewer id of a session without a token: always the same, so that a lost reply leaves no ghost."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    def of(self, course_id: str, session_id: str) -> str:
+        """Raises Invalid for a session id that others could guess: it is all that proves whose it is."""
+        if len(session_id) < SESSION_CHARS:
+            reason = f"must have {SESSION_CHARS} random characters or more for a viewer without a token"
+            raise Invalid([("/session_id", reason)])
+        return PREFIX + _hash(self._shared.secret, b"presence-anon", f"{course_id}\n{session_id}")
+
+
+class Pseudonyms:
+    """Rosters as viewers may see them: under ids that differ from course to course. Stands in for Rosters."""
+
+    def __init__(self, rosters: Rosters, shared: Shared) -> None:
+        self._rosters = rosters
+        self._shared = shared
+
+    def of(self, course_id: str, viewer_id: str) -> str:
+        return "~" + _hash(self._shared.secret, b"presence-alias", f"{course_id}\n{viewer_id}")
+
+    async def page(
+        self, course_id: str, *, limit: int, cursor: str | None = None, chapter_id: str = ""
+    ) -> Roster:
+        """Rosters.page with other ids."""
+        roster = await self._rosters.page(course_id, limit=limit, cursor=cursor, chapter_id=chapter_id)
+        viewers = [
+            viewer.model_copy(update={"viewer_id": self.of(course_id, viewer.viewer_id)})
+            for viewer in roster.viewers
+        ]
+        return roster.model_copy(update={"viewers": viewers})
+
+
+def _hash(secret: bytes, person: bytes, said: str) -> str:
+    return blake2b(said.encode(), key=secret, digest_size=16, person=person).hexdigest()

@@ -1,0 +1,42 @@
+"""Who stands at the gate, and why somebody was not let in. Passed from tokens to gate to routes."""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+
+from ...errors import Forbidden, Unauthorized
+
+
+class Role(enum.Enum):
+    """PUBLIC has shown no credentials, VIEWER a token, SERVICE an API key."""
+
+    PUBLIC = "public"
+    VIEWER = "viewer"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A role and, for a viewer, what the token says. `courses` None = any; `expires_at` in s since 1970."""
+
+    role: Role
+    subject: str = ""
+    name: str | None = None
+    avatar_url: str | None = None
+    courses: frozenset[str] | None = None
+    expires_at: float = math.inf
+
+    def check_course(self, course_id: str) -> None:
+        """Raises Forbidden for a course that the token does not list."""
+        if self.courses is not None and course_id not in self.courses:
+            raise Forbidden("the token does not open this course")
+
+
+PUBLIC = Caller(Role.PUBLIC)
+SERVICE = Caller(Role.SERVICE)
+
+
+class TokenRefused(Unauthorized):
+    """A token was shown and does not hold; `detail` says why and holds nothing of the token."""

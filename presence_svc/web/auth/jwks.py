@@ -1,0 +1,125 @@
+"""The issuer's published keys: fetched once for everybody who waits, kept, renewed in the background.
+
+Asked by tokens. A key server that is down costs nothing while its last keys are young enough. For an
+unknown `kid` it is asked again at once, then at most every 30 s: made-up ids make no flood of fetches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from time import monotonic
+
+import httpx2
+import orjson
+
+from ...errors import Unavailable
+from .signing_key import SigningKey, from_jwks
+
+log = logging.getLogger("presence.jwks")
+FRESH_S = 600.0
+KEPT_S = 86_400.0
+COOLDOWN_S = 30.0
+RETRY_S = 1.0
+TIMEOUT_S = 3.0
+SIZE_LIMIT = 262_144
+
+
+class FixedKey:
+    """A PEM or a secret: the one key, whatever `kid` a token names."""
+
+    def __init__(self, key: SigningKey) -> None:
+        self._key = key
+
+    def find(self, kid: str) -> SigningKey | None:
+        return self._key
+
+    def may_look(self) -> bool:
+        return False
+
+    async def look(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+
+class Jwks:
+    """Keys by `kid`. `clock` is in seconds and never goes back."""
+
+    def __init__(self, url: str, clock: Callable[[], float] = monotonic) -> None:
+        self._url = url
+        self._clock = clock
+        self._keys: dict[str, SigningKey] = {}
+        self._read_at = -KEPT_S
+        self._renew_at = 0.0
+        self._look_at = 0.0
+        self._flight: asyncio.Task[None] | None = None
+
+    def find(self, kid: str) -> SigningKey | None:
+        """The key, from memory. Old keys are renewed meanwhile; very old ones are believed no more."""
+        now = self._clock()
+        if now >= self._renew_at and self._keys:
+            self._fetch()
+        if now >= self._read_at + KEPT_S:
+            return None
+        if not kid and len(self._keys) == 1:
+            return next(iter(self._keys.values()))
+        return self._keys.get(kid)
+
+    def may_look(self) -> bool:
+        """Whether it is worth waiting for `look`: a fetch is under way, or may begin."""
+        return self._flight is not None or self._clock() >= self._look_at
+
+    async def look(self) -> None:
+        """Fetches the keys for one that is unknown. Raises Unavailable when there are none to judge by."""
+        if self._flight is None and self.may_look():
+            if self._keys:
+                self._look_at = self._clock() + COOLDOWN_S
+            self._fetch()
+        if self._flight is not None:
+            await asyncio.shield(self._flight)
+        if self._clock() >= self._read_at + KEPT_S:
+            raise Unavailable("the keys of the token's issuer are not at hand", retry_after_s=RETRY_S)
+
+    async def close(self) -> None:
+        if self._flight is not None:
+            self._flight.cancel()
+            await asyncio.gather(self._flight, return_exceptions=True)
+
+    def _fetch(self) -> None:
+        if self._flight is None:
+            self._flight = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                keys = from_jwks(orjson.loads(await self._download()))
+            if not keys:
+                raise ValueError("no usable key in it")
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, TimeoutError) as error:
+            log.warning("keys cannot be fetched: %s", str(error)[:200] or type(error).__name__)
+            self._renew_at = self._clock() + COOLDOWN_S
+            if self._clock() >= self._read_at + KEPT_S:
+                self._look_at = self._clock() + RETRY_S
+        else:
+            self._keys, self._read_at = keys, self._clock()
+            self._renew_at = self._read_at + FRESH_S
+        finally:
+            self._flight = None
+
+    async def _download(self) -> bytes:
+        """At most SIZE_LIMIT bytes; no redirect is followed."""
+        async with contextlib.AsyncExitStack() as stack:
+            client = await stack.enter_async_context(httpx2.AsyncClient(timeout=TIMEOUT_S))
+            response = await stack.enter_async_context(client.stream("GET", self._url))
+            if response.status_code != 200:
+                raise ValueError(f"status {response.status_code}")
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > SIZE_LIMIT:
+                    raise ValueError("too large")
+            return bytes(body)

@@ -1,0 +1,107 @@
+"""Keys that tokens are verified with, each with the algorithms that it may be used for (RFC 8725, 3.1).
+
+Made from a JWKS document, a PEM or a shared secret. Refuses private and symmetric keys where public ones
+belong, and RSA keys that are too short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from joserfc import jwk
+from joserfc.errors import JoseError, UnsupportedAlgorithmError
+from joserfc.jws import JWSRegistry
+
+from ...errors import Misconfigured
+
+RSA_BITS = 2048
+MAX_KEYS = 100
+RSA_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+EC_ALGORITHMS = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+EDWARDS = ("EdDSA", "Ed25519")  # the same thing, before and after RFC 9864
+
+
+class Registry(JWSRegistry):
+    """Lets nothing but its own algorithms through, and headers that it does not know (Clerk's `cat`)."""
+
+    max_header_length = 4_096
+
+    def get_alg(self, name: str) -> Any:
+        if name not in (self.allowed or ()):
+            raise UnsupportedAlgorithmError("the key is not for this algorithm")
+        return self.algorithms[name]
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A key with what it may be used for."""
+
+    key: jwk.Key
+    algorithms: tuple[str, ...]
+    registry: Registry
+
+
+def signing_key(key: jwk.Key, algorithms: tuple[str, ...]) -> SigningKey:
+    return SigningKey(key, algorithms, Registry(algorithms=algorithms, strict_check_header=False))
+
+
+def from_secret(secret: str) -> SigningKey:
+    return signing_key(jwk.OctKey.import_key(secret), ("HS256",))
+
+
+def from_pem(pem: str) -> SigningKey:
+    """Raises Misconfigured for anything but a public key of a kind that we know."""
+    for kind in (jwk.RSAKey, jwk.ECKey, jwk.OKPKey):
+        try:
+            key: jwk.Key = kind.import_key(pem)
+        except (ValueError, TypeError, JoseError):
+            continue
+        if key.is_private:
+            raise Misconfigured("PRESENCE_JWT_PUBLIC_KEY holds a private key: it belongs to the issuer alone")
+        algorithms = _algorithms(key, None)
+        if algorithms:
+            return signing_key(key, algorithms)
+    raise Misconfigured("PRESENCE_JWT_PUBLIC_KEY is not an RSA (2048 bits or more), EC or Ed25519 key in PEM")
+
+
+def from_jwks(document: Any) -> dict[str, SigningKey]:
+    """The usable keys of a JWKS by their `kid` ("" for none). Raises ValueError when it is no JWKS at all."""
+    listed = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(listed, list):
+        raise ValueError("not a JWKS")
+    keys: dict[str, SigningKey] = {}
+    for entry in listed[:MAX_KEYS]:
+        if not isinstance(entry, dict):
+            continue
+        kid, usable = entry.get("kid", ""), _usable(entry)
+        if usable and isinstance(kid, str):
+            keys.setdefault(kid, usable)
+    return keys
+
+
+def _usable(entry: Mapping[str, Any]) -> SigningKey | None:
+    """None for what we cannot use: the others of the set are good all the same."""
+    if entry.get("kty") not in ("RSA", "EC", "OKP") or entry.get("use", "sig") != "sig" or "d" in entry:
+        return None
+    try:
+        key = jwk.import_key(dict(entry), entry["kty"])
+        algorithms = _algorithms(key, entry.get("alg"))
+    except (ValueError, TypeError, KeyError, JoseError):
+        return None
+    return signing_key(key, algorithms) if algorithms else None
+
+
+def _algorithms(key: jwk.Key, named: Any) -> tuple[str, ...]:
+    """What this key is for: what its owner says, if that fits its kind, else the usual. () = not usable."""
+    possible: tuple[str, ...] = ()
+    if isinstance(key, jwk.RSAKey) and key.public_key.key_size >= RSA_BITS:
+        possible = RSA_ALGORITHMS
+    elif isinstance(key, jwk.ECKey) and key.curve_name in EC_ALGORITHMS:
+        possible = (EC_ALGORITHMS[key.curve_name],)
+    elif isinstance(key, jwk.OKPKey) and key.curve_name == "Ed25519":
+        return EDWARDS if named in (None, *EDWARDS) else ()
+    if named is None:
+        return possible[:1]
+    return (named,) if named in possible else ()

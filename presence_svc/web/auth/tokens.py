@@ -1,0 +1,118 @@
+"""Judges bearer tokens: signature, claims, and a memory of verdicts, so that a token is verified once.
+
+Asked by the gate; answers at once when the key is at hand. Refuses with TokenRefused.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+from joserfc.errors import JoseError
+from joserfc.jws import deserialize_compact
+from joserfc.util import urlsafe_b64decode
+
+from ...settings import Settings
+from .caller import SERVICE, Caller, TokenRefused
+from .claims import caller_of
+from .jwks import FixedKey, Jwks
+from .signing_key import SigningKey, from_pem, from_secret
+
+VERDICTS = 50_000
+VERDICT_S = 600.0  # a key that its issuer withdraws is believed no longer than this
+TOKEN_BYTES = 8_192
+TYPES = ("jwt", "at+jwt", "application/at+jwt")
+
+
+class Tokens:
+    """`clock` is in seconds since 1970. Raises Misconfigured for keys that cannot be read."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._salt = secrets.token_bytes(16)
+        self._services = [self._digest(key.get_secret_value().encode()) for key in settings.service_keys]
+        self._verdicts: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
+        self.keys = _keys(settings)
+
+    def judge(self, token: bytes) -> Caller | Awaitable[Caller]:
+        """Whose token this is. Raises TokenRefused, now or when awaited; or Unavailable, without keys."""
+        digest = self._digest(token)
+        verdict = self._verdicts.get(digest)
+        now = self._clock()
+        if verdict is not None and now < verdict[0]:
+            self._verdicts.move_to_end(digest)
+            return verdict[1]
+        if self._is_service(digest):
+            return SERVICE
+        kid, algorithm = _header(token)
+        key = self.keys.find(kid)
+        if key is not None:
+            return self._verify(token, digest, key, algorithm)
+        if self.keys.may_look():
+            return self._look_and_verify(token, digest, kid, algorithm)
+        raise TokenRefused("the token is signed with a key that its issuer does not publish")
+
+    def _digest(self, token: bytes) -> bytes:
+        return blake2b(token, key=self._salt, digest_size=16).digest()
+
+    def _is_service(self, digest: bytes) -> bool:
+        """Compares with every key, and each in constant time."""
+        return sum(hmac.compare_digest(digest, service) for service in self._services) > 0
+
+    async def _look_and_verify(self, token: bytes, digest: bytes, kid: str, algorithm: str) -> Caller:
+        await self.keys.look()
+        key = self.keys.find(kid)
+        if key is None:
+            raise TokenRefused("the token is signed with a key that its issuer does not publish")
+        return self._verify(token, digest, key, algorithm)
+
+    def _verify(self, token: bytes, digest: bytes, key: SigningKey, algorithm: str) -> Caller:
+        if algorithm not in key.algorithms:
+            raise TokenRefused("the token's `alg` is not its key's")
+        try:
+            payload = deserialize_compact(token, key.key, registry=key.registry).payload
+            claims = orjson.loads(payload or b"")
+        except (JoseError, ValueError):
+            raise TokenRefused("the token's signature does not hold") from None
+        if not isinstance(claims, dict):
+            raise TokenRefused("the token holds no claims")
+        now = self._clock()
+        caller = caller_of(claims, self._settings, now)
+        self._verdicts[digest] = (min(caller.expires_at + self._settings.jwt_leeway, now + VERDICT_S), caller)
+        self._verdicts.move_to_end(digest)
+        if len(self._verdicts) > VERDICTS:
+            self._verdicts.popitem(last=False)
+        return caller
+
+
+def _keys(settings: Settings) -> FixedKey | Jwks:
+    if settings.jwt_secret is not None:
+        return FixedKey(from_secret(settings.jwt_secret.get_secret_value()))
+    if settings.jwt_public_key:
+        return FixedKey(from_pem(settings.jwt_public_key))
+    return Jwks(settings.jwks_url or "")
+
+
+def _header(token: bytes) -> tuple[str, str]:
+    """The token's `kid` ("" for none) and `alg`, before anything of it is believed."""
+    if len(token) > TOKEN_BYTES or token.count(b".") != 2:
+        raise TokenRefused("this is not a token")
+    try:
+        header: Any = orjson.loads(urlsafe_b64decode(token.split(b".", 1)[0]))
+    except ValueError:
+        raise TokenRefused("this is not a token") from None
+    if not isinstance(header, dict):
+        raise TokenRefused("this is not a token")
+    kid, algorithm, kind = header.get("kid", ""), header.get("alg"), header.get("typ", "JWT")
+    if not isinstance(kid, str) or not isinstance(algorithm, str):
+        raise TokenRefused("the token's header is not understood")
+    if not isinstance(kind, str) or kind.lower() not in TYPES:
+        raise TokenRefused("the token's `typ` is not a JWT's")
+    return kid, algorithm
