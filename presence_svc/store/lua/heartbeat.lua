@@ -55,15 +55,30 @@ local function places_taken(c)
   return taken, n
 end
 
+-- A place whose viewers have all lapsed: its chapter gives it up, the next sweep clears it.
+local function lapsed_place(c)
+  local found = nil
+  each_chapter(c, function(name, place)
+    if not found and in_place(c, place, now) == 0 then
+      redis.call('HDEL', c.chapters, name)
+      found = place
+    end
+  end)
+  return found
+end
+
 -- The place of a chapter, given out when it has none yet; nil at the limit.
 local function place_for(c, chapter)
-  local known = call('HGET', c.chapters, chapter)
+  local known = redis.call('HGET', c.chapters, chapter)
   if known then return tonumber(known) end
   local taken, n = places_taken(c)
-  if n >= chapters_limit then return nil end
   local place = 1
-  while taken[place] do place = place + 1 end
-  call('HSET', c.chapters, chapter, place)
+  if n < chapters_limit then
+    while taken[place] do place = place + 1 end
+  else
+    place = lapsed_place(c)
+  end
+  if place then redis.call('HSET', c.chapters, chapter, place) end
   return place
 end
 

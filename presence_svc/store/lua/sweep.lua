@@ -31,6 +31,8 @@ end
 local gone = remove(c.viewers, '-inf', int(now))
 local removed = gone + remove(c.anonymous, '-inf', int(now))
 local look = first_end(c.viewers, '-inf', '+inf')
+local named_at = first_end(c.anonymous, '-inf', '+inf')
+if look and named_at and named_at < look then look = named_at end
 local occupied = 0
 each_chapter(c, function(name, place)
   removed = removed + remove(c.places, '(' .. int(place * W), int(place * W + now))
