@@ -23,7 +23,7 @@ from .store.agenda import Agenda
 from .store.connect import Link
 from .store.presence import Presence
 from .store.roster import Rosters
-from .store.shared import Shared
+from .store.shared import Pulse, Shared
 from .store.stats import Totals
 from .web import heartbeat, openapi, operations, pages, problems, routes, streams
 from .web.access import Access
@@ -101,11 +101,16 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Service, Sw
     hub.on_fan_out, link.on_back = metrics.frames.inc, hub.refresh
     hub.bus.on_lost = metrics.resubscribed.inc
     shared = Shared(link, settings)
+
+    def on_pulse(pulse: Pulse) -> None:
+        hub.on_pulse(pulse)
+        metrics.settle()
+
     sweeper = Sweeper(
         Agenda(link, settings),
         shared,
         settings,
-        on_pulse=hub.on_pulse,
+        on_pulse=on_pulse,
         on_gone=metrics.expired.inc,
     )
     presence.on_due = sweeper.poke

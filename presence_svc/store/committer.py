@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 from ..errors import PresenceError, Unavailable
@@ -18,6 +19,7 @@ from ..errors import PresenceError, Unavailable
 log = logging.getLogger("presence.committer")
 Op = TypeVar("Op")
 Result = TypeVar("Result")
+Done = Callable[[Result | PresenceError], None]
 MAX_BATCH = 500
 
 
@@ -36,7 +38,7 @@ class Committer(Generic[Op, Result]):
         self._limit = limit
         self._max_batch = max_batch
         self._on_batch = on_batch
-        self._waiting: list[tuple[Op, asyncio.Future[Result]]] = []
+        self._waiting: list[tuple[Op, Done[Result]]] = []
         self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -44,15 +46,18 @@ class Committer(Generic[Op, Result]):
 
     def submit(self, op: Op) -> asyncio.Future[Result]:
         """A future for the result. Raises Unavailable when the queue is full."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.post(op, partial(_settle, future))
+        return future
+
+    def post(self, op: Op, done: Done[Result]) -> None:
+        """Calls `done` with the result or the error. Raises Unavailable when the queue is full."""
         if len(self._waiting) >= self._limit:
             raise Unavailable("too many requests are waiting for Redis")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Result] = loop.create_future()
-        self._waiting.append((op, future))
+        self._waiting.append((op, done))
         if self._task is None:
             # A task starts at the loop's next turn: what has arrived in this turn shares its batch.
-            self._task = loop.create_task(self._drain())
-        return future
+            self._task = asyncio.get_running_loop().create_task(self._drain())
 
     async def close(self) -> None:
         """Waits for what is under way; the deadline of an exchange bounds it."""
@@ -71,28 +76,29 @@ class Committer(Generic[Op, Result]):
         finally:
             self._task = None
 
-    async def _run(self, batch: list[tuple[Op, asyncio.Future[Result]]]) -> None:
+    async def _run(self, batch: list[tuple[Op, Done[Result]]]) -> None:
         if self._on_batch:
             self._on_batch(len(batch))
         try:
             results = await self._commit([op for op, _ in batch])
         except PresenceError as error:
             batch, self._waiting = batch + self._waiting, []
-            _fail(batch, error)
+            results = [error] * len(batch)
         except Exception:
             log.exception("a batch failed")
-            _fail(batch, Unavailable("this could not be recorded"))
-        else:
-            for (_, future), result in zip(batch, results, strict=True):
-                if future.done():
-                    continue
-                if isinstance(result, PresenceError):
-                    future.set_exception(result)
-                else:
-                    future.set_result(result)
+            results = [Unavailable("this could not be recorded")] * len(batch)
+        for (_, done), result in zip(batch, results, strict=True):
+            try:
+                done(result)
+            except Exception:
+                log.exception("a result could not be delivered")
 
 
-def _fail(batch: list[tuple[Op, asyncio.Future[Result]]], error: PresenceError) -> None:
-    for _, future in batch:
-        if not future.done():
-            future.set_exception(error)
+def _settle(future: asyncio.Future[Result], result: Result | PresenceError) -> None:
+    """A caller that has given up meanwhile is not told."""
+    if future.done():
+        return
+    if isinstance(result, PresenceError):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

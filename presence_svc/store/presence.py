@@ -47,6 +47,10 @@ class Presence:
         """Records presence. The future, or this call, raises Limited or Unavailable."""
         return self._writes.submit(beat)
 
+    def post(self, beat: Beat, done: Callable[[Recorded | PresenceError], None]) -> None:
+        """As heartbeat, for callers that have no task to wait in. Raises Unavailable when too many wait."""
+        self._writes.post(beat, done)
+
     async def leave(self, departure: Departure) -> None:
         """Ends a session, or cuts its lease when the leave is soft (S5). Raises Unavailable."""
         await self._writes.submit(departure)

@@ -39,7 +39,7 @@ class Door:
         origin = body.header(scope, b"origin")
         try:
             body.checked_id(course_id, "/course_id")
-            beat, future = self.lane.begin(course_id, await body.read(scope, receive))
-            return self.lane.recorded(beat, await future, origin)
+            beat = self.lane.admit(course_id, await body.read(scope, receive))
+            return self.lane.recorded(beat, await self.lane.service.presence.heartbeat(beat), origin)
         except PresenceError as error:
             return self.lane.failed(error, origin)

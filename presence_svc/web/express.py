@@ -8,46 +8,60 @@ on its connection; all else goes to the ASGI app, which answers the same, byte f
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
-from functools import lru_cache
-from typing import Any, cast
+from functools import lru_cache, partial
+from typing import Any, NamedTuple, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from ..errors import PresenceError, Unavailable
+from ..errors import PresenceError
 from ..store.batch import Beat, Recorded
 from . import body
 from .lane import Header, Lane, Reply
 from .protocol import PresenceProtocol
 
-log = logging.getLogger("presence.express")
 # The course's id as model.ID_PATTERN has it, unescaped; whatever differs is the ASGI app's to judge.
 PATH = re.compile(rb"/v1/courses/([A-Za-z0-9_.:@~|=+-]{1,128})/heartbeat\Z")
 # A request with any of these is not plain.
 UNUSUAL = frozenset((b"expect", b"transfer-encoding", b"upgrade", b"x-forwarded-for", b"x-forwarded-proto"))
+HEADS = 4096
+HEAD_CAP = 2048
+
+
+class Plain(NamedTuple):
+    """What the head of a plain heartbeat says."""
+
+    course_id: str
+    origin: bytes | None
+    length: int
+
+
+class Heads(dict[bytes, Plain]):
+    """Heads that the parser has read before, byte for byte: most requests begin with one. Bounded."""
+
+    def remember(self, head: bytes, plain: Plain) -> None:
+        if len(head) <= HEAD_CAP:
+            if len(self) >= HEADS:
+                del self[next(iter(self))]
+            self[head] = plain
 
 
 class _Silent:
-    """Stands where uvicorn keeps an event for the app that waits for a body: nobody waits here."""
+    """Stands where uvicorn keeps an event for an app that waits for a body: nobody waits here."""
 
     def set(self) -> None:
         pass
 
 
-_SILENT = _Silent()
-
-
 class Cycle:
     """A heartbeat under way; has what uvicorn's protocol asks of a request's cycle."""
 
-    __slots__ = ("body", "course_id", "disconnected", "keep_alive", "more_body", "origin", "response_complete")
-    message_event = _SILENT
+    __slots__ = ("body", "disconnected", "keep_alive", "more_body", "plain", "response_complete")
+    message_event = _Silent()
     response_started = False
 
-    def __init__(self, course_id: str, origin: bytes | None) -> None:
-        self.course_id = course_id
-        self.origin = origin
+    def __init__(self, plain: Plain) -> None:
+        self.plain = plain
         self.body = b""
         self.more_body = True
         self.keep_alive = True
@@ -58,26 +72,58 @@ class Cycle:
 class ExpressProtocol(PresenceProtocol):
     """One connection. Requests that begin while a heartbeat is under way wait in uvicorn's own pipeline."""
 
+    _heads = Heads()
+    _packet = b""
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._lane = cast(Lane, self.app_state["lane"])
 
+    def data_received(self, data: bytes) -> None:
+        if not self._is_between():
+            self._packet = b""
+            super().data_received(data)
+            return
+        end = data.find(b"\r\n\r\n") + 4
+        plain = self._heads.get(data[:end])
+        if plain is None or len(data) != end + plain.length:
+            self._packet = data
+            super().data_received(data)
+            return
+        # A whole request, and nothing else, whose head the parser need not read again.
+        self._unset_keepalive_if_required()
+        self.cycle = cycle = cast(Any, Cycle(plain))
+        cycle.more_body = False
+        self._begin(cycle, data[end:])
+
+    def _is_between(self) -> bool:
+        """No request is under way, nor a part of one."""
+        cycle = self.cycle
+        return not self._reading and cycle is not None and cycle.response_complete and not self.pipeline
+
     def on_headers_complete(self) -> None:
-        cycle = self._plain_heartbeat()
-        if cycle is None:
+        plain = self._plain()
+        if plain is None:
             super().on_headers_complete()
             return
         self._in_head = False
         self._due = None
-        self.cycle = cast(Any, cycle)
+        self.cycle = cast(Any, Cycle(plain))
+        end = self._packet.find(b"\r\n\r\n") + 4
+        if len(self._packet) == end + plain.length:
+            self._heads.remember(self._packet[:end], plain)
 
-    def _plain_heartbeat(self) -> Cycle | None:
-        """A cycle when this request may take the lane."""
+    def _plain(self) -> Plain | None:
+        """What this head says, when the request may take the lane."""
         path = PATH.match(self.url)
         if path is None or (self.cycle is not None and not self.cycle.response_complete):
             return None
         parser = self.parser
-        if parser.get_method() != b"POST" or parser.get_http_version() != "1.1" or not parser.should_keep_alive():
+        if (
+            parser.get_method() != b"POST"
+            or parser.get_http_version() != "1.1"
+            or not parser.should_keep_alive()
+        ):
             return None
         headers = dict(self.headers)
         if len(headers) != len(self.headers) or not UNUSUAL.isdisjoint(headers):
@@ -87,52 +133,50 @@ class ExpressProtocol(PresenceProtocol):
             return None
         if headers.get(b"content-type") != b"application/json" or self._taken > self._head_limit:
             return None
-        return Cycle(path[1].decode(), headers.get(b"origin"))
+        return Plain(path[1].decode(), headers.get(b"origin"), int(length))
 
     def on_message_complete(self) -> None:
         cycle: Any = self.cycle
         super().on_message_complete()
         if type(cycle) is Cycle and not cycle.response_complete:
-            self._begin(cycle)
+            self._begin(cycle, cycle.body)
 
-    def _begin(self, cycle: Cycle) -> None:
+    def _begin(self, cycle: Cycle, content: bytes) -> None:
+        lane = self._lane
         try:
-            beat, future = self._lane.begin(cycle.course_id, cycle.body)
+            beat = lane.admit(cycle.plain.course_id, content)
+            lane.service.presence.post(beat, partial(self._done, cycle, beat))
         except PresenceError as error:
-            self._write(cycle, self._lane.failed(error, cycle.origin))
-        else:
-            future.add_done_callback(lambda done: self._done(cycle, beat, done))
+            self._write(cycle, lane.failed(error, cycle.plain.origin))
 
-    def _done(self, cycle: Cycle, beat: Beat, done: asyncio.Future[Recorded]) -> None:
-        error = done.exception() if not done.cancelled() else Unavailable("this replica is shutting down")
-        if error is None:
-            self._write(cycle, self._lane.recorded(beat, done.result(), cycle.origin))
-        elif isinstance(error, PresenceError):
-            self._write(cycle, self._lane.failed(error, cycle.origin))
+    def _done(self, cycle: Cycle, beat: Beat, result: Recorded | PresenceError) -> None:
+        if isinstance(result, PresenceError):
+            self._write(cycle, self._lane.failed(result, cycle.plain.origin))
         else:
-            log.error("a heartbeat failed: %s", type(error).__name__)
-            self._write(cycle, self._lane.failed(Unavailable("this could not be recorded"), cycle.origin))
+            self._write(cycle, self._lane.recorded(beat, result, cycle.plain.origin))
 
     def _write(self, cycle: Cycle, reply: Reply) -> None:
         cycle.response_complete = True
         if cycle.disconnected or self.transport.is_closing():
             return
         closing = b"" if cycle.keep_alive else b"connection: close\r\n"
-        head = b"%b%bcontent-length: %d\r\n%b\r\n%b" % (
-            _head(reply.status, tuple(self.server_state.default_headers)),
-            _lines(reply.headers),
-            len(reply.body),
-            closing,
-            reply.body,
+        self.transport.write(
+            b"%b%bcontent-length: %d\r\n%b\r\n%b"
+            % (
+                _head(reply.status, *self.server_state.default_headers),
+                _lines(reply.headers),
+                len(reply.body),
+                closing,
+                reply.body,
+            )
         )
-        self.transport.write(head)
         if not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()
 
 
 @lru_cache(64)
-def _head(status: int, defaults: tuple[Header, ...]) -> bytes:
+def _head(status: int, *defaults: Header) -> bytes:
     """The status line and uvicorn's own headers, which change once a second (the date)."""
     return STATUS_LINE[status] + _lines(defaults)
 

@@ -1,12 +1,11 @@
 """What every lane does with a heartbeat: from a path, headers and a body to a reply, byte for byte the same.
 
 web.door (any ASGI server) and web.express (straight from uvicorn's parser) call it, so that validation,
-identity, limits, metrics and CORS cannot differ between them. It never waits: it gives back a future.
+identity, limits, metrics and CORS cannot differ between them. It waits for nothing.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import random
 from functools import lru_cache
@@ -47,11 +46,10 @@ class Lane:
         self._cors = CORSMiddleware(_silent, **cors_options(settings))
         self.cors_headers = lru_cache(ORIGINS_CACHED)(self._cors_headers)
 
-    def begin(self, course_id: str, content: bytes) -> tuple[Beat, asyncio.Future[Recorded]]:
-        """Hands a heartbeat to the committer. Raises what is wrong with it."""
+    def admit(self, course_id: str, content: bytes) -> Beat:
+        """A heartbeat that may be recorded. Raises what is wrong with it."""
         said = body.validate(Heartbeat, body.parse(content))
-        beat = Beat(course_id, viewer_of(said), said)
-        return beat, self.service.presence.heartbeat(beat)
+        return Beat(course_id, viewer_of(said), said)
 
     def recorded(self, beat: Beat, recorded: Recorded, origin: bytes | None) -> Reply:
         return self._reply(200, OK_HEADERS, self.answer(beat, recorded), origin)
