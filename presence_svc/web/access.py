@@ -14,7 +14,7 @@ log = logging.getLogger("presence.access")
 
 
 class Access:
-    """`sample` is the share of requests that are logged, 0 by default; ids are logged escaped, tokens never."""
+    """`sample` is the share of requests that are logged, 0 by default; tokens never are."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, sample: float) -> None:
         self.app = app

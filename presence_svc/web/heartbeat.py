@@ -14,20 +14,24 @@ from ..errors import Invalid, PresenceError
 from ..model import CourseHeartbeat
 from ..store.batch import Beat
 from . import body
-from .lane import Lane, viewer_of
+from .auth.gate import named
+from .auth.roles import Action
+from .lane import Lane
 from .problems import problem
+from .routes import enter
 
 BATCH = 1000
 
 
 async def heartbeat(request: Request) -> Response:
-    """`POST /v1/courses/{course_id}/heartbeat` is web.door's: in the table so that other methods get a 405."""
+    """`POST /v1/courses/{course_id}/heartbeat` is web.door's: here so that other methods get a 405."""
     raise HTTPException(404)
 
 
 async def heartbeats(request: Request) -> Response:
     """`POST /v1/heartbeats`: up to 1,000 of any courses; a result or a problem for each, in order."""
     lane: Lane = request.app.state.lane
+    await enter(request, Action.BATCH)
     value = body.parse(await body.read(request.scope, request.receive, cap=body.BATCH_CAP))
     items = value.get("heartbeats")
     if not isinstance(items, list) or not 1 <= len(items) <= BATCH:
@@ -40,7 +44,7 @@ async def _one(lane: Lane, item: Any, index: int) -> orjson.Fragment | dict[str,
     """One heartbeat of a batch; what is wrong with it is told in its place and spoils no other."""
     try:
         said = body.validate(CourseHeartbeat, item, "heartbeats", index)
-        beat = Beat(said.course_id, viewer_of(said, "heartbeats", index), said)
+        beat = Beat(said.course_id, named(said, "heartbeats", index), said)
         return orjson.Fragment(lane.answer(beat, await lane.service.presence.heartbeat(beat)))
     except PresenceError as error:
         return problem(error)

@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from ..errors import Unavailable
 from ..metrics import CONTENT_TYPE
-from .routes import json, service_of
+from .auth.roles import Action
+from .routes import enter, json, service_of
 
 
 async def livez(request: Request) -> Response:
@@ -29,6 +30,7 @@ async def readyz(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """Rendering may take a while with many series: not on the loop."""
+    await enter(request, Action.METRICS)
     text = await asyncio.to_thread(service_of(request).metrics.render)
     return Response(text, headers={"content-type": CONTENT_TYPE})
 

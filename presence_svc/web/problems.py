@@ -12,7 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..errors import Invalid, PresenceError, Unauthorized
+from ..errors import Invalid, Limited, PresenceError, Unauthorized, Unavailable
+from .limits import rate_limit_fields
 
 log = logging.getLogger("presence.web")
 MEDIA_TYPE = "application/problem+json"
@@ -34,9 +35,11 @@ def problem(error: PresenceError) -> dict[str, Any]:
 
 def headers_of(error: PresenceError) -> dict[str, str]:
     """Retry-After in whole seconds, never 0; a challenge with every 401."""
-    headers = {"cache-control": "no-store"}
+    headers = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
+    if isinstance(error, Limited | Unavailable):
+        headers |= rate_limit_fields(error)
     if isinstance(error, Unauthorized):
         headers["www-authenticate"] = "Bearer"
     return headers

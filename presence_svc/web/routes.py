@@ -10,17 +10,20 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..errors import Invalid
+from ..errors import Forbidden, Invalid
 from ..model import Leave
 from ..store.batch import Departure
 from . import body
+from .auth.caller import Caller, Role
+from .auth.roles import Action
 from .service import Service
 
 COUNTS = 200
+PERSONAL = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 
 def json(value: Any, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(value), 200, headers or {"cache-control": "no-store"}, "application/json")
+    return Response(orjson.dumps(value), 200, headers or PERSONAL, "application/json")
 
 
 def service_of(request: Request) -> Service:
@@ -28,31 +31,44 @@ def service_of(request: Request) -> Service:
     return service
 
 
+def credentials(request: Request) -> tuple[bytes | None, str]:
+    """What the gate asks for: the Authorization header, and the address for those who have none."""
+    client = request.scope.get("client")
+    return body.header(request.scope, b"authorization"), client[0] if client else ""
+
+
+async def enter(request: Request, action: Action, *courses: str) -> Caller:
+    """Who asks, if they may. Raises Unauthorized, Forbidden or Limited."""
+    return await service_of(request).gate.enter(*credentials(request), action, *courses)
+
+
 async def leave(request: Request) -> Response:
     """`POST /v1/courses/{course_id}/leave`: 204, also when nothing was there; a beacon sends text/plain."""
     course_id = body.course_id(request.scope)
     raw = await body.read(request.scope, request.receive, media=body.JSON_OR_TEXT)
     said = body.validate(Leave, body.parse(raw))
-    if said.viewer_id is None:
-        raise Invalid([("/viewer_id", "is required")])
-    await service_of(request).presence.leave(Departure(course_id, said.viewer_id, said))
+    service = service_of(request)
+    viewer_id = await service.gate.leaver(*credentials(request), course_id, said)
+    await service.presence.leave(Departure(course_id, viewer_id, said))
     return Response(status_code=204)
 
 
 async def count(request: Request) -> Response:
     """`GET /v1/courses/{course_id}/count`."""
-    found = await service_of(request).presence.count(body.course_id(request.scope))
-    return json(found.__dict__)
+    course_id = body.course_id(request.scope)
+    await enter(request, Action.COUNT, course_id)
+    return json((await service_of(request).presence.count(course_id)).__dict__)
 
 
 async def counts(request: Request) -> Response:
     """`GET /v1/counts?course_id=a&course_id=b`: 304 while nothing has changed but the clock."""
     courses = course_ids(request, COUNTS)
+    await enter(request, Action.COUNT, *courses)
     found = [count.__dict__ for count in await service_of(request).presence.counts(courses)]
     told = [{k: v for k, v in count.items() if k != "as_of"} for count in found]
     digest = blake2b(orjson.dumps(told), digest_size=12).digest()
     etag = f'W/"{urlsafe_b64encode(digest).decode()}"'
-    headers = {"etag": etag, "cache-control": "no-cache"}
+    headers = {"etag": etag, "cache-control": "private, no-cache", "x-content-type-options": "nosniff"}
     if etag in _etags(request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=headers)
     return json({"counts": found}, headers)
@@ -82,9 +98,12 @@ def whole(request: Request, name: str, default: int, low: int, high: int) -> int
 
 async def viewers(request: Request) -> Response:
     """`GET /v1/courses/{course_id}/viewers`: who is there, the most recently heard from first."""
-    chapter = request.query_params.get("chapter_id")
-    roster = await service_of(request).rosters.page(
-        body.course_id(request.scope),
+    course_id, chapter = body.course_id(request.scope), request.query_params.get("chapter_id")
+    service = service_of(request)
+    caller = await enter(request, Action.VIEWERS, course_id)
+    rosters = service.rosters if caller.role is Role.SERVICE else service.seen_rosters
+    roster = await rosters.page(
+        course_id,
         limit=whole(request, "limit", 20, 1, 100),
         cursor=request.query_params.get("cursor") or None,
         chapter_id=body.checked_id(chapter, "/chapter_id") if chapter else "",
@@ -95,10 +114,15 @@ async def viewers(request: Request) -> Response:
 async def evict(request: Request) -> Response:
     """`DELETE /v1/courses/{course_id}/viewers/{viewer_id}`: 204."""
     viewer_id = body.checked_id(request.path_params["viewer_id"], "/viewer_id")
-    await service_of(request).presence.evict(body.course_id(request.scope), viewer_id)
+    course_id = body.course_id(request.scope)
+    caller = await enter(request, Action.EVICT, course_id)
+    if caller.role is Role.VIEWER and caller.subject != viewer_id:
+        raise Forbidden("a viewer may remove themselves only")
+    await service_of(request).presence.evict(course_id, viewer_id)
     return Response(status_code=204)
 
 
 async def stats(request: Request) -> Response:
     """`GET /v1/stats`: the sum over courses, the active ones, the busiest."""
+    await enter(request, Action.STATS)
     return json((await service_of(request).totals.stats()).model_dump())

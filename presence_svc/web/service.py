@@ -11,16 +11,21 @@ from ..store.presence import Presence
 from ..store.roster import Rosters
 from ..store.stats import Totals
 from .auth import LeaveTokens
+from .auth.gate import Gate
+from .limits import Limits
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Built by app.build; found by routes as `request.app.state.service`."""
+    """Built by app.build, found by routes in `request.app.state`. `seen_rosters`: what viewers may see."""
 
     settings: Settings
     presence: Presence
     rosters: Rosters
+    seen_rosters: Rosters
     totals: Totals
     hub: Hub
     leave_tokens: LeaveTokens
+    gate: Gate
+    limits: Limits
     metrics: Metrics

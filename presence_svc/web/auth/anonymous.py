@@ -9,6 +9,8 @@ from hashlib import blake2b
 
 from ...errors import Invalid
 from ...model import Roster
+from ...settings import Settings
+from ...store.connect import Link
 from ...store.roster import Rosters
 from ...store.shared import Shared
 
@@ -30,11 +32,11 @@ class AnonymousIds:
         return PREFIX + _hash(self._shared.secret, b"presence-anon", f"{course_id}\n{session_id}")
 
 
-class Pseudonyms:
-    """Rosters as viewers may see them: under ids that differ from course to course. Stands in for Rosters."""
+class Pseudonyms(Rosters):
+    """Rosters as viewers may see them: under ids that differ from course to course."""
 
-    def __init__(self, rosters: Rosters, shared: Shared) -> None:
-        self._rosters = rosters
+    def __init__(self, link: Link, settings: Settings, shared: Shared) -> None:
+        super().__init__(link, settings)
         self._shared = shared
 
     def of(self, course_id: str, viewer_id: str) -> str:
@@ -44,7 +46,7 @@ class Pseudonyms:
         self, course_id: str, *, limit: int, cursor: str | None = None, chapter_id: str = ""
     ) -> Roster:
         """Rosters.page with other ids."""
-        roster = await self._rosters.page(course_id, limit=limit, cursor=cursor, chapter_id=chapter_id)
+        roster = await super().page(course_id, limit=limit, cursor=cursor, chapter_id=chapter_id)
         viewers = [
             viewer.model_copy(update={"viewer_id": self.of(course_id, viewer.viewer_id)})
             for viewer in roster.viewers

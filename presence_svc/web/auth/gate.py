@@ -1,0 +1,185 @@
+"""The gate: from credentials to a caller, from a caller and a body to a heartbeat that may be recorded.
+
+Both lanes and every route ask here. It answers at once whenever nothing has to be fetched: in trusted mode
+(whoever reaches the port may do everything, in the name of the viewer that the body names) and for tokens
+that were judged before. Refuses with Unauthorized, Forbidden, Limited, Invalid or Unavailable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+from ...errors import Forbidden, Invalid, Unauthorized
+from ...model import Heartbeat, Leave
+from ...settings import Settings
+from ...store.batch import Beat
+from ..limits import Limits, OverRate
+from .anonymous import PREFIX, AnonymousIds
+from .caller import PUBLIC, SERVICE, Caller, Role, TokenRefused
+from .leave_token import LeaveTokens
+from .newcomer import Newcomers
+from .roles import Action, rights
+from .tokens import Tokens
+
+
+class Gate:
+    """`tokens` is None in trusted mode: then nobody is asked who they are."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        limits: Limits,
+        newcomers: Newcomers,
+        anonymous: AnonymousIds,
+        leave_tokens: LeaveTokens,
+    ) -> None:
+        self.tokens = Tokens(settings) if settings.auth == "jwt" else None
+        self.limits = limits
+        self._rights = rights(settings)
+        self._names_from_body = settings.names_from_body
+        self._newcomers = newcomers
+        self._anonymous = anonymous
+        self._leave_tokens = leave_tokens
+
+    def admit(
+        self, authorization: bytes | None, peer: str, course_id: str, said: Heartbeat
+    ) -> Beat | Awaitable[Beat]:
+        """The heartbeat as it may be recorded: whose it is, and under which name."""
+        if self.tokens is None:
+            return Beat(course_id, named(said), said)
+        try:
+            caller = self.caller(authorization)
+        except TokenRefused:
+            self.limits.unknown(peer)
+            raise
+        if isinstance(caller, Caller):
+            return self._admit(caller, peer, course_id, said)
+        return self._admit_later(caller, peer, course_id, said)
+
+    async def enter(self, authorization: bytes | None, peer: str, action: Action, *courses: str) -> Caller:
+        """Whoever may do this in all of these courses. Reads of viewers and of the public are counted."""
+        if self.tokens is None:
+            return SERVICE
+        try:
+            caller = await self._resolved(authorization)
+            self._check(caller, action)
+        except Unauthorized:
+            self.limits.unknown(peer)
+            raise
+        for course_id in courses:
+            caller.check_course(course_id)
+        if caller.role is Role.VIEWER:
+            self.limits.read(caller.subject)
+        elif caller.role is Role.PUBLIC:
+            self.limits.unknown(peer)
+        return caller
+
+    async def leaver(self, authorization: bytes | None, peer: str, course_id: str, said: Leave) -> str:
+        """The viewer whose session may end: by its leave token, or by one who may speak for them."""
+        if self.tokens is None:
+            return named(said)
+        token, viewer_id = said.leave_token, said.viewer_id
+        if token and viewer_id and self._leave_tokens.holds(token, course_id, viewer_id, said.session_id):
+            return viewer_id
+        caller = await self.enter(authorization, peer, Action.LEAVE)
+        if caller.role is Role.PUBLIC:
+            raise Unauthorized("a leave needs a token, or the leave_token of its session")
+        return named(said) if caller.role is Role.SERVICE else _own(caller, viewer_id)
+
+    def caller(self, authorization: bytes | None) -> Caller | Awaitable[Caller]:
+        """Whose credentials these are."""
+        if authorization is None or self.tokens is None:
+            return PUBLIC if self.tokens else SERVICE
+        scheme, _, token = authorization.partition(b" ")
+        if scheme.lower() != b"bearer":
+            raise TokenRefused("only bearer tokens are understood")
+        return self.tokens.judge(token.strip())
+
+    async def close(self) -> None:
+        if self.tokens is not None:
+            await self.tokens.keys.close()
+
+    async def _resolved(self, authorization: bytes | None) -> Caller:
+        caller = self.caller(authorization)
+        return caller if isinstance(caller, Caller) else await caller
+
+    def _check(self, caller: Caller, action: Action) -> None:
+        if action in self._rights[caller.role]:
+            return
+        if caller.role is Role.PUBLIC:
+            raise Unauthorized("a bearer token is needed")
+        raise Forbidden(f"a {caller.role.value} may not do this")
+
+    async def _admit_later(
+        self, caller: Awaitable[Caller], peer: str, course_id: str, said: Heartbeat
+    ) -> Beat:
+        try:
+            known = await caller
+        except TokenRefused:
+            self.limits.unknown(peer)
+            raise
+        beat = self._admit(known, peer, course_id, said)
+        return beat if isinstance(beat, Beat) else await beat
+
+    def _admit(self, caller: Caller, peer: str, course_id: str, said: Heartbeat) -> Beat | Awaitable[Beat]:
+        if caller.role is Role.SERVICE:
+            return Beat(course_id, named(said), said)
+        if caller.role is Role.VIEWER:
+            caller.check_course(course_id)
+            beat = Beat(course_id, _own(caller, said.viewer_id), self._as(caller, said))
+        else:
+            beat = self._without_token(peer, course_id, said)
+        return self._in_limits(beat, peer if caller.role is Role.PUBLIC else None)
+
+    def _as(self, caller: Caller, said: Heartbeat) -> Heartbeat:
+        """The statement under the token's name and picture: nobody makes up their own unless told so."""
+        name, avatar_url = caller.name, caller.avatar_url
+        if self._names_from_body:
+            name, avatar_url = name or said.name, avatar_url or said.avatar_url
+        if name == said.name and avatar_url == said.avatar_url:
+            return said
+        return said.model_copy(update={"name": name, "avatar_url": avatar_url})
+
+    def _without_token(self, peer: str, course_id: str, said: Heartbeat) -> Beat:
+        names_somebody = said.viewer_id is not None and not said.viewer_id.startswith(PREFIX)
+        if Action.HEARTBEAT not in self._rights[Role.PUBLIC] or (names_somebody and not said.anonymous):
+            self.limits.unknown(peer)
+            raise Unauthorized("a bearer token is needed")
+        viewer_id = self._anonymous.of(course_id, said.session_id)
+        statement = said.model_copy(update={"anonymous": True, "name": None, "avatar_url": None})
+        return Beat(course_id, viewer_id, statement)
+
+    def _in_limits(self, beat: Beat, address: str | None) -> Beat | Awaitable[Beat]:
+        """A session that is known here is held to its rate; one that is new, to the limits on newcomers."""
+        session = hash((beat.course_id, beat.viewer_id, beat.said.session_id))
+        if session in self.limits.sessions:
+            self.limits.beat(session)
+            self.limits.viewer(beat.viewer_id)
+            return beat
+        self.limits.viewer(beat.viewer_id)
+        refusal = self.limits.join(beat.course_id, address)
+        if refusal is None:
+            self.limits.beat(session)
+            return beat
+        return self._if_present(beat, session, refusal)
+
+    async def _if_present(self, beat: Beat, session: int, refusal: OverRate) -> Beat:
+        if not await self._newcomers.is_present(beat.course_id, beat.viewer_id):
+            raise refusal
+        self.limits.beat(session)
+        return beat
+
+
+def named(said: Heartbeat | Leave, *base: str | int) -> str:
+    """The viewer that a body names. Raises Invalid when it names nobody."""
+    if said.viewer_id is None:
+        raise Invalid([("/" + "/".join(map(str, (*base, "viewer_id"))), "is required")])
+    return said.viewer_id
+
+
+def _own(caller: Caller, claimed: Any) -> str:
+    if claimed is not None and claimed != caller.subject:
+        raise Forbidden("the token is another viewer's")
+    return caller.subject
