@@ -27,9 +27,13 @@ from .store.shared import Pulse, Shared
 from .store.stats import Totals
 from .web import heartbeat, openapi, operations, pages, problems, routes, streams
 from .web.access import Access
-from .web.auth import LeaveTokens
+from .web.auth.anonymous import AnonymousIds, Pseudonyms
+from .web.auth.gate import Gate
+from .web.auth.leave_token import LeaveTokens
+from .web.auth.newcomer import Newcomers
 from .web.door import Door
 from .web.lane import Lane, cors_options
+from .web.limits import Limits
 from .web.service import Service
 
 COURSE = "/v1/courses/{course_id}"
@@ -86,6 +90,7 @@ def _lifespan(settings: Settings, metrics: Metrics, lane: Lane) -> Callable[[Sta
             yield {"service": service, "lane": lane}
         await service.hub.stop()
         await sweeper.stop()
+        await service.gate.close()
         await service.presence.close()
         await link.close()
 
@@ -96,11 +101,12 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Service, Sw
     """Every part of a replica, wired; nothing runs yet."""
     link.on_exchange, link.on_failure = metrics.exchange.observe, metrics.redis_failures.inc
     presence = Presence(link, settings, on_batch=metrics.batch.observe)
+    shared = Shared(link, settings)
     rosters = Rosters(link, settings)
-    hub = Hub(presence, rosters)
+    seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
+    hub = Hub(presence, seen_rosters)
     hub.on_fan_out, link.on_back = metrics.frames.inc, hub.refresh
     hub.bus.on_lost = metrics.resubscribed.inc
-    shared = Shared(link, settings)
 
     def on_pulse(pulse: Pulse) -> None:
         hub.on_pulse(pulse)
@@ -114,13 +120,24 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Service, Sw
         on_gone=metrics.expired.inc,
     )
     presence.on_due = sweeper.poke
+    leave_tokens, limits = LeaveTokens(shared), Limits(settings)
+    gate = Gate(
+        settings,
+        limits=limits,
+        newcomers=Newcomers(presence),
+        anonymous=AnonymousIds(shared),
+        leave_tokens=leave_tokens,
+    )
     service = Service(
         settings=settings,
         presence=presence,
         rosters=rosters,
+        seen_rosters=seen_rosters,
         totals=Totals(link, presence, presence.keys),
         hub=hub,
-        leave_tokens=LeaveTokens(shared),
+        leave_tokens=leave_tokens,
+        gate=gate,
+        limits=limits,
         metrics=metrics,
     )
     return service, sweeper
