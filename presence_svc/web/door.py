@@ -11,8 +11,10 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from ..errors import PresenceError
+from ..store.batch import Beat
 from . import body
 from .lane import Lane, Reply
+from .routes import credentials
 
 HEARTBEAT = re.compile(r"/v1/courses/([^/]+)/heartbeat\Z")
 
@@ -39,7 +41,9 @@ class Door:
         origin = body.header(scope, b"origin")
         try:
             body.checked_id(course_id, "/course_id")
-            beat = self.lane.admit(course_id, await body.read(scope, receive))
+            content = await body.read(scope, receive, cap=self.lane.body_limit)
+            admitted = self.lane.admit(*credentials(scope), course_id, content)
+            beat = admitted if isinstance(admitted, Beat) else await admitted
             return self.lane.recorded(beat, await self.lane.service.presence.heartbeat(beat), origin)
         except PresenceError as error:
             return self.lane.failed(error, origin)

@@ -1,4 +1,4 @@
-"""The express lane: a plain heartbeat is answered from uvicorn's parser, without scope, task or response objects.
+"""The express lane: a plain heartbeat is answered from uvicorn's parser, without scope, task or response.
 
 Named by commands.serve as uvicorn's HTTP protocol (off with PRESENCE_EXPRESS=false). Only a POST to the
 heartbeat's path over HTTP/1.1 with a small body of known length takes it, and only when nothing is under way
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Awaitable
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, cast
 
@@ -16,7 +17,6 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from ..errors import PresenceError
 from ..store.batch import Beat, Recorded
-from . import body
 from .lane import Header, Lane, Reply
 from .protocol import PresenceProtocol
 
@@ -32,6 +32,7 @@ class Plain(NamedTuple):
     """What the head of a plain heartbeat says."""
 
     course_id: str
+    authorization: bytes | None
     origin: bytes | None
     length: int
 
@@ -78,6 +79,7 @@ class ExpressProtocol(PresenceProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._lane = cast(Lane, self.app_state["lane"])
+        self._peer = self.client[0] if self.client else ""
 
     def data_received(self, data: bytes) -> None:
         if not self._is_between():
@@ -129,11 +131,11 @@ class ExpressProtocol(PresenceProtocol):
         if len(headers) != len(self.headers) or not UNUSUAL.isdisjoint(headers):
             return None
         length = headers.get(b"content-length")
-        if length is None or not length.isdigit() or len(length) > 4 or int(length) > body.CAP:
+        if length is None or not length.isdigit() or len(length) > 4 or int(length) > self._lane.body_limit:
             return None
         if headers.get(b"content-type") != b"application/json" or self._taken > self._head_limit:
             return None
-        return Plain(path[1].decode(), headers.get(b"origin"), int(length))
+        return Plain(path[1].decode(), headers.get(b"authorization"), headers.get(b"origin"), int(length))
 
     def on_message_complete(self) -> None:
         cycle: Any = self.cycle
@@ -142,12 +144,29 @@ class ExpressProtocol(PresenceProtocol):
             self._begin(cycle, cycle.body)
 
     def _begin(self, cycle: Cycle, content: bytes) -> None:
-        lane = self._lane
+        lane, plain = self._lane, cycle.plain
         try:
-            beat = lane.admit(cycle.plain.course_id, content)
-            lane.service.presence.post(beat, partial(self._done, cycle, beat))
+            admitted = lane.admit(plain.authorization, self._peer, plain.course_id, content)
+            if not isinstance(admitted, Beat):
+                self._wait_for(cycle, admitted)
+                return
+            lane.service.presence.post(admitted, partial(self._done, cycle, admitted))
         except PresenceError as error:
-            self._write(cycle, lane.failed(error, cycle.plain.origin))
+            self._write(cycle, lane.failed(error, plain.origin))
+
+    def _wait_for(self, cycle: Cycle, admitted: Awaitable[Beat]) -> None:
+        """Something must be fetched to judge this heartbeat: rare, so that a task may wait for it."""
+
+        async def record() -> None:
+            try:
+                beat = await admitted
+                self._done(cycle, beat, await self._lane.service.presence.heartbeat(beat))
+            except PresenceError as error:
+                self._write(cycle, self._lane.failed(error, cycle.plain.origin))
+
+        task = self.loop.create_task(record())
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def _done(self, cycle: Cycle, beat: Beat, result: Recorded | PresenceError) -> None:
         if isinstance(result, PresenceError):

@@ -1,13 +1,14 @@
 """What every lane does with a heartbeat: from a path, headers and a body to a reply, byte for byte the same.
 
 web.door (any ASGI server) and web.express (straight from uvicorn's parser) call it, so that validation,
-identity, limits, metrics and CORS cannot differ between them. It waits for nothing.
+identity, limits, metrics and CORS cannot differ between them. It waits for nothing itself.
 """
 
 from __future__ import annotations
 
 import contextlib
 import random
+from collections.abc import Awaitable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import orjson
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Message, Receive, Scope, Send
 
-from ..errors import Invalid, PresenceError
+from ..errors import PresenceError
 from ..model import Heartbeat
 from ..settings import Settings
 from ..store.batch import Beat, Recorded
@@ -26,7 +27,11 @@ from .service import Service
 Header = tuple[bytes, bytes]
 ROUTE = "heartbeat"
 ORIGINS_CACHED = 1024
-OK_HEADERS: tuple[Header, ...] = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
+OK_HEADERS: tuple[Header, ...] = (
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+)
 
 
 class Reply(NamedTuple):
@@ -45,11 +50,14 @@ class Lane:
     def __init__(self, settings: Settings) -> None:
         self._cors = CORSMiddleware(_silent, **cors_options(settings))
         self.cors_headers = lru_cache(ORIGINS_CACHED)(self._cors_headers)
+        self.body_limit = settings.body_limit
 
-    def admit(self, course_id: str, content: bytes) -> Beat:
-        """A heartbeat that may be recorded. Raises what is wrong with it."""
+    def admit(
+        self, authorization: bytes | None, peer: str, course_id: str, content: bytes
+    ) -> Beat | Awaitable[Beat]:
+        """A heartbeat that may be recorded, at once or once something is fetched. Raises what is wrong."""
         said = body.validate(Heartbeat, body.parse(content))
-        return Beat(course_id, viewer_of(said), said)
+        return self.service.gate.admit(authorization, peer, course_id, said)
 
     def recorded(self, beat: Beat, recorded: Recorded, origin: bytes | None) -> Reply:
         return self._reply(200, OK_HEADERS, self.answer(beat, recorded), origin)
@@ -64,11 +72,11 @@ class Lane:
         return Reply(status, headers + self.cors_headers(origin), content)
 
     def answer(self, beat: Beat, recorded: Recorded) -> bytes:
-        """The reply's body. The next is due in HEARTBEAT_INTERVAL less 10 to 20 %, so that no crowd beats in step."""
+        """The reply's body. The next is due in HEARTBEAT_INTERVAL less 10 to 20 %: no crowd beats in step."""
         course_id, viewer_id, session_id = beat.course_id, beat.viewer_id, beat.said.session_id
         wish_ms = self.service.settings.heartbeat_interval * (900 - 100 * random.random())
         token = self.service.leave_tokens.make(course_id, viewer_id, session_id)
-        # Ids hold nothing that JSON would escape (model.ID_PATTERN): no encoder is needed on the hottest path.
+        # Ids hold nothing that JSON would escape (model.ID_PATTERN): the hottest path needs no encoder.
         return (
             f'{{"course_id":"{course_id}","viewer_id":"{viewer_id}","session_id":"{session_id}",'
             f'"total":{recorded.total},"expires_at":{recorded.expires_at},'
@@ -88,13 +96,6 @@ class Lane:
         with contextlib.suppress(StopIteration):
             request.send(None)
         return tuple((bytes(name), bytes(value)) for name, value in sent[0]["headers"])
-
-
-def viewer_of(said: Heartbeat, *base: str | int) -> str:
-    """Whose presence this is. Raises Invalid when nobody is named."""
-    if said.viewer_id is None:
-        raise Invalid([("/" + "/".join(map(str, (*base, "viewer_id"))), "is required")])
-    return said.viewer_id
 
 
 def cors_options(settings: Settings) -> dict[str, Any]:

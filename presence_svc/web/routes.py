@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from ..errors import Forbidden, Invalid
 from ..model import Leave
@@ -31,24 +32,26 @@ def service_of(request: Request) -> Service:
     return service
 
 
-def credentials(request: Request) -> tuple[bytes | None, str]:
+def credentials(scope: Scope) -> tuple[bytes | None, str]:
     """What the gate asks for: the Authorization header, and the address for those who have none."""
-    client = request.scope.get("client")
-    return body.header(request.scope, b"authorization"), client[0] if client else ""
+    client = scope.get("client")
+    return body.header(scope, b"authorization"), client[0] if client else ""
 
 
 async def enter(request: Request, action: Action, *courses: str) -> Caller:
     """Who asks, if they may. Raises Unauthorized, Forbidden or Limited."""
-    return await service_of(request).gate.enter(*credentials(request), action, *courses)
+    return await service_of(request).gate.enter(*credentials(request.scope), action, *courses)
 
 
 async def leave(request: Request) -> Response:
     """`POST /v1/courses/{course_id}/leave`: 204, also when nothing was there; a beacon sends text/plain."""
     course_id = body.course_id(request.scope)
-    raw = await body.read(request.scope, request.receive, media=body.JSON_OR_TEXT)
-    said = body.validate(Leave, body.parse(raw))
     service = service_of(request)
-    viewer_id = await service.gate.leaver(*credentials(request), course_id, said)
+    raw = await body.read(
+        request.scope, request.receive, cap=service.settings.body_limit, media=body.JSON_OR_TEXT
+    )
+    said = body.validate(Leave, body.parse(raw))
+    viewer_id = await service.gate.leaver(*credentials(request.scope), course_id, said)
     await service.presence.leave(Departure(course_id, viewer_id, said))
     return Response(status_code=204)
 

@@ -81,7 +81,7 @@ def _counted(service: Service, caller: Caller, request: Request) -> Callable[[],
     """Takes a place among the caller's streams; call the result to give it back. Raises Limited."""
     if caller.role is Role.SERVICE:
         return lambda: None
-    _, address = credentials(request)
+    _, address = credentials(request.scope)
     return service.limits.open_stream(caller.subject, address)
 
 
