@@ -7,57 +7,19 @@ viewers downwards and then, in further rounds, those who were heard from since a
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass, replace
 
-import orjson
-
-from ..errors import Invalid
 from ..model import Roster, Viewer
 from ..settings import Settings
 from . import scripts
 from .connect import Link
+from .cursor import Cursor, digest
 from .keys import Keys
 
 STEPS = 8
 SKIM = 200
 
 Fields = dict[bytes, bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """Where a client's walk stands.
-
-    The round began at `began` and shows who was heard after `since`, but not again page one, which ended at
-    (`seen`, `seen_id`); `news`: it has shown somebody; the walk goes on below (`after`, `after_id`).
-    """
-
-    began: int
-    since: int
-    seen: int
-    seen_id: str
-    news: bool = False
-    after: int = 0
-    after_id: str = ""
-
-    def encode(self) -> str:
-        fields = [getattr(self, name) for name in self.__slots__]
-        return base64.urlsafe_b64encode(orjson.dumps(fields)).decode().rstrip("=")
-
-    @classmethod
-    def decode(cls, text: str) -> Cursor:
-        """Raises Invalid for what no page has given out."""
-        try:
-            fields = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-            kinds = (int, int, int, str, bool, int, str)
-            numbers = [field for field in fields if type(field) is int]
-            if tuple(map(type, fields)) == kinds and all(0 <= n < 2**52 for n in numbers):
-                return cls(*fields)
-        except (ValueError, TypeError, binascii.Error):
-            pass
-        raise Invalid([("/cursor", "is not a cursor of this service")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,35 +52,49 @@ class Rosters:
     async def page(
         self, course_id: str, *, limit: int, cursor: str | None = None, chapter_id: str = ""
     ) -> Roster:
-        """At most `limit` named viewers; who beats while a client pages may come twice, but is never left out."""
+        """At most `limit` named viewers. Who beats meanwhile may be shown twice, never left out."""
         if cursor is None:
             return await self._first(course_id, chapter_id, limit)
         return await self._later(course_id, chapter_id, limit, Cursor.decode(cursor))
 
     async def _first(self, course_id: str, chapter_id: str, limit: int) -> Roster:
-        """Hidden sessions have longer leases: the last heard is found among the visible and the hidden."""
-        want = limit * 2
-        visible = await self._stretch(course_id, chapter_id, want, start=self.settings.ttl_ms)
-        longest = await self._stretch(course_id, chapter_id, want)
-        found = {e.viewer_id: e for e in (*visible.entries, *longest.entries) if e.shown}
-        order = sorted(found.values(), key=lambda e: (e.heard, e.viewer_id), reverse=True)
-        page = order[:limit]
-        shown = [entry.shown for entry in page if entry.shown]
-        named = longest.total - longest.anonymous
-        whole = longest.whole and len(order) <= limit
-        if whole or (not chapter_id and page and len(page) >= named):
-            return _roster(longest, shown, None)
-        # Without anybody named on this page the walk must show everybody.
-        end = page[-1] if page else _Entry("", 0, longest.now + 1, None)
-        cursor = Cursor(longest.now, 0, end.heard, end.viewer_id, news=True)
-        return _roster(longest, shown, cursor)
+        """The order is by lease, hidden sessions have longer ones: the last heard are found from two ends.
+
+        From a TTL downwards are the visible, among hidden ones that were heard long ago: it is read until
+        nobody below can have been heard later than those whom the page shows.
+        """
+        top = await self._stretch(course_id, chapter_id, limit * 2)
+        found = {entry.viewer_id: entry for entry in top.entries if entry.shown}
+        order, part, below = _last_heard(found, limit), top, None
+        for _ in range(0 if top.whole else STEPS):
+            part = await self._stretch(
+                course_id,
+                chapter_id,
+                max(limit * 2, SKIM if below else 0),
+                start=self.settings.ttl_ms,
+                after=below,
+            )
+            found |= {entry.viewer_id: entry for entry in part.entries if entry.shown}
+            order = _last_heard(found, limit)
+            if part.whole:
+                break
+            below = (part.entries[-1].ends, part.entries[-1].viewer_id)
+            if len(order) == limit and order[-1].heard >= below[0] - self.settings.ttl_ms:
+                break
+        shown = [entry.shown for entry in order if entry.shown]
+        named = top.total - top.anonymous
+        if (top.whole and len(found) <= limit) or (not chapter_id and len(shown) >= named):
+            return _roster(top, shown, None)
+        first = "".join(digest(entry.viewer_id) for entry in order)
+        return _roster(top, shown, Cursor(top.now, 0, first, news=True))
 
     async def _later(self, course_id: str, chapter_id: str, limit: int, at: Cursor) -> Roster:
         shown: list[Viewer] = []
         on: Cursor | None = at
         for _ in range(STEPS):
             many = limit if at.since == 0 else max(limit, SKIM)
-            part = await self._stretch(course_id, chapter_id, many, after=at)
+            after = (at.after, at.after_id) if at.after else None
+            part = await self._stretch(course_id, chapter_id, many, after=after)
             on = self._walk(at, part, shown, limit)
             if on is None or len(shown) == limit:
                 break
@@ -126,7 +102,7 @@ class Rosters:
         return _roster(part, shown, on)
 
     def _walk(self, at: Cursor, part: _Stretch, shown: list[Viewer], limit: int) -> Cursor | None:
-        """Takes what is new from a stretch. After a round: one over those heard since it began, if any were."""
+        """Takes what is new from a stretch. At a round's end: another, over those heard since it began."""
         # Whoever was heard from after `since` has a lease beyond it by a TTL at least.
         floor = at.since + self.settings.ttl_ms if at.since else 0
         ended = part.whole
@@ -142,7 +118,7 @@ class Rosters:
                     return at
         if not ended:
             return at
-        return Cursor(part.now, at.began, 0, "") if at.news else None
+        return Cursor(part.now, at.began, "") if at.news else None
 
     async def _stretch(
         self,
@@ -151,14 +127,11 @@ class Rosters:
         many: int,
         *,
         start: int | str = "",
-        after: Cursor | None = None,
+        after: tuple[int, str] | None = None,
     ) -> _Stretch:
-        position = (after.after, after.after_id) if after and after.after else ("", "")
-        reply = await self.link.call(
-            scripts.VIEWERS,
-            self.keys.course(course_id),
-            (chapter_id, many, start, *position),
-        )
+        """`many` entries, the longest lease first: of all, from `start` ms ahead, or `after` (end, id)."""
+        args = (chapter_id, many, start, *(after or ("", "")))
+        reply = await self.link.call(scripts.VIEWERS, self.keys.course(course_id), args)
         now, total, anonymous, n = reply[:4]
         at = 4 + 2 * n
         chapters = {reply[i]: reply[i + 1].decode() for i in range(4, at, 2)}
@@ -204,10 +177,14 @@ class Rosters:
 
 
 def _is_new(entry: _Entry, at: Cursor) -> bool:
-    """Heard from since the last round began, and not already shown on the first page."""
+    """Heard from since the last round began; in the first round: not already shown on page one."""
     if at.since:
         return entry.heard > at.since
-    return entry.heard > at.began or (entry.heard, entry.viewer_id) < (at.seen, at.seen_id)
+    return entry.heard > at.began or digest(entry.viewer_id) not in at.first
+
+
+def _last_heard(found: dict[str, _Entry], limit: int) -> list[_Entry]:
+    return sorted(found.values(), key=lambda e: (e.heard, e.viewer_id), reverse=True)[:limit]
 
 
 def _text(value: bytes | None) -> str | None:

@@ -1,0 +1,170 @@
+"""What a roster shows, and that following its cursor sees everybody who stays (S4, S7)."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from presence_svc.errors import Invalid
+from tests.store.replica import Replica, beat_of
+
+PAGES = 200
+
+
+async def walk(replica: Replica, *, limit: int, chapter_id: str = "") -> list[str]:
+    """Every viewer that following `next_cursor` to its end shows, in order."""
+    seen: list[str] = []
+    cursor = None
+    for _ in range(PAGES):
+        page = await replica.page(limit=limit, cursor=cursor, chapter_id=chapter_id)
+        assert len(page.viewers) <= limit
+        seen += [viewer.viewer_id for viewer in page.viewers]
+        cursor = page.next_cursor
+        if cursor is None:
+            return seen
+    raise AssertionError("the walk does not end")
+
+
+async def test_a_roster_says_what_was_said(replica: Replica) -> None:
+    """Name, picture, chapters, since when and until when."""
+    first = await replica.beat("ada", "one", name="Ada", avatar_url="https://a.example/a.png", chapter="ch-2")
+    await replica.pass_time(10_000)
+    second = await replica.beat("ada", "two", chapter="ch-1")
+
+    (viewer,) = (await replica.page()).viewers
+
+    assert viewer.model_dump() == {
+        "viewer_id": "ada",
+        "name": "Ada",
+        "avatar_url": "https://a.example/a.png",
+        "chapters": ["ch-1", "ch-2"],
+        "joined_at": first.as_of - 10_000,
+        "expires_at": second.expires_at,
+    }
+
+
+async def test_absent_name_and_picture_stay(replica: Replica) -> None:
+    """A heartbeat without name or picture leaves them as they were; new ones replace them."""
+    await replica.beat("ada", name="Ada", avatar_url="https://a.example/a.png")
+    await replica.beat("ada", chapter="ch-1")
+    (kept,) = (await replica.page()).viewers
+    await replica.beat("ada", name="Countess")
+    (renamed,) = (await replica.page()).viewers
+
+    assert (kept.name, kept.avatar_url) == ("Ada", "https://a.example/a.png")
+    assert (renamed.name, renamed.avatar_url) == ("Countess", "https://a.example/a.png")
+
+
+async def test_a_name_forges_no_picture(replica: Replica) -> None:
+    """Whatever characters a name holds, it stays the name: pictures are checked, names are not."""
+    name = "Ada\nhttp://evil.example/x.png"
+    await replica.beat("ada", name=name)
+
+    (viewer,) = (await replica.page()).viewers
+
+    assert (viewer.name, viewer.avatar_url) == (name, None)
+
+
+async def test_names_of_every_script(replica: Replica) -> None:
+    """Names come back as they were said: other scripts, emoji, quotes, control characters."""
+    names = ["Ада Лавлейс", "艾达", "👩‍💻", 'O"Neil\\', "a\tb", "-", "%s {0}"]
+    for n, name in enumerate(names):
+        await replica.beat(f"v{n}", name=name)
+
+    assert sorted(viewer.name or "" for viewer in (await replica.page()).viewers) == sorted(names)
+
+
+async def test_who_lapsed_and_returns_joins_anew(replica: Replica) -> None:
+    """`joined_at` is the beginning of this stay; a former stay's name is not remembered."""
+    await replica.beat("ada", name="Ada")
+    await replica.pass_time(60_001)
+    back = await replica.beat("ada")
+
+    (viewer,) = (await replica.page()).viewers
+
+    assert (viewer.joined_at, viewer.name) == (back.as_of, None)
+
+
+async def test_the_first_page_is_the_most_recently_heard(replica: Replica) -> None:
+    """Order is by when they were heard, not by how long their leases are."""
+    for n in range(6):
+        await replica.beat(f"v{n}", hidden=n % 2 == 0)
+        await replica.pass_time(1_000)
+
+    assert await replica.listed(limit=3) == ["v5", "v4", "v3"]
+
+
+async def test_old_hidden_tabs_push_nobody_off_the_first_page(replica: Replica) -> None:
+    """Many hidden sessions, heard long ago, whose leases are as long as those of fresh visible ones."""
+    for n in range(8):
+        await replica.beat(f"hidden-{n}", hidden=True)
+    await replica.pass_time(85_000)
+    for n in range(3):
+        await replica.beat(f"fresh-{n}")
+        await replica.pass_time(2_000)
+
+    first = await replica.listed(limit=3)
+    everybody = await walk(replica, limit=3)
+
+    assert first == ["fresh-2", "fresh-1", "fresh-0"]
+    assert sorted(everybody) == sorted([f"hidden-{n}" for n in range(8)] + [f"fresh-{n}" for n in range(3)])
+
+
+@pytest.mark.parametrize("limit", [1, 2, 7, 100])
+async def test_a_walk_sees_everybody_once(replica: Replica, limit: int) -> None:
+    """When nobody beats meanwhile: each named viewer exactly once, the anonymous never."""
+    for n in range(40):
+        await replica.beat(f"v{n:02}", hidden=n % 5 == 0, anonymous=n % 7 == 0, chapter=f"ch-{n % 3}")
+        if n % 4 == 0:
+            await replica.pass_time(700)
+
+    seen = await walk(replica, limit=limit)
+
+    assert sorted(seen) == [f"v{n:02}" for n in range(40) if n % 7]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 100])
+async def test_a_walk_through_a_chapter_sees_it_only(replica: Replica, limit: int) -> None:
+    """With a chapter: who is there, each once, and nobody else."""
+    for n in range(24):
+        await replica.beat(f"v{n:02}", chapter=f"ch-{n % 3}", hidden=n % 2 == 0, anonymous=n % 5 == 0)
+
+    seen = await walk(replica, limit=limit, chapter_id="ch-1")
+
+    assert sorted(seen) == [f"v{n:02}" for n in range(24) if n % 3 == 1 and n % 5]
+    assert await walk(replica, limit=limit, chapter_id="ch-none") == []
+
+
+async def test_a_crowd_heard_in_one_moment_is_paged_too(replica: Replica) -> None:
+    """Fifty leases that end in the same millisecond: the order among them is by id."""
+    beats = [beat_of(f"v{n:02}") for n in range(50)]
+    await asyncio.gather(*(replica.presence.heartbeat(beat) for beat in beats))
+
+    seen = await walk(replica, limit=7)
+
+    assert sorted(seen) == [f"v{n:02}" for n in range(50)]
+
+
+async def test_anonymous_crowds_hide_no_page(replica: Replica) -> None:
+    """Hundreds of anonymous viewers in front: the few named ones are still found."""
+    for n in range(3):
+        await replica.beat(f"named-{n}")
+    await replica.pass_time(1_000)
+    await asyncio.gather(*(replica.beat(f"ghost-{n}", anonymous=True) for n in range(300)))
+
+    assert sorted(await walk(replica, limit=2)) == ["named-0", "named-1", "named-2"]
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["", "x", "!!!!", "W10", "bnVsbA", "WzEsMiwzXQ", "A" * 5_000, "é", "WzEsMCwwLCIiLGZhbHNlLC0xLCIiXQ"],
+)
+async def test_a_foreign_cursor_is_refused(replica: Replica, cursor: str) -> None:
+    """What no page has given out is a wrong field, never a crash."""
+    await replica.beat("ada")
+
+    with pytest.raises(Invalid) as refused:
+        await replica.page(cursor=cursor)
+
+    assert refused.value.errors[0][0] == "/cursor"
