@@ -54,7 +54,7 @@ def create_app(settings: Settings) -> ASGIApp:
         lifespan=_lifespan(settings, metrics, lane),
     )
     app.state.openapi, app.state.lane = openapi.document(), lane
-    return Access(Door(app, lane), metrics, settings.access_log)
+    return Access(Door(app, lane), metrics, settings.access_log, addresses=settings.log_addresses)
 
 
 def _routes() -> list[BaseRoute]:

@@ -23,18 +23,11 @@ from .. import __version__
 from ..errors import Misconfigured
 from ..settings import Settings, load
 from ..store.embedded import EmbeddedServer
+from ..web.logs import logging_config
 from ..web.protocol import PresenceProtocol
 
 GRACE_S = 8  # backstop of the drain; with what comes after it we end before a container's 10 s
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": "INFO"},
-    "loggers": {name: {"level": "WARNING"} for name in ("uvicorn", "httpx2", "httpcore2")},
-}
 
 
 def run(
@@ -96,7 +89,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "ws_per_message_deflate": False,
         "lifespan": "on",
         "access_log": False,  # it halves the throughput; PRESENCE_ACCESS_LOG samples
-        "log_config": LOGGING,
+        "log_config": logging_config(),
         "server_header": False,
         "proxy_headers": True,
         "forwarded_allow_ips": settings.trusted_proxies,

@@ -14,12 +14,13 @@ log = logging.getLogger("presence.access")
 
 
 class Access:
-    """`sample` is the share of requests that are logged, 0 by default; tokens never are."""
+    """`sample` is the share of requests that are logged, with addresses only when asked for."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, sample: float) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, sample: float, *, addresses: bool = False) -> None:
         self.app = app
         self.metrics = metrics
         self.sample = sample
+        self.addresses = addresses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -39,5 +40,13 @@ class Access:
         route = getattr(endpoint, "__name__", type(endpoint).__name__) if endpoint else "none"
         self.metrics.answered(route, status)
         if self.sample and random.random() < self.sample:
-            took_ms = (perf_counter() - began) * 1000
-            log.info("%s %r %d %.1f ms", scope["method"], scope["path"][:300], status, took_ms)
+            client = scope.get("client")
+            fields = {
+                "method": scope["method"],
+                "path": scope["path"][:300],
+                "status": status,
+                "ms": round((perf_counter() - began) * 1000, 1),
+            }
+            if self.addresses:
+                fields["address"] = client[0] if client else None
+            log.info("request", extra={"fields": fields})
