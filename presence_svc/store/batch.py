@@ -107,7 +107,7 @@ def heartbeat_call(
 def _statement(said: Heartbeat) -> tuple[str | int, ...]:
     """What follows the viewer's id: the session, its order, all that may differ from what it said before."""
     name, avatar = said.name or "", said.avatar_url or ""
-    profile = f"{name}\n{avatar}"
+    profile = f"{avatar}\n{name}"  # in this order: a checked address holds no newline, a name may
     digest = f"{zlib.crc32(profile.encode()):08x}" if name or avatar else "-"
     flags = ("h" if said.hidden else "-") + ("a" if said.anonymous else "-")
     seq = "" if said.seq is None else said.seq

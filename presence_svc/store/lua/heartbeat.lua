@@ -5,7 +5,7 @@
 --       courses; then per course: how many heartbeats, negative = push its sets' expiry on as well;
 --       and per heartbeat: V, "s:"..S, seq ("" = none), said, profile
 --       where said = "flags digest chapter" is all of the statement that is neither time nor order,
---       and profile = name .. "\n" .. avatar_url, each may be empty
+--       and profile = avatar_url .. "\n" .. name, each may be empty; a name may hold a newline, an URL none
 -- reply now; then per course: total, when a message is due (0 = none), and per heartbeat the end of its
 --       session's lease, or 0 = the session has left (nothing changed), -1 = too many chapters, -2 = sessions
 --
@@ -60,7 +60,7 @@ local function lapsed_place(c)
   local found = nil
   each_chapter(c, function(name, place)
     if not found and in_place(c, place, now) == 0 then
-      redis.call('HDEL', c.chapters, name)
+      call('HDEL', c.chapters, name)
       found = place
     end
   end)
@@ -69,7 +69,7 @@ end
 
 -- The place of a chapter, given out when it has none yet; nil at the limit.
 local function place_for(c, chapter)
-  local known = redis.call('HGET', c.chapters, chapter)
+  local known = call('HGET', c.chapters, chapter)
   if known then return tonumber(known) end
   local taken, n = places_taken(c)
   local place = 1
@@ -78,7 +78,7 @@ local function place_for(c, chapter)
   else
     place = lapsed_place(c)
   end
-  if place then redis.call('HSET', c.chapters, chapter, place) end
+  if place then call('HSET', c.chapters, chapter, place) end
   return place
 end
 
@@ -101,7 +101,7 @@ local function describe(key, said, profile)
     call('HDEL', key, 'name', 'avatar_url')
     return
   end
-  local name, avatar = match(profile, '^([^\n]*)\n(.*)$')
+  local avatar, name = match(profile, '^([^\n]*)\n(.*)$')
   if name ~= '' then call('HSET', key, 'name', name) end
   if avatar ~= '' then call('HSET', key, 'avatar_url', avatar) end
 end
