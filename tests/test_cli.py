@@ -171,6 +171,22 @@ def test_workers_share_port_server_and_metrics(spawn_service: SpawnService, numb
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_drains_before_the_embedded_server_ends(spawn_service: SpawnService, workers: str) -> None:
+    """Ctrl-C reaches the whole group at once: streams still get their goodbye, Redis is there to the end."""
+    service = spawn_service({"PRESENCE_WORKERS": workers})
+    with httpx2.stream("GET", f"{service.url}/v1/courses/{COURSE}/live", timeout=10) as stream:
+        lines = stream.iter_lines()
+        assert next(lines) == "event: count"
+
+        os.killpg(service.pid, signal.SIGINT)
+
+        assert "event: bye" in list(lines)
+    assert service.terminate() == 0
+    assert "redis is away" not in service.logs()
+    assert "Traceback" not in service.logs()
+
+
 def test_a_killed_worker_is_replaced(spawn_service: SpawnService) -> None:
     """kill -9 of one of two workers: the service goes on, and soon there are two again (S10)."""
     service = spawn_service({"PRESENCE_WORKERS": "2"})

@@ -62,7 +62,7 @@ def panel(count: Count) -> RenderableType:
     most = max(count.chapters.values(), default=1)
     for name, n in sorted(count.chapters.items()):
         table.add_row(name, f"{n:,}", "[green]" + "█" * max(1, BAR * n // most) + "[/]")
-    note = "Redis is warming up: fewer than there are" if count.warming else f"as of {_clock(count)}"
+    note = "Redis is warming up: there may be more" if count.warming else f"as of {_clock(count)}"
     return Panel(table, title=count.course_id, subtitle=note)
 
 
