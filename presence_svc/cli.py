@@ -133,8 +133,29 @@ def sweep() -> None:
 
 
 @cli.command()
-def doctor() -> None:
+def token(
+    viewer: Annotated[str, typer.Argument(help="The viewer's id.", metavar="VIEWER")],
+    name: Annotated[str | None, typer.Option(help="Shown to others.", show_default=False)] = None,
+    course: Annotated[
+        list[str] | None, typer.Option(help="Opens this course only; may be repeated.", show_default=False)
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=1, max=31_536_000, help="How long it holds.")] = 3600,
+) -> None:
+    """Make a token for development (PRESENCE_AUTH=jwt with PRESENCE_JWT_SECRET)."""
+    from .commands import token as command
+
+    typer.echo(command.make(viewer, name=name, courses=tuple(course or ()), seconds=seconds))
+
+
+@cli.command()
+def doctor(
+    token: Annotated[
+        str | None,
+        typer.Option(help="Check this token too; - reads it from the input.", show_default=False),
+    ] = None,
+) -> None:
     """Check the settings, Redis and the data; status 1 when something is wrong."""
     from .commands import doctor as command
 
-    raise typer.Exit(command.run())
+    is_piped = token == "-"  # noqa: S105 - a name for the input, as elsewhere
+    raise typer.Exit(command.run(sys.stdin.read() if is_piped else token))

@@ -13,13 +13,14 @@ from ..store.connect import connect
 from ..store.embedded import bundled_binary
 from ..store.keys import Keys
 from .serve import check_exposure
+from .token import examine as examine_token
 
 TIMEOUT_S = 2.0
 
 
-def run() -> int:
-    """Prints what was found. 0 = all is well."""
-    findings = _findings()
+def run(token: str | None = None) -> int:
+    """Prints what was found, of a token too if one is given. 0 = all is well."""
+    findings = _findings(token)
     console = Console(highlight=False, soft_wrap=True)
     for finding in findings:
         mark = "[green]ok   [/]" if finding.fine else "[red]wrong[/]"
@@ -28,13 +29,14 @@ def run() -> int:
     return 0 if all(finding.fine for finding in findings) else 1
 
 
-def _findings() -> list[Finding]:
+def _findings(token: str | None) -> list[Finding]:
     try:
         settings = load()
         check_exposure(settings)
     except Misconfigured as error:
         return [Finding(False, "settings", line) for line in error.detail.splitlines()]
-    return [Finding(True, "settings", "valid"), *_redis(settings)]
+    judged = [] if token is None else [examine_token(settings, token)]
+    return [Finding(True, "settings", "valid"), *judged, *_redis(settings)]
 
 
 def _redis(settings: Settings) -> list[Finding]:
