@@ -50,7 +50,7 @@ def _ids(limit: int) -> dict[str, Any]:
     return {"type": "array", "items": ID, "minItems": 1, "maxItems": limit}
 
 
-BODY_ERRORS = (400, 401, 403, 413, 415, 422, 429, 503)
+BODY_ERRORS = (400, 401, 403, 408, 413, 415, 422, 429, 503)
 COURSE = "/v1/courses/{course_id}"
 OPERATIONS = (
     Operation("post", f"{COURSE}/heartbeat", "A session says: I am here", model.HeartbeatReply,
@@ -89,7 +89,13 @@ def document() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": schemas["$defs"],
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "a viewer's token or a service's API key; none with AUTH=trusted",
+                }
+            },
         },
         "security": [{}, {"bearer": []}],
     }

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..errors import Invalid, Limited, PresenceError, Unauthorized, Unavailable
+from .auth.caller import TokenRefused
 from .limits import rate_limit_fields
 
 log = logging.getLogger("presence.web")
@@ -41,8 +42,14 @@ def headers_of(error: PresenceError) -> dict[str, str]:
     if isinstance(error, Limited | Unavailable):
         headers |= rate_limit_fields(error)
     if isinstance(error, Unauthorized):
-        headers["www-authenticate"] = "Bearer"
+        headers["www-authenticate"] = _challenge(error)
     return headers
+
+
+def _challenge(error: Unauthorized) -> str:
+    """RFC 6750: says why a token was refused; whoever has shown none is only told that one is needed."""
+    refused = isinstance(error, TokenRefused)
+    return f'Bearer error="invalid_token", error_description="{error.detail}"' if refused else "Bearer"
 
 
 def problem_response(error: PresenceError) -> Response:

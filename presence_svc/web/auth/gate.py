@@ -58,6 +58,28 @@ class Gate:
             return self._admit(caller, peer, course_id, said)
         return self._admit_later(caller, peer, course_id, said)
 
+    def caller_of(self, authorization: bytes | None) -> Caller | None:
+        """The caller whose heartbeats may be remembered: known at once, and under an id that stays theirs."""
+        if self.tokens is None:
+            return SERVICE
+        return self.tokens.remembered(_token(authorization)) if authorization else None
+
+    def again(
+        self, caller: Caller | None, authorization: bytes | None, peer: str, beat: Beat
+    ) -> bool | Awaitable[Beat]:
+        """Whether this caller, who said the same before, may say it again; False = judge it anew.
+
+        Raises as admit does. Credentials are looked at and limits counted as for any other heartbeat.
+        """
+        if self.tokens is None:
+            return True
+        if caller is None or self.caller_of(authorization) is not caller:
+            return False
+        if caller.role is Role.SERVICE:
+            return True
+        admitted = self._in_limits(beat, None)
+        return True if isinstance(admitted, Beat) else admitted
+
     async def enter(self, authorization: bytes | None, peer: str, action: Action, *courses: str) -> Caller:
         """Whoever may do this in all of these courses. Reads of viewers and of the public are counted."""
         if self.tokens is None:
@@ -92,10 +114,7 @@ class Gate:
         """Whose credentials these are."""
         if authorization is None or self.tokens is None:
             return PUBLIC if self.tokens else SERVICE
-        scheme, _, token = authorization.partition(b" ")
-        if scheme.lower() != b"bearer":
-            raise TokenRefused("only bearer tokens are understood")
-        return self.tokens.judge(token.strip())
+        return self.tokens.judge(_token(authorization))
 
     async def close(self) -> None:
         if self.tokens is not None:
@@ -170,6 +189,13 @@ class Gate:
             raise refusal
         self.limits.beat(session)
         return beat
+
+
+def _token(authorization: bytes) -> bytes:
+    scheme, _, token = authorization.partition(b" ")
+    if scheme.lower() != b"bearer":
+        raise TokenRefused("only bearer tokens are understood")
+    return token.strip()
 
 
 def named(said: Heartbeat | Leave, *base: str | int) -> str:

@@ -6,6 +6,7 @@ Asked by the gate; answers at once when the key is at hand. Refuses with TokenRe
 from __future__ import annotations
 
 import hmac
+import math
 import secrets
 import time
 from collections import OrderedDict
@@ -26,6 +27,7 @@ from .signing_key import SigningKey, from_pem, from_secret
 
 VERDICTS = 50_000
 VERDICT_S = 600.0  # a key that its issuer withdraws is believed no longer than this
+NEVER: tuple[float, Caller | None] = (-math.inf, None)
 TOKEN_BYTES = 8_192
 TYPES = ("jwt", "at+jwt", "application/at+jwt")
 
@@ -43,14 +45,12 @@ class Tokens:
 
     def judge(self, token: bytes) -> Caller | Awaitable[Caller]:
         """Whose token this is. Raises TokenRefused, now or when awaited; or Unavailable, without keys."""
+        known = self.remembered(token)
+        if known is not None:
+            return known
         digest = self._digest(token)
-        verdict = self._verdicts.get(digest)
-        now = self._clock()
-        if verdict is not None and now < verdict[0]:
-            self._verdicts.move_to_end(digest)
-            return verdict[1]
         if self._is_service(digest):
-            return SERVICE
+            return self._remember(digest, SERVICE)
         kid, algorithm = _header(token)
         key = self.keys.find(kid)
         if key is not None:
@@ -58,6 +58,15 @@ class Tokens:
         if self.keys.may_look():
             return self._look_and_verify(token, digest, kid, algorithm)
         raise TokenRefused("the token is signed with a key that its issuer does not publish")
+
+    def remembered(self, token: bytes) -> Caller | None:
+        """The verdict on a token that was judged before, while it holds."""
+        digest = self._digest(token)
+        until, caller = self._verdicts.get(digest, NEVER)
+        if self._clock() >= until:
+            return None
+        self._verdicts.move_to_end(digest)
+        return caller
 
     def _digest(self, token: bytes) -> bytes:
         return blake2b(token, key=self._salt, digest_size=16).digest()
@@ -83,9 +92,11 @@ class Tokens:
             raise TokenRefused("the token's signature does not hold") from None
         if not isinstance(claims, dict):
             raise TokenRefused("the token holds no claims")
-        now = self._clock()
-        caller = caller_of(claims, self._settings, now)
-        self._verdicts[digest] = (min(caller.expires_at + self._settings.jwt_leeway, now + VERDICT_S), caller)
+        return self._remember(digest, caller_of(claims, self._settings, self._clock()))
+
+    def _remember(self, digest: bytes, caller: Caller) -> Caller:
+        ends = caller.expires_at + self._settings.jwt_leeway
+        self._verdicts[digest] = (min(ends, self._clock() + VERDICT_S), caller)
         self._verdicts.move_to_end(digest)
         if len(self._verdicts) > VERDICTS:
             self._verdicts.popitem(last=False)
