@@ -107,8 +107,13 @@ def complaints() -> Iterator[Complaints]:
 
 
 @pytest.fixture
-def new_context(browser: Browser, complaints: Complaints) -> Iterator[NewContext]:
-    """A browser profile of its own: another person, or the same one with other preferences."""
+def new_context(
+    browser: Browser, complaints: Complaints, spawn_service: Callable[..., rig.Service]
+) -> Iterator[NewContext]:
+    """A browser profile of its own: another person, or the same one with other preferences.
+
+    Asks for `spawn_service` only to be closed before it: a page whose service ends would complain.
+    """
     opened: list[BrowserContext] = []
 
     def new(**options: object) -> BrowserContext:
@@ -153,3 +158,9 @@ def tooling() -> Path:
             if done.returncode:
                 rig.missing(f"the npm packages of {TOOLING.name} ({done.stderr[-300:]})")
     return TOOLING
+
+
+@pytest.fixture(scope="session")
+def axe(tooling: Path) -> str:
+    """axe-core, to be run within a page."""
+    return (tooling / "node_modules/axe-core/axe.min.js").read_text()

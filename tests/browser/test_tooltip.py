@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Dialog, Locator, Page, Request, expect
@@ -398,9 +397,3 @@ def test_words_can_be_translated(
     expect(number(page)).to_have_text("2")
     page.hover("live-viewer-badge")
     expect(tooltip(page)).to_contain_text("2 schauen zu")
-
-
-@pytest.fixture(scope="session")
-def axe(tooling: Path) -> str:
-    """axe-core, to be run within a page."""
-    return (tooling / "node_modules/axe-core/axe.min.js").read_text()

@@ -43,7 +43,7 @@ ul:empty, .note:empty { display: none; }
 [part=viewer] bdi { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 [part=avatar] {
   flex: none; display: grid; place-items: center; width: 1.75rem; height: 1.75rem; border-radius: 50%; overflow: hidden;
-  font-size: .6875rem; font-weight: 600; color: #fff; background: hsl(var(--hue) 45% 36%);
+  font-size: .6875rem; font-weight: 600; color: #fff; background: oklch(47% .1 var(--hue));
 }
 [part=avatar] img { width: 100%; height: 100%; object-fit: cover; }
 .status { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }

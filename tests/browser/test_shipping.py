@@ -1,0 +1,187 @@
+"""What ships: small, typed, generated from what is written, at home in React 18 and 19 and on a server."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, expect
+
+from tests import rig
+from tests.browser.stage import Others, Site, number
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+STATIC = rig.ROOT / "presence_svc/web/static"
+BADGE = STATIC / "live-viewer-badge.js"
+GENERATED = [
+    "live-viewer-badge.js",
+    "live-viewer-badge.d.ts",
+    "live-viewer-badge-react.d.ts",
+    "custom-elements.json",
+]
+REACT_APP = """
+import { createElement as h, useState } from "react";
+import { createRoot } from "react-dom/client";
+import { version } from "react";
+import { LiveViewerBadge } from "./live-viewer-badge-react.js";
+
+function App() {
+  const [chapterId, setChapter] = useState("ch-1");
+  const [observe, setObserve] = useState(false);
+  const [total, setTotal] = useState(0);
+  Object.assign(window, { setChapter, setObserve, version });
+  const common = { courseId: "COURSE", baseUrl: "BASE" };
+  return h("main", null,
+    h(LiveViewerBadge, {
+      ...common, chapterId, viewerId: "ada", name: "Ada", showAvatars: true, observe, className: "mine",
+      onPresenceChange: (count) => setTotal(count.total), ref: (node) => { window.badge = node; },
+    }),
+    h("output", null, total));
+}
+createRoot(document.body.appendChild(document.createElement("div"))).render(h(App));
+"""
+
+
+def run(tooling: Path, *command: str, cwd: Path | None = None) -> str:
+    done = subprocess.run(command, cwd=cwd or tooling, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_module_is_below_ten_kilobytes() -> None:
+    """It is on every page of somebody's site: less than 10,000 bytes on the wire."""
+    assert len(gzip.compress(BADGE.read_bytes(), 9)) < 10_000
+
+
+def test_the_module_depends_on_nothing() -> None:
+    """One file: it imports nothing and names no address outside."""
+    text = BADGE.read_text()
+
+    assert "import " not in text.replace("import.meta", "")
+    assert "https://" not in text.replace("https:\\/\\/", "")
+    assert "http://www.w3.org/2000/svg" in text
+    assert text.count("http://") == 1
+
+
+def test_types_hold(tooling: Path) -> None:
+    """JSDoc is checked by `tsc --checkJs --strict`, the React wrapper's too."""
+    run(tooling, "npm", "run", "--silent", "check")
+
+
+def test_what_ships_is_what_is_written(tooling: Path, tmp_path: Path) -> None:
+    """Bundle, declarations and manifest are made from static/src; `npm run generate` after a change."""
+    run(tooling, "node", "generate.mjs", str(tmp_path))
+
+    for name in GENERATED:
+        assert (STATIC / name).read_text() == (tmp_path / name).read_text(), f"{name}: npm run generate"
+
+
+def test_declarations_serve_a_user(tooling: Path, tmp_path: Path) -> None:
+    """A strict TypeScript page uses element, session and React component by their types alone."""
+    (tmp_path / "page.ts").write_text(
+        """
+        import { PresenceSession, labels, type Count } from "./live-viewer-badge.js";
+        const badge = document.createElement("live-viewer-badge");
+        badge.courseId = "c1";
+        badge.getToken = async (options) => (options?.skipCache ? "new" : "old");
+        badge.addEventListener("presence-change", (event) => use(event.detail));
+        function use(count: Count) { count.total.toFixed(); }
+        const session = new PresenceSession({ courseId: "c1", observe: true });
+        const stop: () => void = session.subscribe(({ count, state }) => {
+          if (count && state === "live") use(count);
+        });
+        labels.watching = (n) => `${n}`;
+        stop();
+        // @ts-expect-error a course id is required
+        new PresenceSession({});
+        """
+    )
+    (tmp_path / "page.tsx").write_text(
+        """
+        import { LiveViewerBadge } from "./live-viewer-badge-react.js";
+        export const page = <LiveViewerBadge courseId="c1" chapterId="ch-1" showAvatars title="x" />;
+        // @ts-expect-error a course id is required
+        export const wrong = <LiveViewerBadge chapterId="ch-1" />;
+        """
+    )
+    for name in GENERATED[1:3]:
+        (tmp_path / name).write_text((STATIC / name).read_text())
+    (tmp_path / "node_modules").symlink_to(tooling / "node_modules")
+    options = ["--strict", "--noEmit", "--target", "es2023", "--module", "esnext", "--jsx", "react-jsx"]
+    options += ["--moduleResolution", "bundler", "--types", "react"]
+
+    run(tooling, "node_modules/.bin/tsc", *options, "page.ts", "page.tsx", cwd=tmp_path)
+
+
+def test_the_manifest_names_what_there_is() -> None:
+    """Editors complete from it: every attribute, part, property and event of the contract."""
+    (module,) = json.loads((STATIC / "custom-elements.json").read_text())["modules"]
+    (element,) = module["declarations"]
+
+    def names(kind: str) -> set[str]:
+        return {one["name"] for one in element[kind]}
+
+    assert element["tagName"] == "live-viewer-badge"
+    assert names("attributes") == {
+        *("course-id", "chapter-id", "viewer-id", "name", "avatar-url", "show-avatars"),
+        *("anonymous", "observe", "base-url", "data-state"),
+    }
+    assert names("cssParts") == {"badge", "icon", "count", "tooltip", "viewer", "avatar", "more"}
+    assert names("events") == {"presence-change", "presence-error"}
+    assert "getToken" in names("members")
+    assert all(name.startswith("--lvb-") for name in names("cssProperties"))
+
+
+def test_it_may_be_imported_on_a_server(tooling: Path) -> None:
+    """Frameworks import modules where there is no document; nothing may happen then."""
+    script = (
+        f"const m = await import({json.dumps(BADGE.as_uri())}); console.log(Object.keys(m).sort().join());"
+    )
+
+    said = run(tooling, "node", "--input-type=module", "-e", script)
+
+    assert said.strip() == "LiveViewerBadge,PresenceError,PresenceSession,labels"
+
+
+@pytest.mark.parametrize("react", ["18", "19"])
+def test_the_react_component_works(
+    context: BrowserContext,
+    site: Site,
+    service: rig.Service,
+    others: Others,
+    tooling: Path,
+    tmp_path: Path,
+    course: str,
+    react: str,
+) -> None:
+    """React 18 and 19: props in camel case, changed at run time; a ref, a class and an event."""
+    for name in ("live-viewer-badge.js", "live-viewer-badge-react.js"):
+        (tmp_path / name).write_text((STATIC / name).read_text())
+    (tmp_path / "app.js").write_text(REACT_APP.replace("COURSE", course).replace("BASE", service.url))
+    (tmp_path / "node_modules").symlink_to(tooling / "node_modules")
+    alias = ["--alias:react=react-18", "--alias:react-dom=react-dom-18"] if react == "18" else []
+    options = ["--bundle", "--format=esm", "--define:process.env.NODE_ENV='development'", *alias]
+    esbuild = str(tooling / "node_modules/.bin/esbuild")
+    bundled = run(tooling, esbuild, "app.js", *options, "--log-level=error", cwd=tmp_path)
+    site.add(bundled, "/app.js", "text/javascript")
+    page = context.new_page()
+
+    page.goto(site.add('<!doctype html><title>t</title><body><script type="module" src="/app.js"></script>'))
+
+    expect(page.locator("output")).to_have_text("1")
+    assert page.evaluate("version").startswith(f"{react}.")
+    assert page.evaluate("badge.className") == "mine"
+    page.hover("live-viewer-badge")
+    expect(page.locator("[part=tooltip]")).to_contain_text("Ada (you)")
+    page.evaluate("setChapter('ch-2')")
+    page.wait_for_timeout(500)
+    assert others.count(course)["chapters"] == {"ch-2": 1}
+    others.beat(course, "bob")
+    page.evaluate("setObserve(true)")
+    expect(number(page)).to_have_text("1")
+    page.evaluate("setObserve(false)")
+    expect(page.locator("output")).to_have_text("2")
