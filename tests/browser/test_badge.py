@@ -440,3 +440,28 @@ def test_headless_sessions_do_all_that_the_element_does(
 
     assert seen == {"both": 2, "moved": 2, "names": ["Ada", "Bob"], "alone": 1}
     assert others.count(course)["total"] == 1
+
+
+def test_a_change_during_a_heartbeat_is_said_right_after_it(
+    context: BrowserContext, site: Site, service: rig.Service, others: Others, course: str
+) -> None:
+    """One heartbeat at a time, and none of what happens meanwhile waits for the next turn."""
+    page = context.new_page()
+    held: list[Route] = []
+    page.route("**/heartbeat", lambda route: held.append(route) if not held else route.continue_())
+    page.goto(site.add(blank(service.url, badge(course, "ada", chapter_id="ch-1"))))
+    expect(number(page)).to_have_text("1")
+    page.wait_for_timeout(300)
+
+    page.evaluate(
+        """() => {
+          const badge = document.querySelector("live-viewer-badge");
+          for (const chapter of ["ch-2", "ch-3", "ch-4"]) badge.chapterId = chapter;
+        }"""
+    )
+    held[0].continue_()
+
+    wait_until(page, others, course, 1)
+    page.wait_for_timeout(500)
+    assert others.count(course)["chapters"] == {"ch-4": 1}
+    assert len(held) == 1

@@ -63,7 +63,7 @@ def make_changes(evaluate, url: str, course: str, number_of: int) -> None:  # ty
             check();
           });
           for (let i = 0; i < n; i += 1) {
-            const chapterId = `ch-${(window.moves = (window.moves ?? 0) + 1)}`;
+            const chapterId = `ch-${(window.moves = ((window.moves ?? 0) + 1) % 10)}`;
             mover.update({ chapterId });
             await until(() => mover.snapshot.count?.chapters[chapterId] === 1);
           }

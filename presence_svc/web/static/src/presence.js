@@ -110,7 +110,8 @@ export class Presence {
     this.sessions.add(session);
     const { hidden, ...message } = this.#message();
     const said = JSON.stringify(message);
-    if (said !== this.#said) this.#beatIn(0);
+    if (said !== this.#said && this.#beating) this.#again = true;
+    else if (said !== this.#said) this.#beatIn(0);
     this.#said = said;
   }
 
@@ -151,8 +152,8 @@ export class Presence {
   /** One heartbeat at a time; what is asked for meanwhile follows at once. @returns {Promise<void>} */
   async beat() {
     if (this.#isAway || !this.sessions.size) return;
-    this.#again = this.#beating !== null;
-    this.#beating ??= this.#beat();
+    if (this.#beating) this.#again = true;
+    else this.#beating = this.#beat();
     await this.#beating;
   }
 
