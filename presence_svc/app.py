@@ -40,7 +40,7 @@ COURSE = "/v1/courses/{course_id}"
 
 
 def app_from_env() -> ASGIApp:
-    """The app for any ASGI server: `uvicorn --factory presence_svc.app:app_from_env`; raises Misconfigured."""
+    """For any ASGI server: `uvicorn --factory presence_svc.app:app_from_env`. Raises Misconfigured."""
     return create_app(settings_.load())
 
 
@@ -54,7 +54,7 @@ def create_app(settings: Settings) -> ASGIApp:
         lifespan=_lifespan(settings, metrics, lane),
     )
     app.state.openapi, app.state.lane = openapi.document(), lane
-    return Access(Door(app, lane), metrics, settings.access_log, addresses=settings.log_addresses)
+    return Door(Access(app, metrics, settings.access_log, addresses=settings.log_addresses), lane)
 
 
 def _routes() -> list[BaseRoute]:
@@ -145,7 +145,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Service, Sw
 
 @contextlib.contextmanager
 def _on_shutdown(close: Callable[[], None]) -> Any:
-    """Hears of SIGTERM and SIGINT before uvicorn waits for connections: for streams it would wait for ever."""
+    """Hears of SIGTERM and SIGINT before uvicorn waits for connections: streams would never end."""
     loop = asyncio.get_running_loop()
     before = {}
 

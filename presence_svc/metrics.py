@@ -24,7 +24,7 @@ CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8; escaping=underscores"
 
 
 class Metrics:
-    """Counting an answer costs a dictionary's entry; `settle` is called at every pulse and before rendering."""
+    """An answer is counted in a dictionary; `settle` is called at every pulse and before rendering."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

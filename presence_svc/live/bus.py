@@ -14,10 +14,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.asyncio.client import PubSub
-from redis.exceptions import RedisError
-
+from ..store.connect import Link, PubSub
 from ..store.keys import Keys
 
 log = logging.getLogger("presence.bus")
@@ -31,12 +28,12 @@ class Bus:
 
     def __init__(
         self,
-        redis: Redis,
+        link: Link,
         keys: Keys,
         on_message: Callable[[str, bytes], None],
         on_subscribed: Callable[[str], None],
     ) -> None:
-        self._redis = redis
+        self._link = link
         self._keys = keys
         self._on_message = on_message
         self._on_subscribed = on_subscribed
@@ -76,7 +73,7 @@ class Bus:
     async def _listen(self) -> None:
         """One connection's life. Its own channel is subscribed first: there must always be one."""
         self._asked = set()
-        pubsub = self._redis.pubsub()
+        pubsub = self._link.redis.pubsub()
         try:
             await pubsub.subscribe(self._keys.bus)
             self._heard = asyncio.get_running_loop().time()
@@ -85,7 +82,7 @@ class Bus:
                 tasks.create_task(self._read(pubsub))
                 tasks.create_task(self._ask(pubsub))
         finally:
-            with contextlib.suppress(RedisError, OSError):
+            with contextlib.suppress(Exception):  # it is being given up, whatever its state
                 await pubsub.aclose()  # type: ignore[no-untyped-call]
 
     async def _read(self, pubsub: PubSub) -> None:

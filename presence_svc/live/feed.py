@@ -1,4 +1,4 @@
-"""What one replica knows of one course that is watched here: its newest count and who listens. Owned by hub."""
+"""What a replica knows of one course that is watched here: its newest count and who listens. Owned by hub."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST_PAUSE_S = 2.0
 
 
 class Feed:
-    """One course's latest frame, its listeners, and the pause that keeps a huge crowd from starving the loop."""
+    """A course's latest frame, its listeners, and the pause that keeps a huge crowd from starving others."""
 
     def __init__(self, course_id: str) -> None:
         self.course_id = course_id

@@ -39,7 +39,7 @@ class Hub:
         self.listeners: set[Listener] = set()
         self.closing = False
         self.on_fan_out: Callable[[int], None] = lambda listeners: None
-        self.bus = Bus(presence.link.redis, presence.keys, self._on_message, self._refresh_course)
+        self.bus = Bus(presence.link, presence.keys, self._on_message, self._refresh_course)
 
     def start(self) -> None:
         self.bus.start()

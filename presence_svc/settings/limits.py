@@ -39,6 +39,9 @@ class LimitSettings(BaseSettings):
     address_rate: Rate = Field(20, description="such requests per second")
     join_burst: Limit = Field(2_000, description="new viewers of one course at once (AUTH=jwt)")
     join_rate: Rate = Field(500, description="new viewers of one course per second")
+    statements_limit: Limit = Field(
+        100_000, description="sessions whose last heartbeat is remembered, about 1 KB each, per worker"
+    )
     buckets_limit: Limit = Field(100_000, description="sessions, viewers and addresses that limits remember")
     body_limit: Annotated[int, Field(ge=1_024, le=1_048_576)] = Field(
         8_192, description="bytes of a body before 413 (a batch: 1 MiB)"

@@ -5,48 +5,22 @@ Pure: data in, data out, no Redis. Called by store.presence; the scripts' header
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from ..errors import Limited, PresenceError
-from ..model import Count, Heartbeat, Leave
+from ..errors import Limited
+from ..model import Count
 from ..settings import Settings
 from . import scripts
 from .connect import Command
 from .keys import Keys
+from .packed import Packed, number, words
+from .turn import Departure, Op, Recorded, Result
 
-
-class Beat(NamedTuple):
-    """A heartbeat of `viewer_id` in `course_id`, on its way to Redis."""
-
-    course_id: str
-    viewer_id: str
-    said: Heartbeat
-
-
-class Departure(NamedTuple):
-    """A leave of `viewer_id` from `course_id`, on its way to Redis."""
-
-    course_id: str
-    viewer_id: str
-    said: Leave
-
-
-class Recorded(NamedTuple):
-    """What Redis answered, times in ms by its clock; `expires_at` not after `as_of` = not present."""
-
-    total: int
-    expires_at: int
-    as_of: int
-
-
-Indexed = tuple[int, Beat]
-Result = Recorded | PresenceError
 REFUSED = {-1: "too many chapters in this course", -2: "too many sessions of this viewer"}
 
 
-def rounds(ops: Sequence[Beat | Departure]) -> list[tuple[list[int], list[int]]]:
+def rounds(ops: Sequence[Op]) -> list[tuple[list[int], list[int]]]:
     """Splits a batch into (heartbeats, leaves), each round's heartbeats before its leaves.
 
     A heartbeat that follows a leave of the same viewer starts a new round: their order counts.
@@ -58,7 +32,7 @@ def rounds(ops: Sequence[Beat | Departure]) -> list[tuple[list[int], list[int]]]
             touched.add((op.course_id, op.viewer_id))
             found[-1][1].append(index)
         else:
-            if touched and (op.course_id, op.viewer_id) in touched:
+            if touched and (op.ready.course_id, op.ready.viewer_id) in touched:
                 found.append(([], []))
                 touched.clear()
             found[-1][0].append(index)
@@ -69,7 +43,7 @@ def by_course(ops: Sequence[Any], indices: list[int]) -> dict[str, list[int]]:
     """The indices of a round's heartbeats, gathered by course, in order of arrival."""
     courses: dict[str, list[int]] = {}
     for index in indices:
-        courses.setdefault(ops[index].course_id, []).append(index)
+        courses.setdefault(ops[index].ready.course_id, []).append(index)
     return courses
 
 
@@ -79,39 +53,31 @@ def heartbeat_call(
     ops: Sequence[Any],
     courses: dict[str, list[int]],
     refresh: Collection[str],
-) -> Command:
-    """The call that records the heartbeats of `courses`; those in `refresh` have their sets' expiry pushed on."""
-    names: list[str] = [keys.agenda]
-    args: list[Any] = [
-        settings.publish_interval_ms,
-        settings.ttl_ms,
-        settings.hidden_ttl_ms,
-        settings.sessions_per_viewer,
-        settings.chapters_per_course,
-        len(courses),
+) -> Packed:
+    """The call that records the heartbeats of `courses`; in `refresh`: whose sets' expiry is pushed on."""
+    names: list[bytes] = [words(keys.agenda)]
+    args: list[bytes] = [
+        words(
+            settings.publish_interval_ms,
+            settings.ttl_ms,
+            settings.hidden_ttl_ms,
+            settings.sessions_per_viewer,
+            settings.chapters_per_course,
+            len(courses),
+        )
     ]
+    beats = 0
     for course_id, indices in courses.items():
-        names += keys.course(course_id)
-        args.append(-len(indices) if course_id in refresh else len(indices))
+        names.append(keys.packed_course(course_id))
+        args.append(number(-len(indices) if course_id in refresh else len(indices)))
+        beats += len(indices)
         for index in indices:
-            beat = ops[index]
-            names += (
-                keys.viewer(course_id, beat.viewer_id),
-                keys.left(course_id, beat.viewer_id),
-            )
-            args.append(beat.viewer_id)
-            args += _statement(beat.said)
-    return ("EVALSHA", scripts.HEARTBEAT, len(names), *names, *args)
-
-
-def _statement(said: Heartbeat) -> tuple[str | int, ...]:
-    """What follows the viewer's id: the session, its order, all that may differ from what it said before."""
-    name, avatar = said.name or "", said.avatar_url or ""
-    profile = f"{avatar}\n{name}"  # in this order: a checked address holds no newline, a name may
-    digest = f"{zlib.crc32(profile.encode()):08x}" if name or avatar else "-"
-    flags = ("h" if said.hidden else "-") + ("a" if said.anonymous else "-")
-    seq = "" if said.seq is None else said.seq
-    return "s:" + said.session_id, seq, f"{flags} {digest} {said.chapter_id or ''}", profile
+            ready, seq = ops[index]
+            names.append(ready.keys)
+            args += (ready.head, seq, ready.tail)
+    many_keys = 1 + 5 * len(courses) + 2 * beats
+    rest = b"".join((number(many_keys), *names, *args))
+    return Packed(scripts.HEARTBEAT, 1 + many_keys + 6 + len(courses) + 5 * beats, rest)
 
 
 def heartbeat_results(
@@ -121,12 +87,13 @@ def heartbeat_results(
     now, at, soonest = reply[0], 1, 0
     for indices in courses.values():
         total, due = reply[at], reply[at + 1]
-        for index, ends in zip(indices, reply[at + 2 :], strict=False):
+        at += 2
+        for index, ends in zip(indices, reply[at : at + len(indices)], strict=True):
             if ends >= 0:
                 results[index] = Recorded(total, ends or now, now)
             else:
                 results[index] = Limited(REFUSED[ends], retry_after_s=settings.ttl)
-        at += 2 + len(indices)
+        at += len(indices)
         soonest = _sooner(soonest, due, now)
     return soonest
 

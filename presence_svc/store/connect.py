@@ -15,6 +15,7 @@ from typing import Any
 
 from hiredis import pack_command
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -29,7 +30,10 @@ from redis.exceptions import (
 
 from ..errors import Unavailable
 from ..settings import Settings
+from .packed import Packed
 from .scripts import Script
+
+__all__ = ["Command", "Link", "PubSub", "connect"]
 
 log = logging.getLogger("presence.redis")
 PROBE_S = 0.2
@@ -85,7 +89,7 @@ class Link:
         """Runs one script; loads it when Redis has forgotten it (a flush, a failover)."""
         return (await self.pipeline([("EVALSHA", script, len(keys), *keys, *args)]))[0]
 
-    async def pipeline(self, commands: Sequence[Command]) -> list[Any]:
+    async def pipeline(self, commands: Sequence[Command | Packed]) -> list[Any]:
         """Runs commands in order on one connection, in one exchange. A Script in second place is its SHA."""
         if self.away:
             raise Unavailable("Redis is away")
@@ -105,12 +109,12 @@ class Link:
         self.on_exchange(perf_counter() - began)
         return replies
 
-    async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+    async def _exchange(self, commands: Sequence[Command | Packed]) -> list[Any]:
         """One round trip, two when a script was unknown: nothing of it has run, so it is sent again."""
-        replies = await self._send([_named(command) for command in commands])
+        replies = await self._send([_by_sha(command) for command in commands])
         missing = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if missing:
-            again = await self._send([_whole(commands[i]) for i in missing])
+            again = await self._send([_by_text(commands[i]) for i in missing])
             for i, reply in zip(missing, again, strict=True):
                 replies[i] = reply
         for reply in replies:
@@ -118,13 +122,12 @@ class Link:
                 raise reply
         return replies
 
-    async def _send(self, commands: Sequence[Command]) -> list[Any]:
+    async def _send(self, commands: Sequence[bytes]) -> list[Any]:
         """Replies as RESP2 has them. Packed by hiredis: redis-py packs in Python, at eight times the cost."""
-        packed = b"".join([pack_command(command) for command in commands])
         pool = self.redis.connection_pool
         connection = await pool.get_connection()  # type: ignore[no-untyped-call]
         try:
-            await connection.send_packed_command(packed, check_health=False)
+            await connection.send_packed_command(b"".join(commands), check_health=False)
             replies: list[Any] = []
             for _ in commands:
                 try:
@@ -158,14 +161,19 @@ class Link:
         self.on_back()
 
 
-def _named(command: Command) -> Command:
+def _by_sha(command: Command | Packed) -> bytes:
     """The command as it is sent first: a script by its SHA."""
+    if isinstance(command, Packed):
+        return command.by_sha()
     if command[0] == "EVALSHA":
-        return (command[0], command[1].sha, *command[2:])
-    return command
+        command = (command[0], command[1].sha, *command[2:])
+    packed: bytes = pack_command(command)
+    return packed
 
 
-def _whole(command: Command) -> Command:
+def _by_text(command: Command | Packed) -> bytes:
     """The command as it is sent when Redis does not know the script: EVAL also loads it."""
-    script: Script = command[1]
-    return ("EVAL", script.text, *command[2:])
+    if isinstance(command, Packed):
+        return command.by_text()
+    packed: bytes = pack_command(("EVAL", command[1].text, *command[2:]))
+    return packed

@@ -40,6 +40,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+from .packed import words
+
 COURSES_CACHED = 10_000
 
 
@@ -64,12 +66,16 @@ class Keys:
         self.bus = f"{prefix}:bus"
         self.every_channel = f"{prefix}:*:changes"
         self.course = lru_cache(COURSES_CACHED)(self._course)
+        self.packed_course = lru_cache(COURSES_CACHED)(self._packed_course)
 
     def _course(self, course_id: str) -> CourseKeys:
         base = f"{self.prefix}:{{{course_id}}}:"
         return CourseKeys(
             f"{base}viewers", f"{base}places", f"{base}chapters", f"{base}anonymous", f"{base}state"
         )
+
+    def _packed_course(self, course_id: str) -> bytes:
+        return words(*self.course(course_id))
 
     def viewer(self, course_id: str, viewer_id: str) -> str:
         return f"{self.prefix}:{{{course_id}}}:viewer:{viewer_id}"

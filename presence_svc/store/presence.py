@@ -14,10 +14,11 @@ from ..errors import PresenceError
 from ..model import Count
 from ..settings import Settings
 from . import batch, scripts
-from .batch import Beat, Departure, Recorded
 from .committer import Committer
 from .connect import Command, Link
 from .keys import Keys
+from .packed import Packed
+from .turn import Beat, Departure, Op, Recorded, Result, Turn, turn
 
 KEPT_LIMIT = 50_000
 
@@ -33,7 +34,7 @@ class Presence:
         self.keys = Keys(settings.key_prefix)
         self.on_due: Callable[[int], None] = lambda delay_ms: None
         self._kept: dict[str, float] = {}
-        self._writes: Committer[Beat | Departure, Recorded] = Committer(
+        self._writes: Committer[Op, Recorded] = Committer(
             self._commit, limit=settings.queue_limit, on_batch=on_batch
         )
         self._reads: Committer[str, Count] = Committer(self._read, limit=settings.queue_limit)
@@ -43,13 +44,13 @@ class Presence:
         await self._writes.close()
         await self._reads.close()
 
-    def heartbeat(self, beat: Beat) -> asyncio.Future[Recorded]:
+    def heartbeat(self, beat: Beat | Turn) -> asyncio.Future[Recorded]:
         """Records presence. The future, or this call, raises Limited or Unavailable."""
-        return self._writes.submit(beat)
+        return self._writes.submit(beat if isinstance(beat, Turn) else turn(self.keys, beat))
 
-    def post(self, beat: Beat, done: Callable[[Recorded | PresenceError], None]) -> None:
-        """As heartbeat, for callers that have no task to wait in. Raises Unavailable when too many wait."""
-        self._writes.post(beat, done)
+    def post(self, turn: Turn, done: Callable[[Recorded | PresenceError], None]) -> None:
+        """As heartbeat, for callers with no task to wait in. Raises Unavailable when too many wait."""
+        self._writes.post(turn, done)
 
     async def leave(self, departure: Departure) -> None:
         """Ends a session, or cuts its lease when the leave is soft (S5). Raises Unavailable."""
@@ -76,11 +77,11 @@ class Presence:
         if await self.link.call(scripts.EVICT, names, args):
             self.on_due(settings.publish_interval_ms)
 
-    async def _commit(self, ops: list[Beat | Departure]) -> list[batch.Result]:
+    async def _commit(self, ops: list[Op]) -> list[Result]:
         """One exchange for all that has waited; on failure nobody is told that they were recorded."""
-        commands: list[Command] = []
+        commands: list[Command | Packed] = []
         readers: list[dict[str, list[int]] | None] = []
-        results: list[batch.Result] = [Recorded(0, 0, 0)] * len(ops)
+        results: list[Result] = [Recorded(0, 0, 0)] * len(ops)
         refreshed: set[str] = set()
         for beats, departures in batch.rounds(ops):
             if beats:

@@ -48,5 +48,6 @@ class Shared:
                 ("PEXPIRE", key, DAY_MS),
             ]
         )
-        self.secret = secret
+        if secret != self.secret:
+            self.secret = secret  # only then: who has used it compares by identity
         return Pulse(now, since, now - since < self.settings.ttl_ms)

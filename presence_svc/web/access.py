@@ -39,7 +39,12 @@ class Access:
         endpoint = scope.get("endpoint")
         route = getattr(endpoint, "__name__", type(endpoint).__name__) if endpoint else "none"
         self.metrics.answered(route, status)
-        if self.sample and random.random() < self.sample:
+        if self.sample:
+            self.log(scope, status, began)
+
+    def log(self, scope: Scope, status: int, began: float) -> None:
+        """One line for the share of answers that is wanted; `began` by perf_counter."""
+        if random.random() < self.sample:
             client = scope.get("client")
             fields = {
                 "method": scope["method"],

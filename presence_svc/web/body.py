@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any, TypeVar
 
 import orjson
@@ -10,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.types import Receive, Scope
 
 from ..errors import BadRequest, Invalid, TooLarge, Unsupported
-from ..model import Id
+from ..model import ID_PATTERN, Id
 from .problems import invalid
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -19,6 +20,7 @@ BATCH_CAP = 1024 * 1024
 DEADLINE_S = 10.0
 JSON = (b"application/json",)
 JSON_OR_TEXT = (b"application/json", b"text/plain")
+_ID = re.compile(ID_PATTERN.removeprefix("^").removesuffix("$"))
 _id: TypeAdapter[str] = TypeAdapter(Id)
 
 
@@ -32,10 +34,17 @@ def header(scope: Scope, name: bytes) -> bytes | None:
 
 async def read(scope: Scope, receive: Receive, *, cap: int = CAP, media: tuple[bytes, ...] = JSON) -> bytes:
     """The body. Raises TooLarge before it has read more than `cap` bytes, also when it comes in chunks."""
-    kind = header(scope, b"content-type")
-    if kind is not None and kind.split(b";", 1)[0].strip().lower() not in media:
+    return await read_fields(dict(reversed(scope["headers"])), receive, cap=cap, media=media)
+
+
+async def read_fields(
+    fields: dict[bytes, bytes], receive: Receive, *, cap: int = CAP, media: tuple[bytes, ...] = JSON
+) -> bytes:
+    """As read, for who has the headers by name already."""
+    kind = fields.get(b"content-type")
+    if kind not in media and kind is not None and kind.split(b";", 1)[0].strip().lower() not in media:
         raise Unsupported(f"send {' or '.join(m.decode() for m in media)}")
-    length = header(scope, b"content-length")
+    length = fields.get(b"content-length")
     if length is not None and length.isdigit() and int(length) > cap:
         raise TooLarge(f"the body may have {cap} bytes")
     try:
@@ -83,6 +92,9 @@ def course_id(scope: Scope) -> str:
 
 
 def checked_id(value: str, pointer: str) -> str:
+    """The id, if it is one. Raises Invalid."""
+    if _ID.fullmatch(value):
+        return value
     try:
         return _id.validate_python(value)
     except ValidationError as error:

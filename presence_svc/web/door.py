@@ -6,15 +6,14 @@ On any ASGI server; `serve` answers most heartbeats even earlier (web.express).
 from __future__ import annotations
 
 import re
+from time import perf_counter
 
-from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from ..errors import PresenceError
-from ..store.batch import Beat
 from . import body
-from .lane import Lane, Reply
-from .routes import credentials
+from .access import Access
+from .lane import Admitted, Lane, Reply
 
 HEARTBEAT = re.compile(r"/v1/courses/([^/]+)/heartbeat\Z")
 
@@ -22,7 +21,7 @@ HEARTBEAT = re.compile(r"/v1/courses/([^/]+)/heartbeat\Z")
 class Door:
     """`lane` gets POSTs of heartbeats; `app` gets the rest, and the lifespan."""
 
-    def __init__(self, app: Starlette, lane: Lane) -> None:
+    def __init__(self, app: Access, lane: Lane) -> None:
         self.app = app
         self.lane = lane
 
@@ -30,20 +29,29 @@ class Door:
         if scope["type"] == "http" and scope["method"] == "POST":
             path = HEARTBEAT.match(scope["path"].removeprefix(scope.get("root_path", "")))
             if path:
-                reply = await self._heartbeat(path[1], scope, receive)
-                headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
-                await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-                await send({"type": "http.response.body", "body": reply.body})
+                await self._heartbeat(path[1], scope, receive, send)
                 return
         await self.app(scope, receive, send)
 
-    async def _heartbeat(self, course_id: str, scope: Scope, receive: Receive) -> Reply:
-        origin = body.header(scope, b"origin")
+    async def _heartbeat(self, course_id: str, scope: Scope, receive: Receive, send: Send) -> None:
+        began = perf_counter()
+        fields = dict(reversed(scope["headers"]))  # of equal names the first counts
+        reply = await self._reply(course_id, fields, scope.get("client"), receive)
+        headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
+        if self.app.sample:
+            self.app.log(scope, reply.status, began)
+
+    async def _reply(
+        self, course_id: str, fields: dict[bytes, bytes], client: tuple[str, int] | None, receive: Receive
+    ) -> Reply:
+        origin, peer = fields.get(b"origin"), client[0] if client else ""
         try:
             body.checked_id(course_id, "/course_id")
-            content = await body.read(scope, receive, cap=self.lane.body_limit)
-            admitted = self.lane.admit(*credentials(scope), course_id, content)
-            beat = admitted if isinstance(admitted, Beat) else await admitted
-            return self.lane.recorded(beat, await self.lane.service.presence.heartbeat(beat), origin)
+            content = await body.read_fields(fields, receive, cap=self.lane.body_limit)
+            admitted = self.lane.admit(fields.get(b"authorization"), peer, course_id, content)
+            statement, turn = admitted if isinstance(admitted, Admitted) else await admitted
+            return self.lane.recorded(statement, await self.lane.service.presence.heartbeat(turn), origin)
         except PresenceError as error:
             return self.lane.failed(error, origin)

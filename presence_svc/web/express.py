@@ -11,40 +11,21 @@ import asyncio
 import re
 from collections.abc import Awaitable
 from functools import lru_cache, partial
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from ..errors import PresenceError
-from ..store.batch import Beat, Recorded
-from .lane import Header, Lane, Reply
+from ..store.turn import Recorded
+from .heads import Heads, Plain
+from .lane import Admitted, Header, Lane, Reply
 from .protocol import PresenceProtocol
+from .statements import Statement
 
 # The course's id as model.ID_PATTERN has it, unescaped; whatever differs is the ASGI app's to judge.
 PATH = re.compile(rb"/v1/courses/([A-Za-z0-9_.:@~|=+-]{1,128})/heartbeat\Z")
 # A request with any of these is not plain.
 UNUSUAL = frozenset((b"expect", b"transfer-encoding", b"upgrade", b"x-forwarded-for", b"x-forwarded-proto"))
-HEADS = 4096
-HEAD_CAP = 2048
-
-
-class Plain(NamedTuple):
-    """What the head of a plain heartbeat says."""
-
-    course_id: str
-    authorization: bytes | None
-    origin: bytes | None
-    length: int
-
-
-class Heads(dict[bytes, Plain]):
-    """Heads that the parser has read before, byte for byte: most requests begin with one. Bounded."""
-
-    def remember(self, head: bytes, plain: Plain) -> None:
-        if len(head) <= HEAD_CAP:
-            if len(self) >= HEADS:
-                del self[next(iter(self))]
-            self[head] = plain
 
 
 class _Silent:
@@ -75,6 +56,7 @@ class ExpressProtocol(PresenceProtocol):
 
     _heads = Heads()
     _packet = b""
+    _idle = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -82,6 +64,7 @@ class ExpressProtocol(PresenceProtocol):
         self._peer = self.client[0] if self.client else ""
 
     def data_received(self, data: bytes) -> None:
+        self._leave_idle()
         if not self._is_between():
             self._packet = b""
             super().data_received(data)
@@ -93,7 +76,6 @@ class ExpressProtocol(PresenceProtocol):
             super().data_received(data)
             return
         # A whole request, and nothing else, whose head the parser need not read again.
-        self._unset_keepalive_if_required()
         self.cycle = cycle = cast(Any, Cycle(plain))
         cycle.more_body = False
         self._begin(cycle, data[end:])
@@ -147,20 +129,21 @@ class ExpressProtocol(PresenceProtocol):
         lane, plain = self._lane, cycle.plain
         try:
             admitted = lane.admit(plain.authorization, self._peer, plain.course_id, content)
-            if not isinstance(admitted, Beat):
+            if not isinstance(admitted, Admitted):
                 self._wait_for(cycle, admitted)
                 return
-            lane.service.presence.post(admitted, partial(self._done, cycle, admitted))
+            statement, turn = admitted
+            lane.service.presence.post(turn, partial(self._done, cycle, statement))
         except PresenceError as error:
             self._write(cycle, lane.failed(error, plain.origin))
 
-    def _wait_for(self, cycle: Cycle, admitted: Awaitable[Beat]) -> None:
+    def _wait_for(self, cycle: Cycle, admitted: Awaitable[Admitted]) -> None:
         """Something must be fetched to judge this heartbeat: rare, so that a task may wait for it."""
 
         async def record() -> None:
             try:
-                beat = await admitted
-                self._done(cycle, beat, await self._lane.service.presence.heartbeat(beat))
+                statement, turn = await admitted
+                self._done(cycle, statement, await self._lane.service.presence.heartbeat(turn))
             except PresenceError as error:
                 self._write(cycle, self._lane.failed(error, cycle.plain.origin))
 
@@ -168,11 +151,11 @@ class ExpressProtocol(PresenceProtocol):
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    def _done(self, cycle: Cycle, beat: Beat, result: Recorded | PresenceError) -> None:
+    def _done(self, cycle: Cycle, statement: Statement, result: Recorded | PresenceError) -> None:
         if isinstance(result, PresenceError):
             self._write(cycle, self._lane.failed(result, cycle.plain.origin))
         else:
-            self._write(cycle, self._lane.recorded(beat, result, cycle.plain.origin))
+            self._write(cycle, self._lane.recorded(statement, result, cycle.plain.origin))
 
     def _write(self, cycle: Cycle, reply: Reply) -> None:
         cycle.response_complete = True
@@ -191,7 +174,20 @@ class ExpressProtocol(PresenceProtocol):
         )
         if not cycle.keep_alive:
             self.transport.close()
-        self.on_response_complete()
+        if self.pipeline or self.flow.read_paused:
+            self.on_response_complete()
+        else:
+            self.server_state.total_requests += 1
+            self._idle = True
+            self._in_head = True
+            self._wait(self.timeout_keep_alive)
+
+    def _leave_idle(self) -> None:
+        """Ends the wait for the next request: by uvicorn's timer, or by our own after a heartbeat."""
+        if self._idle:
+            self._idle = False
+            self._due = None
+        self._unset_keepalive_if_required()
 
 
 @lru_cache(64)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from ..errors import Invalid, PresenceError
 from ..model import CourseHeartbeat
-from ..store.batch import Beat
+from ..store.turn import Beat
 from . import body
 from .auth.gate import named
 from .auth.roles import Action
@@ -45,6 +45,6 @@ async def _one(lane: Lane, item: Any, index: int) -> orjson.Fragment | dict[str,
     try:
         said = body.validate(CourseHeartbeat, item, "heartbeats", index)
         beat = Beat(said.course_id, named(said, "heartbeats", index), said)
-        return orjson.Fragment(lane.answer(beat, await lane.service.presence.heartbeat(beat)))
+        return orjson.Fragment(await lane.record(beat))
     except PresenceError as error:
         return problem(error)

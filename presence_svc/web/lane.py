@@ -7,7 +7,6 @@ identity, limits, metrics and CORS cannot differ between them. It waits for noth
 from __future__ import annotations
 
 import contextlib
-import random
 from collections.abc import Awaitable
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -19,10 +18,12 @@ from starlette.types import Message, Receive, Scope, Send
 from ..errors import PresenceError
 from ..model import Heartbeat
 from ..settings import Settings
-from ..store.batch import Beat, Recorded
+from ..store.turn import Beat, Recorded, Turn
 from . import body
+from .auth.caller import Caller
 from .problems import MEDIA_TYPE, headers_of, problem
 from .service import Service
+from .statements import Statement, Statements, cut
 
 Header = tuple[bytes, bytes]
 ROUTE = "heartbeat"
@@ -42,6 +43,13 @@ class Reply(NamedTuple):
     body: bytes
 
 
+class Admitted(NamedTuple):
+    """A heartbeat that may be recorded, and what its reply is made from."""
+
+    statement: Statement
+    turn: Turn
+
+
 class Lane:
     """One per process; `service` is set when the app has started."""
 
@@ -51,16 +59,54 @@ class Lane:
         self._cors = CORSMiddleware(_silent, **cors_options(settings))
         self.cors_headers = lru_cache(ORIGINS_CACHED)(self._cors_headers)
         self.body_limit = settings.body_limit
+        self._interval_ms = settings.heartbeat_interval * 1000
+        self._statements = Statements(settings.statements_limit)
+        self._secret = b""
 
     def admit(
         self, authorization: bytes | None, peer: str, course_id: str, content: bytes
-    ) -> Beat | Awaitable[Beat]:
+    ) -> Admitted | Awaitable[Admitted]:
         """A heartbeat that may be recorded, at once or once something is fetched. Raises what is wrong."""
+        gate = self.service.gate
+        shape, seq = cut(authorization, course_id, content)
+        known = self._known().get(shape)
+        if known is not None:
+            again = gate.again(known.caller, authorization, peer, known.beat)
+            if again is True:
+                return Admitted(known, Turn(known.ready, seq))
+            if again is not False:
+                return self._later(again)
         said = body.validate(Heartbeat, body.parse(content))
-        return self.service.gate.admit(authorization, peer, course_id, said)
+        beat = gate.admit(authorization, peer, course_id, said)
+        if not isinstance(beat, Beat):
+            return self._later(beat)
+        statement = self.statement(beat, gate.caller_of(authorization))
+        self._statements.remember(shape, content, statement, said.seq)
+        return Admitted(statement, statement.turn())
 
-    def recorded(self, beat: Beat, recorded: Recorded, origin: bytes | None) -> Reply:
-        return self._reply(200, OK_HEADERS, self.answer(beat, recorded), origin)
+    def _known(self) -> Statements:
+        """What is remembered holds leave tokens, which die with the secret that they were made with."""
+        secret = self.service.leave_tokens.secret
+        if secret is not self._secret:
+            self._secret = secret
+            self._statements.clear()
+        return self._statements
+
+    async def _later(self, beat: Awaitable[Beat]) -> Admitted:
+        statement = self.statement(await beat)
+        return Admitted(statement, statement.turn())
+
+    def statement(self, beat: Beat, caller: Caller | None = None) -> Statement:
+        return Statement(beat, caller, self.service.presence.keys, self.service.leave_tokens)
+
+    async def record(self, beat: Beat) -> bytes:
+        """Records one heartbeat of a batch, for its reply's body. Raises Limited or Unavailable."""
+        statement = self.statement(beat)
+        recorded = await self.service.presence.heartbeat(statement.turn())
+        return statement.reply(recorded, self._interval_ms)
+
+    def recorded(self, statement: Statement, recorded: Recorded, origin: bytes | None) -> Reply:
+        return self._reply(200, OK_HEADERS, statement.reply(recorded, self._interval_ms), origin)
 
     def failed(self, error: PresenceError, origin: bytes | None) -> Reply:
         headers = [(name.encode(), value.encode()) for name, value in headers_of(error).items()]
@@ -70,18 +116,6 @@ class Lane:
     def _reply(self, status: int, headers: tuple[Header, ...], content: bytes, origin: bytes | None) -> Reply:
         self.service.metrics.answered(ROUTE, status)
         return Reply(status, headers + self.cors_headers(origin), content)
-
-    def answer(self, beat: Beat, recorded: Recorded) -> bytes:
-        """The reply's body. The next is due in HEARTBEAT_INTERVAL less 10 to 20 %: no crowd beats in step."""
-        course_id, viewer_id, session_id = beat.course_id, beat.viewer_id, beat.said.session_id
-        wish_ms = self.service.settings.heartbeat_interval * (900 - 100 * random.random())
-        token = self.service.leave_tokens.make(course_id, viewer_id, session_id)
-        # Ids hold nothing that JSON would escape (model.ID_PATTERN): the hottest path needs no encoder.
-        return (
-            f'{{"course_id":"{course_id}","viewer_id":"{viewer_id}","session_id":"{session_id}",'
-            f'"total":{recorded.total},"expires_at":{recorded.expires_at},'
-            f'"next_heartbeat_ms":{wish_ms:.0f},"leave_token":"{token}"}}'
-        ).encode()
 
     def _cors_headers(self, origin: bytes | None) -> tuple[Header, ...]:
         """What Starlette's middleware adds for this origin: asked once, by a request that awaits nothing."""

@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from ..errors import Forbidden, Invalid
 from ..model import Leave
-from ..store.batch import Departure
+from ..store.turn import Departure
 from . import body
 from .auth.caller import Caller, Role
 from .auth.roles import Action

@@ -1,1 +1,1 @@
-"""Benchmarks that anybody can run: `python -m tests.benchmarks`. Ratios within one run, never a test's verdict."""
+"""Benchmarks that anybody can run: `python -m tests.benchmarks`. Ratios in one run, no verdicts."""

@@ -11,6 +11,7 @@ from presence_svc.settings import Settings
 from presence_svc.store import batch, scripts
 from presence_svc.store.embedded import EmbeddedServer
 from presence_svc.store.keys import Keys
+from presence_svc.store.turn import Beat, turn
 
 from .wire import Batch, Wire, pack, shuffled
 
@@ -19,10 +20,10 @@ KEYS = Keys("presence")
 BATCH = 100
 
 
-def beats(courses: int, viewers: int, seq: int | None = None) -> list[batch.Beat]:
+def beats(courses: int, viewers: int, seq: int | None = None) -> list[Beat]:
     """Every viewer of every course once: a name, a picture, one of eight chapters."""
     return [
-        batch.Beat(
+        Beat(
             f"course-{c}",
             f"user-{v:06d}",
             Heartbeat(
@@ -37,15 +38,15 @@ def beats(courses: int, viewers: int, seq: int | None = None) -> list[batch.Beat
     ]
 
 
-def ours(ops: list[batch.Beat], size: int = BATCH) -> Iterator[Batch]:
+def ours(ops: list[Beat], size: int = BATCH) -> Iterator[Batch]:
     """Heartbeats as the committer sends them."""
     for start in range(0, len(ops), size):
-        part = ops[start : start + size]
+        part = [turn(KEYS, beat) for beat in ops[start : start + size]]
         courses = batch.by_course(part, list(range(len(part))))
         yield pack([batch.heartbeat_call(KEYS, SETTINGS, part, courses, ())])
 
 
-def bare(ops: list[batch.Beat], size: int = BATCH) -> Iterator[Batch]:
+def bare(ops: list[Beat], size: int = BATCH) -> Iterator[Batch]:
     """The least that anybody's presence could do: a key with a lease and a score."""
     for start in range(0, len(ops), size):
         commands: list[tuple[object, ...]] = []

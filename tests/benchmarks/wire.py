@@ -9,18 +9,19 @@ from typing import Any
 
 import hiredis
 
-from presence_svc.store.scripts import Script
+from presence_svc.store.packed import Packed
 
 Batch = tuple[bytes, int]
 
 
-def pack(commands: Sequence[Sequence[Any]]) -> Batch:
+def pack(commands: Sequence[Any]) -> Batch:
     """Commands as they travel, and how many replies to wait for. Scripts go by their SHA."""
-    return b"".join(hiredis.pack_command(tuple(map(_word, command))) for command in commands), len(commands)
+    return b"".join(map(_packed, commands)), len(commands)
 
 
-def _word(value: Any) -> Any:
-    return value.sha if isinstance(value, Script) else value
+def _packed(command: Any) -> bytes:
+    packed: bytes = command.by_sha() if isinstance(command, Packed) else hiredis.pack_command(command)
+    return packed
 
 
 class Wire:

@@ -13,7 +13,7 @@ from typing import Any
 from ...errors import Forbidden, Invalid, Unauthorized
 from ...model import Heartbeat, Leave
 from ...settings import Settings
-from ...store.batch import Beat
+from ...store.turn import Beat
 from ..limits import Limits, OverRate
 from .anonymous import PREFIX, AnonymousIds
 from .caller import PUBLIC, SERVICE, Caller, Role, TokenRefused

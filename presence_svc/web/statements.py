@@ -1,0 +1,102 @@
+"""What sessions have said before, ready to be said again: a heartbeat differs from the last in its seq alone.
+
+Owned by web.lane. Reading and judging a body costs more than all else in a heartbeat; one that was read
+before, byte for byte but for the digits of its seq, under the same credentials, means the same. Credentials
+are asked for and limits counted all the same, every time. Bounded; the oldest go first.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import NamedTuple
+
+from ..store.keys import Keys
+from ..store.packed import number
+from ..store.turn import NO_SEQ, Beat, Ready, Recorded, Turn
+from .auth.caller import Caller
+from .auth.leave_token import LeaveTokens
+
+# Digits as JSON writes a whole number, few enough to be exact (model.MAX_SAFE_INT).
+SEQ = re.compile(rb'"seq": ?(0|[1-9][0-9]{0,14})(?=[,}])')
+
+
+class Shape(NamedTuple):
+    """A body without the digits of its seq, and under whose credentials it came for which course."""
+
+    authorization: bytes | None
+    course_id: str
+    body: bytes
+    has_seq: bool
+
+
+class Statement:
+    """A heartbeat's reading: whom it was judged for, its packed form, its reply but for the numbers."""
+
+    __slots__ = ("_after", "_before", "beat", "caller", "ready")
+
+    def __init__(self, beat: Beat, caller: Caller | None, keys: Keys, leave_tokens: LeaveTokens) -> None:
+        course_id, viewer_id, session_id = beat.course_id, beat.viewer_id, beat.said.session_id
+        token = leave_tokens.make(course_id, viewer_id, session_id)
+        self.beat = beat
+        self.caller = caller
+        self.ready = Ready(keys, beat)
+        # Ids hold nothing that JSON would escape (model.ID_PATTERN): the hottest path needs no encoder.
+        self._before = (
+            f'{{"course_id":"{course_id}","viewer_id":"{viewer_id}","session_id":"{session_id}","total":'
+        ).encode()
+        self._after = f',"leave_token":"{token}"}}'.encode()
+
+    def turn(self) -> Turn:
+        """The heartbeat with the seq that it was read with."""
+        seq = self.beat.said.seq
+        return Turn(self.ready, NO_SEQ if seq is None else number(seq))
+
+    def reply(self, recorded: Recorded, interval_ms: float) -> bytes:
+        """The next is due in HEARTBEAT_INTERVAL less 10 to 20 %, so that no crowd beats in step."""
+        return b'%b%d,"expires_at":%d,"next_heartbeat_ms":%d%b' % (
+            self._before,
+            recorded.total,
+            recorded.expires_at,
+            interval_ms * (0.9 - 0.1 * random.random()),
+            self._after,
+        )
+
+
+class Statements(dict[Shape, Statement]):
+    """The statements of the last `room` sessions, about a kilobyte each."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self._room = room
+
+    def remember(self, shape: Shape, content: bytes, statement: Statement, seq: int | None) -> None:
+        """Keeps it, unless nobody may be remembered, or the seq that was cut out may not be the one read."""
+        if statement.caller is None or (shape.has_seq and not _is_certain(content, seq)):
+            return
+        if len(self) >= self._room:
+            del self[next(iter(self))]
+        self[shape] = statement
+
+
+def cut(authorization: bytes | None, course_id: str, content: bytes) -> tuple[Shape, bytes]:
+    """A body's shape, and its seq as it travels to Redis."""
+    seq = SEQ.search(content)
+    if seq is None:
+        return Shape(authorization, course_id, content, False), NO_SEQ
+    start, end = seq.span(1)
+    digits = content[start:end]
+    shape = Shape(authorization, course_id, content[:start] + content[end:], True)
+    return shape, b"$%d\r\n%b\r\n" % (end - start, digits)
+
+
+def _is_certain(content: bytes, seq: int | None) -> bool:
+    """No second "seq" in the body, none written with an escape, and what was found is what was read."""
+    found = SEQ.search(content)
+    return (
+        found is not None
+        and content.count(b'"seq"') == 1
+        and b"\\" not in content
+        and seq is not None
+        and int(found[1]) == seq
+    )
