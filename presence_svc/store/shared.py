@@ -40,14 +40,16 @@ class Shared:
         """
         gap_ms = max(1, self.settings.ttl_ms - round(self.settings.heartbeat_interval * 1000))
         key = self.keys.secret
-        (now, since), _, secret, _ = await self.link.pipeline(
+        (now, since), secret = await self.link.pipeline(
             [
                 ("EVALSHA", scripts.SINCE, 1, self.keys.since, gap_ms),
-                ("SET", key, self.secret, "NX", "PX", DAY_MS),
-                ("GET", key),
-                ("PEXPIRE", key, DAY_MS),
+                ("GETEX", key, "PX", DAY_MS),
             ]
         )
+        if secret is None:
+            _, secret = await self.link.pipeline(
+                [("SET", key, self.secret, "NX", "PX", DAY_MS), ("GET", key)]
+            )
         if secret != self.secret:
             self.secret = secret  # only then: who has used it compares by identity
         return Pulse(now, since, now - since < self.settings.ttl_ms)

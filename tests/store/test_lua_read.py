@@ -6,9 +6,8 @@ import asyncio
 
 import pytest
 
-from presence_svc.store import batch, scripts
+from presence_svc.store import scripts
 from presence_svc.store.batch import count_call
-from presence_svc.store.turn import Op, turn
 from tests.store.replica import Replica
 
 C = "presence:{c1}:"
@@ -124,20 +123,3 @@ async def test_replicas_agree_on_one_secret(replica: Replica, other: Replica) ->
 
     assert replica.shared.secret == other.shared.secret
     assert 86_000_000 < await replica.redis.pttl("presence:secret") <= 86_400_000
-
-
-def test_a_batch_splits_where_order_counts() -> None:
-    """S6: heartbeats before leaves, and a new round when a viewer who left beats again."""
-    from presence_svc.store.keys import Keys
-    from tests.store.replica import beat_of, departure_of
-
-    keys = Keys("presence")
-    ops: list[Op] = [
-        turn(keys, beat_of("a")),
-        departure_of("a"),
-        turn(keys, beat_of("b")),
-        turn(keys, beat_of("a")),
-        departure_of("b"),
-    ]
-
-    assert batch.rounds(ops) == [([0, 2], [1]), ([3], [4])]

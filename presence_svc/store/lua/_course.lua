@@ -74,6 +74,10 @@ local function changed(c, now, interval, agenda)
   return due
 end
 
+-- A full Redis refuses a script whose first write may need memory. Removing nothing needs none, and lets those
+-- who make room go on: leaves and sweeps.
+local function make_way(agenda) redis.call('ZREM', agenda, '') end
+
 -- The sets of a course outlive its longest lease by half: renewals need not touch their expiry each time.
 local function keep(c, now, longest)
   local at = int(now + longest * 1.5)

@@ -10,6 +10,7 @@
 
 local agenda, now = KEYS[1], clock()
 local due = redis.call('ZRANGEBYSCORE', agenda, '-inf', int(now), 'LIMIT', 0, tonumber(ARGV[1]))
+make_way(agenda)
 local claims = {}
 for _, course in ipairs(due) do
   claims[#claims + 1], claims[#claims + 2] = int(now + tonumber(ARGV[2])), course

@@ -9,6 +9,7 @@
 local now = clock()
 local c = course_at(2)
 local key, left, was = KEYS[7], KEYS[8], {}
+make_way(KEYS[1])
 local flat = redis.call('HGETALL', key)
 for i = 1, #flat, 2 do
   if string.sub(flat[i], 1, 2) == 's:' then

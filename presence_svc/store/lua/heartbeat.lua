@@ -42,43 +42,42 @@ local function flush(at)
   nv, np, na = 0, 0, 0
 end
 
--- Forgets chapters in which nobody is; returns the places still taken and how many they are.
-local function places_taken(c)
-  local taken, n = {}, 0
+-- The places of a course as this call found them, read once however many chapters are new: n are taken, all
+-- below `free` are among them, `lapsed` are those whose viewers have all lapsed. Forgets chapters without viewers.
+local books = {}
+local function book_of(c)
+  local book = books[c.state] or { taken = {}, n = 0, free = 1, lapsed = {} }
+  if books[c.state] then return book end
+  books[c.state] = book
   each_chapter(c, function(name, place)
     if call('ZCOUNT', c.places, int(place * W), '(' .. int((place + 1) * W)) == 0 then
       call('HDEL', c.chapters, name)
     else
-      taken[place], n = true, n + 1
+      book.taken[place], book.n = true, book.n + 1
+      if in_place(c, place, now) == 0 then book.lapsed[#book.lapsed + 1] = { name = name, place = place } end
     end
   end)
-  return taken, n
+  return book
 end
 
--- A place whose viewers have all lapsed: its chapter gives it up, the next sweep clears it.
-local function lapsed_place(c)
-  local found = nil
-  each_chapter(c, function(name, place)
-    if not found and in_place(c, place, now) == 0 then
-      call('HDEL', c.chapters, name)
-      found = place
-    end
-  end)
-  return found
-end
-
--- The place of a chapter, given out when it has none yet; nil at the limit.
+-- The place of a chapter, given out when it has none yet; nil at the limit. There a chapter whose viewers have
+-- lapsed gives its place up, and the next sweep clears it.
 local function place_for(c, chapter)
   local known = call('HGET', c.chapters, chapter)
   if known then return tonumber(known) end
-  local taken, n = places_taken(c)
-  local place = 1
-  if n < chapters_limit then
-    while taken[place] do place = place + 1 end
+  local book, place = book_of(c), nil
+  if book.n < chapters_limit then
+    while book.taken[book.free] do book.free = book.free + 1 end
+    place = book.free
+    book.taken[place], book.n = true, book.n + 1
   else
-    place = lapsed_place(c)
+    local old
+    repeat old = table.remove(book.lapsed) until not old or in_place(c, old.place, now) == 0
+    if not old then return nil end
+    call('HDEL', c.chapters, old.name)
+    place = old.place
   end
-  if place then call('HSET', c.chapters, chapter, place) end
+  call('HSET', c.chapters, chapter, place)
   return place
 end
 
@@ -136,6 +135,9 @@ local function decide(c, key, left, viewer, field, seq, said, profile, record)
   end
   return arrive(c, key, viewer, field, lease, new_seq, said, profile, old_place)
 end
+
+-- Changes nothing, but a Redis that is full refuses it here, before anything is half written.
+call('ZADD', agenda, 'XX', 0, '')
 
 local reply, k, a = { now }, 2, 7
 for _ = 1, tonumber(ARGV[6]) do

@@ -14,6 +14,7 @@ local agenda, interval = KEYS[1], tonumber(ARGV[1])
 local grace, memory = tonumber(ARGV[2]), tonumber(ARGV[3])
 local now = clock()
 local reply = { now }
+make_way(agenda)
 
 -- A soft leave without a seq counts as newer than all that was said. Delivered twice it counts once: a second
 -- step up would outrun what the page says next.
@@ -37,7 +38,6 @@ end
 
 local function depart(key, left, session)
   local record = redis.call('HGET', key, 's:' .. session)
-  -- Freeing comes first: a script whose first write needs memory is refused when Redis is full.
   if record then redis.call('HDEL', key, 's:' .. session) end
   remember(left, session, '!', memory)
   if not record then return nil end

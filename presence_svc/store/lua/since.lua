@@ -9,6 +9,6 @@
 --@include _course
 
 local now = clock()
-local since = redis.call('GET', KEYS[1]) or int(now)
-redis.call('SET', KEYS[1], since, 'PX', ARGV[1])
-return { now, tonumber(since) }
+-- A mark that is there is kept without writing it anew: also by a Redis that is full.
+if redis.call('PEXPIRE', KEYS[1], ARGV[1]) == 0 then redis.call('SET', KEYS[1], int(now), 'PX', ARGV[1]) end
+return { now, tonumber(redis.call('GET', KEYS[1])) }

@@ -12,6 +12,7 @@ local interval, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 local agenda, now = KEYS[1], clock()
 local c = course_at(2)
 local more = false
+make_way(agenda)
 
 -- Removes the lowest scores from `low` (excluded) up to `high`; returns how many.
 local function remove(zset, low, high)
