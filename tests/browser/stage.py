@@ -75,8 +75,9 @@ class Site:
 class Others:
     """Viewers who are not in a browser: plain HTTP to the service."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str = "") -> None:
         self.url = url
+        self._headers = {"authorization": f"Bearer {key}"} if key else {}
 
     def beat(self, course: str, viewer: str, **body: object) -> dict[str, Any]:
         return self._ask("POST", course, "heartbeat", {"viewer_id": viewer, **body})
@@ -93,7 +94,8 @@ class Others:
 
     def _ask(self, method: str, course: str, what: str, body: object = None) -> dict[str, Any]:
         path = f"{self.url}/v1/courses/{course}/{what}"
-        reply = httpx2.request(method, path, json=body, timeout=5).raise_for_status()
+        reply = httpx2.request(method, path, json=body, headers=self._headers, timeout=5)
+        reply.raise_for_status()
         return reply.json() if reply.content else {}
 
 

@@ -16,6 +16,7 @@ export class Hub {
   /** @type {Map<string, Course>} */ courses = new Map();
   /** @type {import("./words.js").State} */ state = "connecting";
   #isAsleep = false;
+  #areNamesRefused = false;
   /** @type {ReturnType<typeof setTimeout>[]} */ #lossTimers = [];
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #sleepTimer;
 
@@ -36,7 +37,7 @@ export class Hub {
       query: () => this.#query(),
       hear: (frame) => this.#hear(frame),
       opened: () => this.#found(),
-      lost: () => this.#lose(),
+      lost: (pause) => this.#lose(pause),
       failed: (error, failures) => this.#failed(error, failures),
     });
     const on = globalThis.addEventListener?.bind(globalThis) ?? (() => {});
@@ -54,6 +55,12 @@ export class Hub {
     const course = this.courses.get(id) ?? new Course(this, id);
     this.courses.set(id, course);
     return course;
+  }
+
+  /** @param {import("./words.js").GetToken} getToken */
+  authorize(getToken) {
+    if (getToken !== this.service.getToken) this.#areNamesRefused = false;
+    this.service.getToken = getToken;
   }
 
   /** A heartbeat was answered: the service is there, so a stream that waits to try again need not. @param {Course} course */
@@ -77,7 +84,8 @@ export class Hub {
     if (ids.length > MAX_COURSES) console.warn(`live-viewer-badge: only ${MAX_COURSES} courses of a page are live`);
     const sessions = [...this.courses.values()].flatMap((course) => [...course.sessions]);
     const viewers = Math.min(20, Math.max(0, ...sessions.map((session) => session.options.viewers ?? 0)));
-    return ids.length ? courseQuery(ids.slice(0, MAX_COURSES)) + (viewers ? `&viewers=${viewers}` : "") : "";
+    const names = viewers && !this.#areNamesRefused ? `&viewers=${viewers}` : "";
+    return ids.length ? courseQuery(ids.slice(0, MAX_COURSES)) + names : "";
   }
 
   #hear(/** @type {import("./frames.js").Frame} */ { event, data }) {
@@ -90,8 +98,10 @@ export class Hub {
     else course.accept(news);
   }
 
-  /** @param {Error} error @param {number} failures */
+  /** @param {Error & {status?: number}} error @param {number} failures */
   #failed(error, failures) {
+    // Numbers may be public where names are not: better the number alone than nothing.
+    if (error.status === 401 || error.status === 403) this.#areNamesRefused = true;
     if (failures > 1) this.#read([...this.courses.keys()].slice(0, MAX_COURSES));
     for (const course of this.courses.values()) course.notify(error);
   }
@@ -108,11 +118,11 @@ export class Hub {
     this.#become("live");
   }
 
-  /** Nothing is live any more; said only when it lasts. */
-  #lose() {
+  /** Nothing is live any more; said only when it lasts longer than planned. */
+  #lose(pause = 0) {
     if (this.#lossTimers.length) return;
     const stale = () => this.state === "live" && this.#become("stale");
-    this.#lossTimers = [setTimeout(stale, HOLD), setTimeout(() => this.#become("offline"), LOST)];
+    this.#lossTimers = [setTimeout(stale, pause + HOLD), setTimeout(() => this.#become("offline"), LOST)];
   }
 
   #calm() {

@@ -85,7 +85,7 @@ export class PresenceSession {
     const { courseId, viewerId, baseUrl, getToken, observe } = this.options;
     if (!courseId) throw new TypeError("a live viewer count needs a course id");
     const hub = Hub.at(baseUrl);
-    if (getToken) hub.service.getToken = getToken;
+    if (getToken) hub.authorize(getToken);
     const course = hub.course(courseId);
     const id = () => viewerId || (hub.service.getToken ? undefined : visitorId());
     const presence = observe ? null : course.presence(id());

@@ -3,12 +3,14 @@
 import { frames } from "./frames.js";
 import { ANSWER, HOLD, SILENCE, backoff } from "./wait.js";
 
+const AT_ONCE = 1;
+
 /**
  * @typedef {object} Listener
  * @property {() => string} query what to listen to now; empty for nothing
  * @property {(frame: import("./frames.js").Frame) => void} hear
  * @property {() => void} opened
- * @property {() => void} lost
+ * @property {(pause: number) => void} lost with the pause that the service asked for
  * @property {(error: any, failures: number) => void} failed
  */
 
@@ -90,7 +92,7 @@ export class Stream {
     if (control === this.#live) this.#live = null;
     else this.#opening = null;
     this.#query = "";
-    if (!this.#live) this.listener.lost();
+    if (!this.#live) this.listener.lost(retry);
     this.failures = Date.now() - started > 2 * HOLD ? 0 : this.failures + 1;
     const wait = /** @type {any} */ (failure)?.retryAfter ?? 0; // asked for by the service, so no click may shorten it
     if (wait) this.#notBefore = Date.now() + wait;
@@ -111,8 +113,11 @@ export class Stream {
       heard();
       this.#speaks(control);
       for await (const frame of frames(/** @type {ReadableStream} */ (body), heard)) {
-        if (frame.event === "reauth") this.service.isTokenOver = true;
-        if (frame.event === "reauth" || frame.event === "bye") return frame.retry;
+        if (frame.event === "bye") return frame.retry;
+        if (frame.event === "reauth") {
+          this.service.isTokenOver = true;
+          return AT_ONCE; // tokens end one by one, so this is no crowd
+        }
         this.listener.hear(frame);
       }
       return 0;

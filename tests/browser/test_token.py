@@ -1,0 +1,169 @@
+"""The badge where tokens say who one is: `getToken`, tokens that end, and visitors without one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import OctKey
+from playwright.sync_api import BrowserContext, Page, Request, expect
+
+from presence_svc.store.embedded import EmbeddedServer
+from tests import rig
+from tests.browser.conftest import Complaints
+from tests.browser.stage import Others, Site, badge, blank, number
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
+SpawnService = Callable[..., rig.Service]
+SECRET = "a secret of the tests that is long enough"
+SERVICE_KEY = "a-service-key-of-the-tests"
+
+
+@pytest.fixture
+def guarded(spawn_service: SpawnService, shared_redis: EmbeddedServer, site: Site) -> rig.Service:
+    """A service that wants tokens, and shows its counts to everybody."""
+    return spawn_service(
+        {
+            "PRESENCE_REDIS_URL": shared_redis.url,
+            "PRESENCE_AUTH": "jwt",
+            "PRESENCE_JWT_SECRET": SECRET,
+            "PRESENCE_JWT_LEEWAY": "0",
+            "PRESENCE_PUBLIC_COUNTS": "true",
+            "PRESENCE_ALLOW_ANONYMOUS": "true",
+            "PRESENCE_SERVICE_KEYS": SERVICE_KEY,
+            "PRESENCE_CORS_ORIGINS": site.url,
+        }
+    )
+
+
+@pytest.fixture
+def admin(guarded: rig.Service) -> Others:
+    return Others(guarded.url, SERVICE_KEY)
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    """A page with `token(seconds, skipCache)` as its site's way to a new token."""
+    page = context.new_page()
+
+    def token(seconds: float) -> str:
+        now = time.time()
+        claims = {"sub": "ada", "name": "Ada L.", "iat": int(now), "exp": now + seconds}
+        return jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(SECRET))
+
+    page.expose_function("token", token)
+    return page
+
+
+def with_token(course: str, get_token: str) -> str:
+    """A badge whose site set its getToken before the module had come."""
+    return (
+        f"{badge(course, show_avatars=True)}<script>window.asked = [];"
+        f"document.querySelector('live-viewer-badge').getToken = async (options) => {{"
+        f" asked.push(Boolean(options?.skipCache)); {get_token} }};</script>"
+    )
+
+
+def test_the_token_says_who_one_is(
+    page: Page, site: Site, guarded: rig.Service, admin: Others, course: str
+) -> None:
+    """No viewer-id is needed: id and name are the token's, and the tooltip knows oneself."""
+    page.goto(site.add(blank(guarded.url, with_token(course, "return token(60);"))))
+
+    expect(number(page)).to_have_text("1")
+    page.hover("live-viewer-badge")
+    expect(page.locator("[part=viewer]")).to_have_text(["ALAda L. (you)"])
+    (viewer,) = admin.viewers(course)
+    assert (viewer["viewer_id"], viewer["name"]) == ("ada", "Ada L.")
+
+
+def test_a_token_that_ends_is_renewed_and_the_stream_goes_on(
+    page: Page, site: Site, guarded: rig.Service, admin: Others, course: str
+) -> None:
+    """H6: `reauth` ends the stream of an old token; the badge asks for a new one and is live again."""
+    streams: list[Request] = []
+    page.on("request", lambda request: streams.append(request) if "/v1/live?" in request.url else None)
+    page.goto(site.add(blank(guarded.url, with_token(course, "return token(3);"))))
+    expect(number(page)).to_have_text("1")
+    element = page.locator("live-viewer-badge")
+    element.evaluate(
+        """(badge) => {
+          window.states = [];
+          const watch = new MutationObserver(() => states.push(badge.dataset.state));
+          watch.observe(badge, { attributeFilter: ["data-state"] });
+        }"""
+    )
+
+    page.wait_for_timeout(7_500)  # two tokens later
+    admin.beat(course, "bob")
+    expect(number(page)).to_have_text("2")
+
+    tokens = {request.headers.get("authorization") for request in streams if request.method == "GET"}
+    assert len(tokens) >= 3
+    assert True in page.evaluate("asked")
+    assert set(page.evaluate("states")) <= {"live"}
+
+
+def test_a_refused_token_is_renewed_at_once(
+    page: Page,
+    site: Site,
+    guarded: rig.Service,
+    admin: Others,
+    complaints: Complaints,
+    course: str,
+) -> None:
+    """A cache that gives out an ended token is asked again, without it, in the same breath."""
+    complaints.network_may_fail = True
+    get_token = "return options?.skipCache ? token(60) : token(-60);"
+
+    page.goto(site.add(blank(guarded.url, with_token(course, get_token))))
+
+    expect(number(page)).to_have_text("1")
+    expect(page.locator("live-viewer-badge")).to_have_attribute("data-state", "live")
+    assert [viewer["viewer_id"] for viewer in admin.viewers(course)] == ["ada"]
+
+
+def test_leaving_needs_no_token(
+    page: Page, site: Site, guarded: rig.Service, admin: Others, course: str
+) -> None:
+    """S5: a removed badge is gone at once by its leave token, as a simple request without a header."""
+    leaves: list[Request] = []
+    page.on("request", lambda request: leaves.append(request) if request.url.endswith("/leave") else None)
+    page.goto(site.add(blank(guarded.url, with_token(course, "return token(60);"))))
+    expect(number(page)).to_have_text("1")
+    page.wait_for_timeout(300)
+    assert admin.count(course)["total"] == 1
+
+    page.evaluate("document.querySelector('live-viewer-badge').remove()")
+
+    page.wait_for_timeout(1_000)
+    assert admin.count(course)["total"] == 0
+    assert [request.method for request in leaves] == ["POST"]  # and no preflight
+    assert "authorization" not in leaves[0].headers
+
+
+def test_a_visitor_without_a_token_sees_the_number_and_is_a_number(
+    page: Page,
+    site: Site,
+    guarded: rig.Service,
+    admin: Others,
+    complaints: Complaints,
+    course: str,
+) -> None:
+    """Public counts: names are refused, the number is live all the same; anonymous, and gone when gone."""
+    complaints.network_may_fail = True
+    admin.beat(course, "bob", name="Bob")
+    page.goto(site.add(blank(guarded.url, badge(course, show_avatars=True))))
+
+    expect(number(page)).to_have_text("2")
+    expect(page.locator("live-viewer-badge")).to_have_attribute("data-state", "live")
+    found = admin.count(course)
+    assert (found["named"], found["anonymous"]) == (1, 1)
+    page.hover("live-viewer-badge")
+    expect(page.locator("[part=tooltip]")).to_contain_text("2 people are watching now")
+    assert page.locator("[part=viewer]").count() == 0
+    page.evaluate("document.querySelector('live-viewer-badge').remove()")
+    page.wait_for_timeout(1_000)
+    assert admin.count(course)["total"] == 1
