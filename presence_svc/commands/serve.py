@@ -24,6 +24,7 @@ from ..errors import Misconfigured
 from ..settings import Settings, load
 from ..store.embedded import EmbeddedServer
 from ..web.logs import logging_config
+from ..web.express import ExpressProtocol
 from ..web.protocol import PresenceProtocol
 
 GRACE_S = 8  # backstop of the drain; with what comes after it we end before a container's 10 s
@@ -83,7 +84,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "port": settings.port,
         "workers": settings.workers,
         "loop": "auto",  # uvloop and httptools are dependencies wherever they exist
-        "http": PresenceProtocol,
+        "http": ExpressProtocol if settings.express and not settings.access_log else PresenceProtocol,
         "ws": "websockets-sansio",
         "ws_max_size": 65_536,
         "ws_per_message_deflate": False,

@@ -19,8 +19,6 @@ from .keys import Keys
 STEPS = 8
 SKIM = 200
 
-Fields = dict[bytes, bytes]
-
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
@@ -153,22 +151,25 @@ class Rosters:
             for viewer_id, ends, _ in rows
         ]
 
-    def _entry(self, viewer_id: str, ends: int, fields: Fields, chapters: dict[int, str], now: int) -> _Entry:
+    def _entry(
+        self, viewer_id: str, ends: int, fields: dict[bytes, bytes], chapters: dict[int, str], now: int
+    ) -> _Entry:
         """Reads a viewer's hash; one that is gone by now has left since the order was read."""
         expires, heard, places = 0, 0, set()
         for field, record in fields.items():
-            if field.startswith(b"s:"):
-                lease, _, place, flags = record.split(b" ", 3)
-                ttl = self.settings.hidden_ttl_ms if flags[:1] == b"h" else self.settings.ttl_ms
-                if int(lease) > now:
-                    expires, heard = max(expires, int(lease)), max(heard, int(lease) - ttl)
-                    places.add(int(place))
+            if not field.startswith(b"s:"):
+                continue
+            lease, _, place, flags = record.split(b" ", 3)
+            ttl = self.settings.hidden_ttl_ms if flags[:1] == b"h" else self.settings.ttl_ms
+            if int(lease) > now:
+                expires, heard = max(expires, int(lease)), max(heard, int(lease) - ttl)
+                places.add(int(place))
         if not expires:
             return _Entry(viewer_id, ends, 0, None)
         viewer = Viewer(
             viewer_id=viewer_id,
-            name=_text(fields.get(b"name")),
-            avatar_url=_text(fields.get(b"avatar_url")),
+            name=fields.get(b"name", b"").decode() or None,
+            avatar_url=fields.get(b"avatar_url", b"").decode() or None,
             chapters=sorted(chapters[place] for place in places if place in chapters),
             joined_at=int(fields.get(b"joined_at", now)),
             expires_at=expires,
@@ -185,10 +186,6 @@ def _is_new(entry: _Entry, at: Cursor) -> bool:
 
 def _last_heard(found: dict[str, _Entry], limit: int) -> list[_Entry]:
     return sorted(found.values(), key=lambda e: (e.heard, e.viewer_id), reverse=True)[:limit]
-
-
-def _text(value: bytes | None) -> str | None:
-    return value.decode() if value else None
 
 
 def _roster(part: _Stretch, viewers: list[Viewer], cursor: Cursor | None) -> Roster:

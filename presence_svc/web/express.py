@@ -17,8 +17,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from ..errors import PresenceError
 from ..store.turn import Recorded
-from .heads import Heads, Plain
 from .lane import Admitted, Header, Lane, Reply
+from .plain import Cycle, Heads, Plain
 from .protocol import PresenceProtocol
 from .statements import Statement
 
@@ -26,29 +26,6 @@ from .statements import Statement
 PATH = re.compile(rb"/v1/courses/([A-Za-z0-9_.:@~|=+-]{1,128})/heartbeat\Z")
 # A request with any of these is not plain.
 UNUSUAL = frozenset((b"expect", b"transfer-encoding", b"upgrade", b"x-forwarded-for", b"x-forwarded-proto"))
-
-
-class _Silent:
-    """Stands where uvicorn keeps an event for an app that waits for a body: nobody waits here."""
-
-    def set(self) -> None:
-        pass
-
-
-class Cycle:
-    """A heartbeat under way; has what uvicorn's protocol asks of a request's cycle."""
-
-    __slots__ = ("body", "disconnected", "keep_alive", "more_body", "plain", "response_complete")
-    message_event = _Silent()
-    response_started = False
-
-    def __init__(self, plain: Plain) -> None:
-        self.plain = plain
-        self.body = b""
-        self.more_body = True
-        self.keep_alive = True
-        self.disconnected = False
-        self.response_complete = False
 
 
 class ExpressProtocol(PresenceProtocol):

@@ -14,8 +14,8 @@ from ..errors import Invalid, PresenceError
 from ..model import CourseHeartbeat
 from ..store.turn import Beat
 from . import body
-from .auth.gate import named
 from .auth.roles import Action
+from .auth.subject import named
 from .lane import Lane
 from .problems import problem
 from .routes import enter

@@ -8,9 +8,8 @@ that were judged before. Refuses with Unauthorized, Forbidden, Limited, Invalid 
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any
 
-from ...errors import Forbidden, Invalid, Unauthorized
+from ...errors import Forbidden, Unauthorized
 from ...model import Heartbeat, Leave
 from ...settings import Settings
 from ...store.turn import Beat
@@ -20,6 +19,7 @@ from .caller import PUBLIC, SERVICE, Caller, Role, TokenRefused
 from .leave_token import LeaveTokens
 from .newcomer import Newcomers
 from .roles import Action, rights
+from .subject import named, own
 from .tokens import Tokens
 
 
@@ -108,7 +108,7 @@ class Gate:
         caller = await self.enter(authorization, peer, Action.LEAVE)
         if caller.role is Role.PUBLIC:
             raise Unauthorized("a leave needs a token, or the leave_token of its session")
-        return named(said) if caller.role is Role.SERVICE else _own(caller, viewer_id)
+        return named(said) if caller.role is Role.SERVICE else own(caller, viewer_id)
 
     def caller(self, authorization: bytes | None) -> Caller | Awaitable[Caller]:
         """Whose credentials these are."""
@@ -147,7 +147,7 @@ class Gate:
             return Beat(course_id, named(said), said)
         if caller.role is Role.VIEWER:
             caller.check_course(course_id)
-            beat = Beat(course_id, _own(caller, said.viewer_id), self._as(caller, said))
+            beat = Beat(course_id, own(caller, said.viewer_id), self._as(caller, said))
         else:
             beat = self._without_token(peer, course_id, said)
         return self._in_limits(beat, peer if caller.role is Role.PUBLIC else None)
@@ -196,16 +196,3 @@ def _token(authorization: bytes) -> bytes:
     if scheme.lower() != b"bearer":
         raise TokenRefused("only bearer tokens are understood")
     return token.strip()
-
-
-def named(said: Heartbeat | Leave, *base: str | int) -> str:
-    """The viewer that a body names. Raises Invalid when it names nobody."""
-    if said.viewer_id is None:
-        raise Invalid([("/" + "/".join(map(str, (*base, "viewer_id"))), "is required")])
-    return said.viewer_id
-
-
-def _own(caller: Caller, claimed: Any) -> str:
-    if claimed is not None and claimed != caller.subject:
-        raise Forbidden("the token is another viewer's")
-    return caller.subject
