@@ -1,0 +1,367 @@
+"""Limits: what one session, viewer, address or course can take, and that honest renewals always pass (H7)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from redis import Redis
+
+from presence_svc.errors import Limited, Misconfigured
+from presence_svc.settings import Settings, load
+from presence_svc.web.limits import Buckets, Limits, OverRate, network, rate_limit_fields
+from tests.conftest import SpawnService
+from tests.rig import Service
+from tests.web.issuer import Issuer, bearer
+
+QUOTA = re.compile(r'"[a-z]+";q=\d+;w=\d+')
+LEFT = re.compile(r'"[a-z]+";r=0;t=\d+')
+HONEST = "honest-session-0123456789"
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    with Issuer() as running:
+        yield running
+
+
+# Token buckets.
+
+
+@given(
+    rate=st.floats(0.01, 1_000),
+    burst=st.integers(1, 200),
+    gaps=st.lists(st.floats(0, 5), min_size=1, max_size=60),
+)
+@hypothesis_settings(max_examples=200, deadline=None)
+def test_a_bucket_never_gives_more_than_burst_plus_rate(rate: float, burst: int, gaps: list[float]) -> None:
+    """Over any stretch of time no more is taken than the burst and what has flowed in since."""
+    clock = Clock()
+    buckets = Buckets("test", rate, burst, 10, clock)
+    taken: list[float] = []
+
+    for gap in gaps:
+        clock.now += gap
+        if buckets.take("k") == 0:
+            taken.append(clock.now)
+
+    for first in range(len(taken)):
+        for last in range(first, len(taken)):
+            assert last - first + 1 <= burst + (taken[last] - taken[first]) * rate + 1e-6
+
+
+@given(rate=st.floats(0.01, 1_000), burst=st.integers(1, 50), count=st.integers(1, 100))
+@hypothesis_settings(max_examples=100, deadline=None)
+def test_a_bucket_never_refuses_who_keeps_to_the_rate(rate: float, burst: int, count: int) -> None:
+    """One per 1/rate passes for ever, whatever the burst."""
+    clock = Clock()
+    buckets = Buckets("test", rate, burst, 10, clock)
+
+    for _ in range(count):
+        assert buckets.take("k") == 0
+        clock.now += 1.001 / rate
+
+
+def test_the_wait_that_is_told_is_enough() -> None:
+    """Whoever comes back after Retry-After gets one; a moment earlier they do not."""
+    clock = Clock()
+    buckets = Buckets("test", 2.0, 3, 10, clock)
+    while not (wait_s := buckets.take("k")):
+        pass
+
+    clock.now += wait_s - 0.01
+    assert buckets.take("k") > 0
+    clock.now += 0.01
+    assert buckets.take("k") == 0
+
+
+def test_buckets_are_bounded_and_forget_the_longest_unused() -> None:
+    """A hundred thousand keys take the room of a hundred; whoever is active stays."""
+    buckets = Buckets("test", 1, 2, 100, Clock())
+    buckets.take("active")
+
+    for key in range(100_000):
+        buckets.take(key)
+        if key % 50 == 0:
+            buckets.take("active")
+
+    assert len(buckets) == 100
+    assert "active" in buckets
+
+
+@pytest.mark.parametrize(
+    ("address", "owner"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::"),
+        ("fe80::1%eth0", "fe80::"),
+        ("not:an:address", "not:an:address"),
+        ("", ""),
+    ],
+)
+def test_an_ipv6_customer_has_one_bucket(address: str, owner: str) -> None:
+    """A /64 is one customer: 2^64 addresses must not be 2^64 buckets."""
+    assert network(address) == owner
+
+
+def test_rate_limit_fields_have_the_form_of_the_draft() -> None:
+    """RateLimit-Policy and RateLimit as in the 2025 draft; without a policy at least when to come back."""
+    over = rate_limit_fields(OverRate("no", "session", 20, 20.0, 0.4))
+    other = rate_limit_fields(Limited("no", retry_after_s=60))
+
+    assert over == {"ratelimit-policy": '"session";q=20;w=20', "ratelimit": '"session";r=0;t=1'}
+    assert other == {"ratelimit": '"limit";r=0;t=60'}
+
+
+def test_streams_of_a_viewer_and_of_an_address_are_counted_apart_and_given_back() -> None:
+    """A viewer's limit is theirs on any address; closing makes room; nothing stays behind."""
+    limits = Limits(Settings(streams_per_viewer=2, streams_per_address=3))
+    closes = [limits.open_stream("u1", "192.0.2.1"), limits.open_stream("u1", "192.0.2.2")]
+    with pytest.raises(Limited):
+        limits.open_stream("u1", "192.0.2.3")
+    closes += [limits.open_stream("", "192.0.2.1") for _ in range(3)]
+    with pytest.raises(Limited):
+        limits.open_stream("", "192.0.2.1")
+
+    closes.pop(0)()
+    closes.append(limits.open_stream("u1", "192.0.2.1"))
+    for close in closes:
+        close()
+
+    assert not limits._streams
+
+
+def test_a_rate_below_what_we_ask_for_is_refused_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit must never drop a viewer who beats as told; the default follows a short interval by itself."""
+    monkeypatch.setenv("PRESENCE_BEAT_RATE", "0.03")
+    with pytest.raises(Misconfigured, match="BEAT_RATE"):
+        load()
+
+    monkeypatch.delenv("PRESENCE_BEAT_RATE")
+    assert load(heartbeat_interval=0.3, ttl=1, leave_grace=0.2).beats_per_s * 0.8 * 0.3 >= 1
+
+
+# The service.
+
+
+def env_of(issuer: Issuer, **more: object) -> dict[str, str]:
+    return issuer.env | {f"PRESENCE_{name}": str(value) for name, value in more.items()}
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(timeout=10) as client:
+        yield client
+
+
+async def test_a_session_that_beats_too_fast_is_told_when_to_come_back(
+    spawn_service: SpawnService, issuer: Issuer, http: httpx2.AsyncClient
+) -> None:
+    """429 as problem+json with Retry-After and RateLimit fields; other sessions are not touched."""
+    service = spawn_service(env_of(issuer, BEAT_BURST=5))
+    url, headers = f"{service.url}/v1/courses/c1/heartbeat", bearer(issuer.token())
+
+    replies = [await http.post(url, json={"session_id": "loop"}, headers=headers) for _ in range(8)]
+    other = await http.post(url, json={"session_id": "calm"}, headers=headers)
+
+    refused = replies[-1]
+    assert [reply.status_code for reply in replies] == [200] * 5 + [429] * 3
+    assert other.status_code == 200
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert int(refused.headers["retry-after"]) >= 1
+    assert QUOTA.fullmatch(refused.headers["ratelimit-policy"])
+    assert LEFT.fullmatch(refused.headers["ratelimit"])
+
+
+async def test_one_subject_with_400_sessions_keeps_to_its_limit(
+    spawn_service: SpawnService, issuer: Issuer, http: httpx2.AsyncClient
+) -> None:
+    """Ten sessions of the subject live, the rest get 429; it counts once; others notice nothing."""
+    service = spawn_service(env_of(issuer))
+    url, greedy, honest = f"{service.url}/v1/courses/c1/heartbeat", *map(issuer.token, ("greedy", "honest"))
+
+    replies = await asyncio.gather(
+        *(http.post(url, json={"session_id": f"s{n}"}, headers=bearer(greedy)) for n in range(400))
+    )
+    calm = await http.post(url, json={}, headers=bearer(honest))
+
+    statuses = [reply.status_code for reply in replies]
+    assert (statuses.count(200), statuses.count(429)) == (10, 390)
+    assert all(LEFT.fullmatch(reply.headers["ratelimit"]) for reply in replies if reply.status_code == 429)
+    assert (calm.status_code, calm.json()["total"]) == (200, 2)
+
+
+def forwarded(address: str) -> dict[str, str]:
+    return {"X-Forwarded-For": address}
+
+
+def anonymous(session: str) -> dict[str, object]:
+    return {"session_id": session, "anonymous": True}
+
+
+async def test_renewals_pass_when_the_limits_on_newcomers_are_reached(
+    redis_url: str, spawn_service: SpawnService, issuer: Issuer, http: httpx2.AsyncClient
+) -> None:
+    """S10: a replica that has just started knows nobody, and lets through whom Redis says is present."""
+    env = env_of(issuer, REDIS_URL=redis_url, ALLOW_ANONYMOUS="true", ADDRESS_BURST=3, ADDRESS_RATE=0.001)
+    first, path = spawn_service(env), "/v1/courses/c1/heartbeat"
+    for n in range(3):
+        assert (await http.post(first.url + path, json=anonymous(f"{HONEST}{n}"))).status_code == 200
+    second = spawn_service(env)
+    for n in range(3):
+        await http.post(second.url + path, json=anonymous(f"elsewhere-0123456789{n}"))
+
+    new = await http.post(second.url + path, json=anonymous("one-more-newcomer-01"))
+    renewed = [await http.post(second.url + path, json=anonymous(f"{HONEST}{n}")) for n in range(3)]
+
+    assert new.status_code == 429
+    assert [reply.status_code for reply in renewed] == [200] * 3
+
+
+async def test_a_course_takes_so_many_new_viewers_at_once(
+    spawn_service: SpawnService, issuer: Issuer, http: httpx2.AsyncClient
+) -> None:
+    """JOIN_BURST: a stampede of signed-in viewers is spread; another course is not touched by it."""
+    service = spawn_service(env_of(issuer, JOIN_BURST=5, JOIN_RATE=0.01))
+    statuses = [
+        (
+            await http.post(
+                f"{service.url}/v1/courses/{course}/heartbeat", json={}, headers=bearer(issuer.token(f"u{n}"))
+            )
+        ).status_code
+        for course in ("c1", "c2")
+        for n in range(7 if course == "c1" else 3)
+    ]
+
+    assert statuses == [200] * 5 + [429] * 2 + [200] * 3
+
+
+async def test_streams_per_viewer(
+    spawn_service: SpawnService, issuer: Issuer, http: httpx2.AsyncClient
+) -> None:
+    """The stream over the limit gets 429; when one is closed there is room again."""
+    service = spawn_service(env_of(issuer, STREAMS_PER_VIEWER=2))
+    url, headers = f"{service.url}/v1/courses/c1/live", bearer(issuer.token())
+
+    async with http.stream("GET", url, headers=headers) as first:
+        async with http.stream("GET", url, headers=headers) as second:
+            third = await http.get(url, headers=headers)
+            assert (first.status_code, second.status_code, third.status_code) == (200, 200, 429)
+        for _ in range(100):
+            async with http.stream("GET", url, headers=headers) as again:
+                if again.status_code == 200:
+                    break
+            await asyncio.sleep(0.02)
+    assert again.status_code == 200
+
+
+async def test_bad_tokens_are_counted_per_address(
+    spawn_service: SpawnService, issuer: Issuer, http: httpx2.AsyncClient
+) -> None:
+    """Guessing gets 429 in the end, and those who have a token from the same address do not feel it."""
+    service = spawn_service(env_of(issuer, ADDRESS_BURST=4, ADDRESS_RATE=0.01))
+    url = f"{service.url}/v1/courses/c1/heartbeat"
+
+    guesses = [await http.post(url, json={}, headers=bearer(f"guess{n}")) for n in range(6)]
+    honest = await http.post(url, json={}, headers=bearer(issuer.token()))
+
+    assert [reply.status_code for reply in guesses] == [401] * 4 + [429] * 2
+    assert honest.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("trusted", "expected"), [("192.0.2.1", [401, 401, 429, 429]), ("127.0.0.1", [401] * 4)]
+)
+async def test_a_forged_forwarded_address_is_not_believed(
+    spawn_service: SpawnService, issuer: Issuer, http: httpx2.AsyncClient, trusted: str, expected: list[int]
+) -> None:
+    """H3: X-Forwarded-For changes whom a limit counts only when a trusted proxy says it."""
+    service = spawn_service(env_of(issuer, ADDRESS_BURST=2, ADDRESS_RATE=0.01, TRUSTED_PROXIES=trusted))
+    url = f"{service.url}/v1/courses/c1/count"
+
+    statuses = [(await http.get(url, headers=forwarded(f"203.0.113.{n}"))).status_code for n in range(4)]
+
+    assert statuses == expected
+
+
+def memory_kb(pid: int) -> int:
+    """The process's resident memory."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4
+
+
+async def flood(service: Service, ids: int, senders: int, sent: dict[int, int]) -> None:
+    """Anonymous heartbeats of ever new sessions from one address, as fast as `senders` connections go."""
+    head = b"POST /v1/courses/c1/heartbeat HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+
+    async def send(start: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+        for n in range(start, ids, senders):
+            body = b'{"session_id":"flood-0123456789-%d","anonymous":true}' % n
+            writer.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+            answer = await reader.readuntil(b"\r\n\r\n")
+            length = int(re.search(rb"content-length: (\d+)", answer)[1])  # type: ignore[index]
+            await reader.readexactly(length)
+            status = int(answer[9:12])
+            sent[status] = sent.get(status, 0) + 1
+        writer.close()
+        await writer.wait_closed()
+
+    await asyncio.gather(*(send(start) for start in range(senders)))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+async def test_a_hundred_thousand_ids_from_one_address(
+    redis_url: str, spawn_service: SpawnService, issuer: Issuer, http: httpx2.AsyncClient
+) -> None:
+    """H7: the address's budget caps the keys, memory stays flat, and honest viewers renew all the while."""
+    service = spawn_service(
+        env_of(issuer, REDIS_URL=redis_url, ALLOW_ANONYMOUS="true", ADDRESS_BURST=50, ADDRESS_RATE=5)
+    )
+    url, headers = f"{service.url}/v1/courses/c1/heartbeat", bearer(issuer.token("honest", lasts_s=600))
+    honest: list[int] = []
+    sent: dict[int, int] = {}
+    await flood(service, 2_000, 8, {})
+    before_kb = memory_kb(service.pid)
+
+    async def renew() -> None:
+        while True:
+            honest.append((await http.post(url, json={"session_id": HONEST}, headers=headers)).status_code)
+            await asyncio.sleep(1.1)
+
+    renewing = asyncio.create_task(renew())
+    began = asyncio.get_running_loop().time()
+    await flood(service, 100_000, 8, sent)
+    took_s = asyncio.get_running_loop().time() - began
+    renewing.cancel()
+    await asyncio.gather(renewing, return_exceptions=True)
+
+    cap = 50 + 5 * (took_s + 60)
+    with Redis.from_url(redis_url) as redis:
+        keys = redis.dbsize()
+    grown_kb = memory_kb(service.pid) - before_kb
+    print(f"100,000 ids in {took_s:.0f} s: {sent}, {keys} keys, memory +{grown_kb} KB, honest {len(honest)}")
+    assert set(sent) == {200, 429}
+    assert sent[200] <= cap
+    assert keys <= cap + 20
+    assert set(honest) == {200}
+    assert grown_kb < 30_000
