@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FAKE, VALKEY, DEBIAN = "fakeredis", "valkey", "redis-7.0"
 BACKENDS = (FAKE, VALKEY, DEBIAN)
 REAL_BACKENDS = (VALKEY, DEBIAN)
-READY_DEADLINE_S = 20.0
+READY_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 15.0
 
 

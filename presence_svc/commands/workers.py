@@ -24,6 +24,8 @@ class Workers(Multiprocess):
         return STARTUP_FAILURE if failed else 0
 
     def keep_subprocess_alive(self) -> None:
+        for process in self.processes:
+            process.child_conn.close()  # the worker has its own; now its death ends a ping at once
         before = {process.pid for process in self.processes}
         super().keep_subprocess_alive()
         for pid in before - {process.pid for process in self.processes}:
