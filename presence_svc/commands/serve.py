@@ -23,8 +23,8 @@ from .. import __version__
 from ..errors import Misconfigured
 from ..settings import Settings, load
 from ..store.embedded import EmbeddedServer
-from ..web.logs import logging_config
 from ..web.express import ExpressProtocol
+from ..web.logs import logging_config
 from ..web.protocol import PresenceProtocol
 
 GRACE_S = 8  # backstop of the drain; with what comes after it we end before a container's 10 s
