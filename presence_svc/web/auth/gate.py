@@ -173,11 +173,13 @@ class Gate:
     def _in_limits(self, beat: Beat, address: str | None) -> Beat | Awaitable[Beat]:
         """A session that is known here is held to its rate; one that is new, to the limits on newcomers."""
         session = hash((beat.course_id, beat.viewer_id, beat.said.session_id))
-        if session in self.limits.sessions:
+        is_known = session in self.limits.sessions
+        if is_known:
             self.limits.beat(session)
+        if address is None:  # without a token a viewer is one session
             self.limits.viewer(beat.viewer_id)
+        if is_known:
             return beat
-        self.limits.viewer(beat.viewer_id)
         refusal = self.limits.join(beat.course_id, address)
         if refusal is None:
             self.limits.beat(session)
