@@ -35,8 +35,11 @@ class Feed:
     def update(self, count: Count) -> bool:
         """Takes a count, unless a newer one is known; returns whether anything in it is new."""
         old = self.latest
-        if old and (count.version, count.as_of) < (old.version, old.as_of):
-            return False
+        if old and count.version <= old.version:
+            if (count.as_of, count.version) < (old.as_of, old.version):
+                return False
+            if count.version < old.version:  # read later: Redis has lost its data; a reader's version never falls
+                count = count.model_copy(update={"version": old.version})
         self.latest = count
         if old and _same(old, count):
             return False

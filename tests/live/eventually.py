@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 async def eventually(
     what: str,
-    holds: Callable[[], object | Awaitable[object]],
+    holds: Callable[[], object],
     *,
     within_s: float = 5.0,
     every_s: float = 0.01,

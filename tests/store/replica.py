@@ -62,7 +62,7 @@ class Replica:
     """One process's way into the store. Several on one Redis are several replicas."""
 
     def __init__(self, redis: Redis, **settings: Any) -> None:
-        self.redis = redis
+        self.redis: Any = redis  # the raw keys are looked at in every way; redis-py types replies too widely
         self.passed = 0  # ms that this replica was told to let pass
         self.settings = load(**settings)
         self.keys = Keys(self.settings.key_prefix)

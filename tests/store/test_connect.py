@@ -42,7 +42,7 @@ async def test_commands_run_in_order(link: Link) -> None:
 
 
 async def test_a_hung_redis_is_given_up(link: Link, own_server: EmbeddedServer) -> None:
-    """R3: SIGSTOP: one caller waits for the deadline, all others learn at once; back within 2 s of SIGCONT."""
+    """R3: SIGSTOP: one caller waits for the deadline, the others learn at once; back within 2 s."""
     await link.pipeline([("PING",)])
     back: list[float] = []
     link.on_back = lambda: back.append(monotonic())
