@@ -38,7 +38,7 @@ class Feed:
         if old and count.version <= old.version:
             if (count.as_of, count.version) < (old.as_of, old.version):
                 return False
-            if count.version < old.version:  # read later: Redis has lost its data; a reader's version never falls
+            if count.version < old.version:  # Redis has lost its data; to a reader no version falls
                 count = count.model_copy(update={"version": old.version})
         self.latest = count
         if old and _same(old, count):
