@@ -201,6 +201,20 @@ def badge(course: str, viewer: str = "", **attributes: str | bool) -> str:
     return f"<live-viewer-badge {' '.join(written)}></live-viewer-badge>"
 
 
+def frame(event: str, **data: object) -> str:
+    return f"event: {event}\ndata: {json.dumps(data)}\n\n"
+
+
+def count_frame(course: str, total: int, version: int = 1) -> str:
+    rest = {"anonymous": 0, "chapters": {}, "version": version, "as_of": version, "warming": False}
+    return frame("count", course_id=course, total=total, named=total, **rest)
+
+
+def serve_stream(site: Site, frames: str) -> None:
+    """Makes the site a service that says just this, whatever it is asked: worse than any real one."""
+    site.add(frames, "/v1/live", "text/event-stream", Access_Control_Allow_Origin="*")
+
+
 def number(page: Page, selector: str = "live-viewer-badge") -> Locator:
     return page.locator(f"{selector} [part=count]")
 

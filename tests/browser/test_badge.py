@@ -15,10 +15,12 @@ from tests.browser.stage import (
     Site,
     badge,
     blank,
+    count_frame,
     number,
     numbers,
     published,
     record_numbers,
+    serve_stream,
 )
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
@@ -168,6 +170,8 @@ def test_a_duplicated_tab_is_a_session_of_its_own(
     """S5: a copy of a tab has a copy of its storage; closing one must not take the other out."""
     page = open_page(badge(course, "ada"))
     wait_until(page, others, course, 1)
+    page.reload()  # now it has taken up its session from the storage
+    page.wait_for_timeout(500)
 
     with context.expect_page() as opened:
         page.evaluate("void open(location.href)")  # with an opener the storage is copied
@@ -408,6 +412,21 @@ def test_a_badge_without_a_course_says_so_and_throws_nothing(
     page.evaluate("(id) => { document.querySelector('live-viewer-badge').courseId = id; }", course)
 
     expect(number(page).first).to_have_text("1")
+
+
+def test_an_older_count_is_ignored(
+    context: BrowserContext, site: Site, service: rig.Service, course: str
+) -> None:
+    """S8: versions order what is told; what comes late, by whatever way, changes nothing."""
+    late = [(3, 70), (9, 60), (5, 80), (7, 79)]
+    serve_stream(site, "".join(count_frame(course, total, version) for total, version in late))
+    page = context.new_page()
+    record_numbers(page)
+
+    page.goto(site.add(blank(service.url, badge(course, observe=True, base_url=site.url))))
+
+    expect(number(page)).to_have_text("5")
+    assert numbers(page) == ["3", "5"]
 
 
 def test_headless_sessions_do_all_that_the_element_does(

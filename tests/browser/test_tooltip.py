@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
@@ -10,7 +9,7 @@ from playwright.sync_api import BrowserContext, Dialog, Locator, Page, Request, 
 
 from tests import rig
 from tests.browser.conftest import NewContext, NewPage
-from tests.browser.stage import Others, Site, badge, blank, number
+from tests.browser.stage import Others, Site, badge, blank, count_frame, frame, number, serve_stream
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
 
@@ -149,20 +148,6 @@ def hostile(number_of: int) -> list[dict[str, str]]:
         }
         for i in range(number_of)
     ]
-
-
-def frame(event: str, **data: object) -> str:
-    return f"event: {event}\ndata: {json.dumps(data)}\n\n"
-
-
-def count_frame(course: str, total: int) -> str:
-    rest = {"anonymous": 0, "chapters": {}, "version": 1, "as_of": 1, "warming": False}
-    return frame("count", course_id=course, total=total, named=total, **rest)
-
-
-def serve_stream(site: Site, frames: str) -> None:
-    """Makes the site a service that says just this, whatever it is asked: worse than any real one."""
-    site.add(frames, "/v1/live", "text/event-stream", Access_Control_Allow_Origin="*")
 
 
 def test_fifty_hostile_names_and_pictures_stay_text_and_https(

@@ -163,7 +163,7 @@ export class Hub {
 
   #suspend() {
     for (const course of this.courses.values()) for (const presence of course.presences.values()) presence.suspend();
-    this.#sleep(); // an open stream would keep the page out of the back/forward cache
+    this.#sleep(); // a cached page to which data comes is thrown out of the back/forward cache
   }
 
   #restore() {
