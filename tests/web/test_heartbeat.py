@@ -1,0 +1,201 @@
+"""`POST .../heartbeat` and `POST /v1/heartbeats` on a real server: what they take, answer and refuse."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.rig import Service
+
+BEAT = "/v1/courses/c1/heartbeat"
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    with Service({"PRESENCE_SESSIONS_PER_VIEWER": "2", "PRESENCE_CHAPTERS_PER_COURSE": "2"}) as made:
+        yield made
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=service.url, timeout=10) as made:
+        yield made
+
+
+def problem_of(reply: httpx2.Response, status: int) -> dict[str, Any]:
+    """The reply's problem. Fails when it is not one, or not of this status."""
+    body: dict[str, Any] = reply.json()
+    assert reply.status_code == status, body
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert body["status"] == status
+    assert {"type", "title", "status", "detail"} <= set(body)
+    return body
+
+
+def test_the_reply_says_all(client: httpx2.Client) -> None:
+    """Who, where, how many, until when, when next, and the token to leave with."""
+    said = {"viewer_id": "ada", "session_id": "tab", "chapter_id": "ch-1", "name": "Ada", "seq": 1}
+    reply = client.post("/v1/courses/says/heartbeat", json=said)
+    body = reply.json()
+    token, expires_at, pause_ms = (
+        body.pop(name) for name in ("leave_token", "expires_at", "next_heartbeat_ms")
+    )
+
+    assert reply.status_code == 200
+    assert reply.headers["content-type"] == "application/json"
+    assert reply.headers["cache-control"] == "no-store"
+    assert body == {"course_id": "says", "viewer_id": "ada", "session_id": "tab", "total": 1}
+    assert len(token) > 10
+    assert expires_at > 1_600_000_000_000
+    assert 24_000 <= pause_ms <= 27_000
+
+
+def test_pauses_are_jittered(client: httpx2.Client) -> None:
+    """A crowd never beats in step: 10 to 20 % less than the interval, rarely twice the same."""
+    pauses = {client.post(BEAT, json={"viewer_id": "ada"}).json()["next_heartbeat_ms"] for _ in range(30)}
+
+    assert len(pauses) > 20
+    assert all(24_000 <= pause <= 27_000 for pause in pauses)
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({}, "/viewer_id"),
+        ({"viewer_id": ""}, "/viewer_id"),
+        ({"viewer_id": "a b"}, "/viewer_id"),
+        ({"viewer_id": "a}:x"}, "/viewer_id"),
+        ({"viewer_id": "a\n"}, "/viewer_id"),
+        ({"viewer_id": 7}, "/viewer_id"),
+        ({"viewer_id": "x" * 129}, "/viewer_id"),
+        ({"viewer_id": "a", "session_id": "s/1"}, "/session_id"),
+        ({"viewer_id": "a", "chapter_id": "*"}, "/chapter_id"),
+        ({"viewer_id": "a", "seq": -1}, "/seq"),
+        ({"viewer_id": "a", "seq": 1.5}, "/seq"),
+        ({"viewer_id": "a", "seq": "1"}, "/seq"),
+        ({"viewer_id": "a", "seq": True}, "/seq"),
+        ({"viewer_id": "a", "seq": 2**53}, "/seq"),
+        ({"viewer_id": "a", "hidden": "yes"}, "/hidden"),
+        ({"viewer_id": "a", "anonymous": 1}, "/anonymous"),
+        ({"viewer_id": "a", "name": "x" * 81}, "/name"),
+        ({"viewer_id": "a", "name": ["x"]}, "/name"),
+        ({"viewer_id": "a", "avatar_url": "http://a.example/x"}, "/avatar_url"),
+        ({"viewer_id": "a", "avatar_url": "javascript:alert(1)"}, "/avatar_url"),
+        ({"viewer_id": "a", "avatar_url": "https://u:p@a.example/x"}, "/avatar_url"),
+        ({"viewer_id": "a", "avatar_url": "https://a.example/" + "x" * 512}, "/avatar_url"),
+        ([], ""),
+        ("text", ""),
+        (7, ""),
+    ],
+)
+def test_a_wrong_field_is_pointed_at(client: httpx2.Client, body: Any, pointer: str) -> None:
+    """422 with a JSON pointer to what is wrong, and nothing recorded."""
+    before = client.get("/v1/courses/c1/count").json()["total"]
+    found = problem_of(client.post(BEAT, json=body), 422)
+
+    assert pointer in [error["pointer"] for error in found["errors"]]
+    assert client.get("/v1/courses/c1/count").json()["total"] == before
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b"\xff\xfe", b'{"viewer_id": NaN}', b"[" * 4000, b'{"a":"\\ud800"}']
+)
+def test_what_is_not_json_is_refused(client: httpx2.Client, raw: bytes) -> None:
+    """400, whatever the rubbish."""
+    problem_of(client.post(BEAT, content=raw, headers={"content-type": "application/json"}), 400)
+
+
+def test_a_course_that_cannot_be_is_refused(client: httpx2.Client) -> None:
+    """422 for an id with characters that no course may have, also when they are escaped."""
+    for course in ("a%20b", "a%7Db", "%00", "x" * 129, "%C3%A4"):
+        problem_of(client.post(f"/v1/courses/{course}/heartbeat", json={"viewer_id": "a"}), 422)
+
+
+def test_media_types(client: httpx2.Client) -> None:
+    """415 for what is not JSON by name; with a charset, or without a type, it is read."""
+    raw = b'{"viewer_id": "media"}'
+    problem_of(client.post(BEAT, content=raw, headers={"content-type": "text/plain"}), 415)
+
+    for kind in ("application/json; charset=utf-8", "Application/JSON"):
+        assert client.post(BEAT, content=raw, headers={"content-type": kind}).status_code == 200
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_large_body_is_refused(service: Service, chunked: bool) -> None:
+    """413 over 8 KiB, announced or in chunks without an end, before it is parsed."""
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+    body = b'{"viewer_id": "' + b"x" * 9_000 + b'"}'
+    parts = iter([body[i : i + 1_000] for i in range(0, len(body), 1_000)])
+    connection.request(
+        "POST",
+        BEAT,
+        body=parts if chunked else body,
+        headers={"Content-Type": "application/json"},
+        encode_chunked=chunked,
+    )
+    reply = connection.getresponse()
+    found = json.loads(reply.read())
+    connection.close()
+
+    assert (reply.status, found["status"]) == (413, 413)
+    assert reply.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("what", ["session", "chapter"])
+def test_a_limit_is_429(client: httpx2.Client, what: str) -> None:
+    """One session or chapter too many: 429 with Retry-After."""
+    url = f"/v1/courses/limit-{what}/heartbeat"
+    replies = [
+        client.post(
+            url,
+            json={
+                "viewer_id": "a" if what == "session" else f"v{n}",
+                "session_id": f"s{n}",
+                "chapter_id": f"ch-{n}" if what == "chapter" else None,
+            },
+        )
+        for n in range(3)
+    ]
+    found = problem_of(replies[2], 429)
+
+    assert [reply.status_code for reply in replies[:2]] == [200, 200]
+    assert int(replies[2].headers["retry-after"]) >= 1
+    assert what in found["detail"]
+
+
+def test_unknown_fields_are_ignored(client: httpx2.Client) -> None:
+    """Clients may be newer than the service."""
+    assert client.post(BEAT, json={"viewer_id": "new", "mood": "fine"}).status_code == 200
+
+
+def test_a_batch_answers_each_in_order(client: httpx2.Client) -> None:
+    """Good and bad heartbeats of any courses in one call: a result or a problem in each one's place."""
+    items: list[Any] = [
+        {"course_id": "b1", "viewer_id": "ada"},
+        {"course_id": "b1"},
+        {"course_id": "b}2", "viewer_id": "bob"},
+        "rubbish",
+        {"course_id": "b2", "viewer_id": "bob", "chapter_id": "ch-1"},
+    ]
+    results = client.post("/v1/heartbeats", json={"heartbeats": items}).json()["results"]
+    pointers = [result["errors"][0]["pointer"] for result in results[1:4]]
+
+    assert [result.get("viewer_id") for result in results] == ["ada", None, None, None, "bob"]
+    assert pointers == ["/heartbeats/1/viewer_id", "/heartbeats/2/course_id", "/heartbeats/3"]
+    assert client.get("/v1/courses/b2/count").json()["chapters"] == {"ch-1": 1}
+
+
+def test_the_largest_batch(client: httpx2.Client) -> None:
+    """A thousand at once are all recorded; one more, none, or no list is refused."""
+    items = [{"course_id": "big", "viewer_id": f"v{n}"} for n in range(1_000)]
+    results = client.post("/v1/heartbeats", json={"heartbeats": items}).json()["results"]
+
+    assert [result["viewer_id"] for result in results] == [item["viewer_id"] for item in items]
+    assert client.get("/v1/courses/big/count").json()["total"] == 1_000
+    for wrong in (items + items[:1], [], None, {}):
+        problem_of(client.post("/v1/heartbeats", json={"heartbeats": wrong}), 422)
