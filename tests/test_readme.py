@@ -32,7 +32,10 @@ def default(value: Any) -> str:
 def table() -> str:
     """The settings table as it follows from the code. To renew it: python -m tests.test_readme."""
     rows = ["| variable | default | what it is |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
+    fields = Settings.model_fields
+    own = [name for name in fields if name in Settings.__annotations__]
+    for name in sorted(fields, key=lambda name: name not in own):
+        field = fields[name]
         shown = f"`{default(field.default)}`" if default(field.default) else ""
         rows.append(f"| `{ENV_PREFIX}{name.upper()}` | {shown} | {field.description} |")
     return "\n".join(rows)
