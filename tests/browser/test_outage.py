@@ -179,6 +179,7 @@ def test_an_offline_browser_says_so_and_comes_back_at_once(
     context.set_offline(True)
     expect_state(page, "offline")
     expect(number(page)).to_have_text("1")
+    expect(page.locator("[part=badge]")).to_have_attribute("aria-label", "1 person was watching")
     others.beat(course, "bob")
     context.set_offline(False)
 

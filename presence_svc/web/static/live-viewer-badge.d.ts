@@ -60,6 +60,8 @@ export type PresenceOptions = {
 export declare const labels: {
     /** @param {number} n @param {string} text */
     watching: (n: number, text: string) => string;
+    /** Offline. @param {number} n @param {string} text */
+    watched: (n: number, text: string) => string;
     /** @param {number} n @param {string} text */
     anonymous: (n: number, text: string) => string;
     /** @param {number} _n @param {string} text */

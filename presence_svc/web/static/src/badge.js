@@ -151,8 +151,9 @@ export class LiveViewerBadge extends BadgeAttributes {
     this.dataset.state = state;
     const text = count ? this.#write(count.total, COMPACT) : UNKNOWN;
     if (text !== this.#count.textContent) this.#turn(text);
-    this.#badge.setAttribute("aria-label", this.#title(count));
-    if (count) this.#announcer.say(this.#title(count), this.observe);
+    const title = this.#title(count, state);
+    this.#badge.setAttribute("aria-label", title);
+    if (count) this.#announcer.say(title, this.observe);
     if (this.#tooltip.isOpen) this.#draw();
     const told = `${count?.version} ${count?.total}`;
     if (count && told !== this.#told) this.#emit("presence-change", count);
@@ -160,9 +161,10 @@ export class LiveViewerBadge extends BadgeAttributes {
     if (error) this.#emit("presence-error", { message: error.message, error });
   }
 
-  /** @param {import("./words.js").Count | null} count */
-  #title(count) {
-    return count ? labels.watching(count.total, this.#write(count.total)) : labels.connecting;
+  /** @param {import("./words.js").Count | null} count @param {import("./words.js").State} state */
+  #title(count, state) {
+    if (!count) return labels.connecting;
+    return labels[state === "offline" ? "watched" : "watching"](count.total, this.#write(count.total));
   }
 
   /** @param {string} text */
@@ -178,7 +180,7 @@ export class LiveViewerBadge extends BadgeAttributes {
     const { state, count, viewers } = this.#session.snapshot;
     if (!viewers) this.#fetch(this.#session);
     this.#tooltip.draw(count, viewers ?? this.#fetched, {
-      title: this.#title(count),
+      title: this.#title(count, state),
       note: state === "stale" || state === "offline" ? labels[state] : "",
       self: this.#session.viewerId,
       pictures: this.showAvatars,

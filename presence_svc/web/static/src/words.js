@@ -30,6 +30,8 @@
 export const labels = {
   /** @param {number} n @param {string} text */
   watching: (n, text) => (n === 1 ? "1 person is watching now" : `${text} people are watching now`),
+  /** Offline. @param {number} n @param {string} text */
+  watched: (n, text) => (n === 1 ? "1 person was watching" : `${text} people were watching`),
   /** @param {number} n @param {string} text */
   anonymous: (n, text) => (n === 1 ? "1 anonymous viewer" : `${text} anonymous viewers`),
   /** @param {number} _n @param {string} text */
