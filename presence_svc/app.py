@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> ASGIApp:
         exception_handlers=problems.HANDLERS,
         lifespan=_lifespan(settings, metrics, lane),
     )
-    app.state.openapi, app.state.lane = openapi.document(), lane
+    app.state.openapi, app.state.lane = openapi.document(names_itself=settings.auth != "jwt"), lane
     return Door(Access(app, metrics, settings.access_log, addresses=settings.log_addresses), lane)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from .. import __version__, model
@@ -18,7 +18,7 @@ ID = {"type": "string", "pattern": model.ID_PATTERN}
 class HeartbeatBatch(BaseModel):
     """Up to 1,000 heartbeats of any courses."""
 
-    heartbeats: list[model.CourseHeartbeat]
+    heartbeats: Annotated[list[model.CourseHeartbeat], Field(min_length=1, max_length=1000)]
 
 
 class HeartbeatResults(BaseModel):
@@ -74,12 +74,17 @@ OPERATIONS = (
 )  # fmt: skip
 
 
-def document() -> dict[str, Any]:
-    """The whole description."""
+def document(*, names_itself: bool = False) -> dict[str, Any]:
+    """The whole description; with `names_itself` (AUTH=trusted) a body must say whose it is."""
     models = {m for op in OPERATIONS for m in (op.reply, op.body) if isinstance(m, type)} | {model.Problem}
     _, schemas = models_json_schema(
         [(m, "validation") for m in sorted(models, key=lambda m: m.__name__)], ref_template=REF
     )
+    if names_itself:
+        for name in ("Heartbeat", "CourseHeartbeat", "Leave"):
+            schema = schemas["$defs"][name]
+            schema["properties"]["viewer_id"] = ID
+            schema["required"] = ["viewer_id", *schema.get("required", [])]
     paths: dict[str, dict[str, Any]] = {}
     for op in OPERATIONS:
         paths.setdefault(op.path, {})[op.method] = _operation(op)

@@ -146,13 +146,16 @@ class PresenceProtocol(HttpToolsProtocol):
             self._watch = None
 
     def _refuse(self, error: PresenceError) -> None:
-        """Says why, unless an answer is already on its way, and closes."""
+        """Says why, unless an answer is under way, and closes."""
         in_body, cycle = self._reading and not self._in_head, self.cycle
         self._reading = False
         self._rest()
         if self.transport.is_closing():
             return
-        if cycle is None or (not cycle.response_started if in_body else cycle.response_complete):
+        if cycle is not None and not cycle.response_complete and not in_body:
+            cycle.keep_alive = False  # the request before it was good: its answer goes out, then we close
+            return
+        if cycle is None or not in_body or not cycle.response_started:
             body = orjson.dumps(problem(error))
             head = b"content-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
             self.transport.write(STATUS_LINE[error.status] + head % (MEDIA_TYPE.encode(), len(body)) + body)

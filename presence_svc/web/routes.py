@@ -109,7 +109,7 @@ async def viewers(request: Request) -> Response:
         course_id,
         limit=whole(request, "limit", 20, 1, 100),
         cursor=request.query_params.get("cursor") or None,
-        chapter_id=body.checked_id(chapter, "/chapter_id") if chapter else "",
+        chapter_id=body.checked_id(chapter, "/chapter_id") if chapter is not None else "",
     )
     return json(roster.model_dump())
 

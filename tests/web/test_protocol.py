@@ -157,3 +157,12 @@ async def test_half_open_connections_leave_nothing_behind(service: Service) -> N
 
     assert {talk.statuses[-1] for talk in told} == {408}
     assert httpx2.get(f"{service.url}/livez").status_code == 200
+
+
+async def test_a_good_request_is_answered_whatever_follows_it(service: Service) -> None:
+    """What is not HTTP behind a good request ends the connection, after the answer."""
+    for request in (GOOD, b"GET /v1/courses/c1/count HTTP/1.1\r\nhost: x\r\n\r\n"):
+        told = await talk(service.port, request + b"\x00\x01 nonsense\r\n\r\n")
+
+        assert told.statuses[0] == 200
+        assert told.closed_after_s is not None
