@@ -17,6 +17,7 @@ from ..store.turn import NO_SEQ, Beat, Ready, Recorded, Turn
 from .auth.caller import Caller
 from .auth.leave_token import LeaveTokens
 
+CAP = 3_072  # bytes of a body and of the credentials that it came with: longer ones are read anew
 # Digits as JSON writes a whole number, few enough to be exact (model.MAX_SAFE_INT).
 SEQ = re.compile(rb'"seq": ?(0|[1-9][0-9]{0,14})(?=[,}])')
 
@@ -71,10 +72,15 @@ class Statements(dict[Shape, Statement]):
         self._room = room
 
     def remember(self, shape: Shape, content: bytes, statement: Statement, seq: int | None) -> None:
-        """Keeps it, unless nobody may be remembered, or the seq that was cut out may not be the one read."""
-        if statement.caller is None or (shape.has_seq and not _is_certain(content, seq)):
+        """Keeps it, unless nobody may be remembered, or the seq that was cut out may not be the one read.
+
+        A body without a cut is sent on without a seq: one that was read there must be read again.
+        """
+        if statement.caller is None or not _is_certain(shape, content, seq):
             return
-        if len(self) >= self._room:
+        if len(content) + len(shape.authorization or b"") > CAP:
+            return
+        if shape not in self and len(self) >= self._room:
             del self[next(iter(self))]
         self[shape] = statement
 
@@ -90,13 +96,11 @@ def cut(authorization: bytes | None, course_id: str, content: bytes) -> tuple[Sh
     return shape, b"$%d\r\n%b\r\n" % (end - start, digits)
 
 
-def _is_certain(content: bytes, seq: int | None) -> bool:
+def _is_certain(shape: Shape, content: bytes, seq: int | None) -> bool:
     """No second "seq" in the body, none written with an escape, and what was found is what was read."""
+    if seq is None or not shape.has_seq:
+        return seq is None and not shape.has_seq
     found = SEQ.search(content)
     return (
-        found is not None
-        and content.count(b'"seq"') == 1
-        and b"\\" not in content
-        and seq is not None
-        and int(found[1]) == seq
+        found is not None and content.count(b'"seq"') == 1 and b"\\" not in content and int(found[1]) == seq
     )
