@@ -221,6 +221,11 @@ def test_workers_end_with_a_parent_that_was_killed(spawn_service: SpawnService) 
     """kill -9 of the parent leaves no orphan that holds the port without a Redis behind it."""
     service = spawn_service({"PRESENCE_WORKERS": "2"})
     left = _children(service.pid)
+    environment = Path(f"/proc/{_workers(service.pid)[0]}/environ").read_bytes().split(b"\0")
+    (metrics,) = [
+        line.split(b"=")[1] for line in environment if line.startswith(b"PROMETHEUS_MULTIPROC_DIR=")
+    ]
+    assert Path(os.fsdecode(metrics)).is_dir()
 
     os.kill(service.pid, signal.SIGKILL)
 
@@ -228,6 +233,7 @@ def test_workers_end_with_a_parent_that_was_killed(spawn_service: SpawnService) 
     service.process.wait(5)
     assert _within(10, lambda: not any(Path(f"/proc/{child}").exists() for child in left))
     assert service.get_status("/livez") == 0
+    assert not Path(os.fsdecode(metrics)).exists()
 
 
 def test_serve_refuses_the_world_without_auth() -> None:

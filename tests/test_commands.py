@@ -183,3 +183,11 @@ def test_watch_draws_a_bar_for_each_chapter() -> None:
     assert bars == [40, 20]
     assert "warming up" in shown
     assert watch.line(count).endswith("c: 3 (2 named, 1 anonymous; chapters: ch-1 2, ch-2 1) warming")
+
+
+def test_an_app_that_cannot_be_made_ends_with_the_status_that_stops_the_parent() -> None:
+    """Any other status would make the supervisor start the same failure again, many times a second."""
+    with pytest.raises(SystemExit) as ended, workers.startup():
+        raise RuntimeError("broken")
+
+    assert ended.value.code == uvicorn.config.STARTUP_FAILURE

@@ -10,7 +10,6 @@ import ipaddress
 import os
 import signal
 import socket
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -26,9 +25,9 @@ from ..store.embedded import EmbeddedServer
 from ..web.express import ExpressProtocol
 from ..web.logs import logging_config
 from ..web.protocol import PresenceProtocol
+from .workers import Workers, metrics_directory, startup
 
 GRACE_S = 8  # backstop of the drain; with what comes after it we end before a container's 10 s
-METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def run(
@@ -52,7 +51,7 @@ def run(
                 " process alone" + (f", kept in {data_dir}" if data_dir else " and until it ends")
             )
         if settings.workers > 1:
-            stack.enter_context(_metrics_directory())
+            stack.enter_context(metrics_directory())
         url = _address(settings, listener)
         say(f"presence-svc {__version__} listens on {url} ({url}/demo, {url}/docs)")
         on_listening(url)
@@ -103,18 +102,15 @@ def server_options(settings: Settings) -> dict[str, Any]:
 
 def app() -> Any:
     """The ASGI app of one process, by the environment. Named by server_options()."""
-    from ..app import app_from_env
-    from .workers import end_with_parent
+    with startup():
+        from ..app import app_from_env
 
-    end_with_parent()
-    return app_from_env()
+        return app_from_env()
 
 
 def _serve(settings: Settings, listener: socket.socket) -> None:
     config = uvicorn.Config(**server_options(settings))
     if settings.workers > 1:
-        from .workers import Workers
-
         raise SystemExit(Workers(config, [listener]).serve())
     uvicorn.Server(config).run(sockets=[listener])
 
@@ -131,14 +127,6 @@ def _listen(settings: Settings) -> Iterator[socket.socket]:
         ) from None
     with listener:
         yield listener
-
-
-@contextmanager
-def _metrics_directory() -> Iterator[None]:
-    """Where the workers' metrics meet: new and empty for this run, named before they start."""
-    with tempfile.TemporaryDirectory(prefix="presence-metrics-") as directory:
-        os.environ[METRICS_DIR] = directory
-        yield
 
 
 def _address(settings: Settings, listener: socket.socket) -> str:

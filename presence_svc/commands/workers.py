@@ -5,13 +5,22 @@ Used by commands.serve. A dead worker's gauges go with it, and workers end with 
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
+import shutil
 import signal
+import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
+
+METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+METRICS_PREFIX = "presence-metrics-"
 
 
 class Workers(Multiprocess):
@@ -39,7 +48,29 @@ def forget(pid: int | None) -> None:
     multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
-def end_with_parent() -> None:
+@contextmanager
+def metrics_directory() -> Iterator[None]:
+    """In the parent: where the workers' metrics meet, new and empty, named before they start."""
+    with tempfile.TemporaryDirectory(prefix=METRICS_PREFIX, ignore_cleanup_errors=True) as directory:
+        os.environ[METRICS_DIR] = directory
+        yield
+
+
+@contextmanager
+def startup() -> Iterator[None]:
+    """In a worker, around the making of its app: a failure ends the parent too, and not in a loop.
+
+    The supervisor gives up on this status only, and replaces a worker that ends with any other at once.
+    """
+    _end_with_parent()
+    try:
+        yield
+    except Exception:
+        logging.getLogger("presence.serve").exception("the app cannot be made")
+        raise SystemExit(STARTUP_FAILURE) from None
+
+
+def _end_with_parent() -> None:
     """In a worker: ends it (with its drain) when the parent is gone, even by kill -9.
 
     Otherwise orphans would hold the port, with a Redis that ended with the parent.
@@ -50,6 +81,14 @@ def end_with_parent() -> None:
 
     def wait() -> None:
         parent.join()
+        _remove_metrics()
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, name="parent-watch", daemon=True).start()
+
+
+def _remove_metrics() -> None:
+    """What the parent would have done: only a directory that it made."""
+    directory = Path(os.environ.get(METRICS_DIR, ""))
+    if directory.name.startswith(METRICS_PREFIX):
+        shutil.rmtree(directory, ignore_errors=True)
