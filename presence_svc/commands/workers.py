@@ -1,4 +1,4 @@
-"""Several processes on one socket: uvicorn's supervisor, and two things that it does not do.
+"""Several processes on one socket: uvicorn's supervisor, and what it leaves undone.
 
 Used by commands.serve. A dead worker's gauges go with it, and workers end with their parent.
 """
