@@ -79,7 +79,7 @@ function manifest() {
     ...rest,
     superclass: { name: "HTMLElement" },
     attributes: attributes.filter((one) => one.type || one.description),
-    events: element.events.filter((event) => event.description), // not the one in a generic helper
+    events: element.events.filter((event) => event.description), // not the generic one
     members: element.members.filter(isPublic).map(({ inheritedFrom, ...member }) => member),
   };
   const exports = [
