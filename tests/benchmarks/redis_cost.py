@@ -1,10 +1,10 @@
-"""What a heartbeat costs Redis: processor time beside a bare SET PX + ZADD, bytes per viewer, flat or not."""
+"""Rows 5 and 6: what a heartbeat costs Redis beside a bare SET PX + ZADD, and what a viewer takes there."""
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
-from statistics import median
 
 from presence_svc.model import Heartbeat
 from presence_svc.settings import Settings
@@ -13,11 +13,21 @@ from presence_svc.store.embedded import EmbeddedServer
 from presence_svc.store.keys import Keys
 from presence_svc.store.turn import Beat, turn
 
+from .row import Figure, Missing, Scale
 from .wire import Batch, Wire, pack, shuffled
 
 SETTINGS = Settings(ttl=600, hidden_ttl=600)
 KEYS = Keys("presence")
 BATCH = 100
+STEADY = 40_000
+
+
+def servers() -> list[tuple[str, str | None]]:
+    """Every kind that is installed: its name and binary. Raises Missing."""
+    redis = shutil.which("redis-server")
+    if redis is None:
+        raise Missing("redis-server is not installed (Debian: redis-server)")
+    return [("Redis 7.0", redis), ("Valkey", None)]
 
 
 def beats(courses: int, viewers: int, seq: int | None = None) -> list[Beat]:
@@ -56,44 +66,64 @@ def bare(ops: list[Beat], size: int = BATCH) -> Iterator[Batch]:
         yield pack(commands)
 
 
-def steady(binary: str | None, courses: int, viewers: int, rounds: int = 5) -> list[float]:
+def fill(wire: Wire, courses: int, viewers: int) -> None:
+    """Everybody says their first heartbeat."""
+    wire.call("SCRIPT", "LOAD", scripts.HEARTBEAT.text)
+    for one in ours(beats(courses, viewers, seq=1)):
+        wire.send(one)
+
+
+def steady(binary: str | None, courses: int, viewers: int, rounds: int) -> list[float]:
     """Ratios of our processor time per steady heartbeat to the bare one's, paired."""
     ratios = []
     with EmbeddedServer(binary=binary) as server:
         wire = Wire(server.url)
-        wire.call("SCRIPT", "LOAD", scripts.HEARTBEAT.text)
         everybody = beats(courses, viewers)
-        for part in (ours(everybody), bare(everybody)):
-            wire.cost_us(part, len(everybody))
-        some = shuffled(everybody)[:40_000]
-        for n in range(rounds):
+        fill(wire, courses, viewers)
+        for part in bare(everybody):
+            wire.send(part)
+        some = shuffled(everybody)[:STEADY]
+        for n in range(2, rounds + 2):
             again = [b._replace(said=b.said.model_copy(update={"seq": n})) for b in some]
-            mine, theirs = wire.cost_us(ours(again), len(again)), wire.cost_us(bare(again), len(again))
-            print(
-                f"   {courses} x {viewers}: ours {mine:.2f} us, bare {theirs:.2f} us, {mine / theirs:.2f} x"
-            )
-            ratios.append(mine / theirs)
+            ratios.append(wire.cost_us(ours(again), len(again)) / wire.cost_us(bare(again), len(again)))
         wire.close()
     return ratios
 
 
-def bytes_per_viewer(binary: str | None, viewers: int = 10_000) -> float:
-    """What `viewers` of one course add to used_memory, each."""
-    with EmbeddedServer(binary=binary) as server:
-        wire = Wire(server.url)
-        wire.call("SCRIPT", "LOAD", scripts.HEARTBEAT.text)
-        before = wire.memory()
-        for one in ours(beats(1, viewers, seq=1)):
-            wire.send(one)
-        used = wire.memory() - before
-        wire.close()
-    return used / viewers
+def cost(scale: Scale) -> list[Figure]:
+    one, many = (1, scale.crowd // 10), (scale.courses, scale.viewers)
+    return [
+        Figure(f"{name}, {courses:,} x {viewers:,}", steady(binary, courses, viewers, scale.rounds), "<= 1.5")
+        for name, binary in servers()
+        for courses, viewers in (one, many)
+    ]
 
 
-if __name__ == "__main__":
-    import shutil
+def parts(wire: Wire, viewers: int) -> dict[str, float]:
+    """Bytes per viewer in each structure, by MEMORY USAGE of all there is in it."""
+    course = KEYS.course("course-0")
+    hashes = [KEYS.viewer("course-0", f"user-{v:06d}") for v in range(viewers)]
+    used = wire.send(pack([("MEMORY", "USAGE", key, "SAMPLES", 0) for key in (*hashes, *course)]))
+    sizes = [int(size or 0) / viewers for size in used]
+    named = zip(course._fields, sizes[viewers:], strict=True)
+    return {"viewer hash": sum(sizes[:viewers]), **dict(named)}
 
-    for name, path in (("redis", shutil.which("redis-server")), ("valkey", None)):
-        print(name, "bytes per viewer", bytes_per_viewer(path))
-        for shape in ((1, 10_000), (100, 1_000)):
-            print(name, shape, f"{median(steady(path, *shape)):.2f} x")
+
+def memory(scale: Scale) -> list[Figure]:
+    """What the viewers of one course add to used_memory, each."""
+    viewers = scale.crowd // 10
+    figures = []
+    for name, binary in servers():
+        with EmbeddedServer(binary=binary) as server:
+            wire = Wire(server.url)
+            before = wire.memory()
+            fill(wire, 1, viewers)
+            used = (wire.memory() - before) / viewers
+            figures.append(Figure(f"{name}, {viewers:,} viewers", [used], "<= 450", "B"))
+            figures += [
+                Figure(f"{name}, {part}", [size], "", "B")
+                for part, size in parts(wire, viewers).items()
+                if size >= 1
+            ]
+            wire.close()
+    return figures

@@ -1,0 +1,25 @@
+"""The rows of the table, in its order."""
+
+from __future__ import annotations
+
+from . import change, crowd, expiry, fanout, rate, redis_cost
+from .row import Row
+
+ROWS = [
+    Row("express", "an empty ASGI app on the same uvicorn, 100 courses x 1,000 viewers", rate.express),
+    Row("centrifuge", "Go, Centrifuge library, Redis presence manager", rate.centrifuge),
+    Row("asgi", "the empty app; ours without the express lane", rate.asgi),
+    Row("batch", "single heartbeats, as heartbeats", rate.batch),
+    Row("redis-cpu", "pipelined SET PX + ZADD, Redis's processor time", redis_cost.cost),
+    Row("redis-bytes", "used_memory; structures by MEMORY USAGE", redis_cost.memory),
+    Row("frame", "transport.write in a loop on uvloop, per listener", fanout.frames),
+    Row("listener-bytes", "resident memory before", fanout.memory),
+    Row("join", "heartbeat at replica A to frame at replica B", change.join),
+    Row("size", "the same service with ten viewers", crowd.size),
+    Row("idle", "nothing happens", crowd.idle),
+    Row("workers", "one worker, on the same core: the price of sharing", rate.workers),
+    Row("purge", "a quiet course before", expiry.purge),
+    Row("crash", "the lease's end by Redis's clock", change.crash),
+    Row("burst", "one message per PUBLISH_INTERVAL", change.burst),
+    Row("jwt", "PRESENCE_AUTH=trusted, the same viewers", rate.identity),
+]
