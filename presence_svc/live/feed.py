@@ -6,7 +6,7 @@ import asyncio
 from time import perf_counter
 
 from ..model import Count
-from .frame import count_frame
+from .frame import Frame, count_frame
 from .listener import Listener
 
 # Fan-out may take a sixth of the loop's time; beyond that frames are skipped for 2 s at most, never queued.
@@ -21,7 +21,7 @@ class Feed:
         self.course_id = course_id
         self.listeners: set[Listener] = set()
         self.latest: Count | None = None
-        self.frame = b""
+        self.frame = Frame(b"")
         self.reading = False
         self.read_again = False
         self._timer: asyncio.TimerHandle | None = None
@@ -60,7 +60,7 @@ class Feed:
         pause = min(cost * SHARE, LONGEST_PAUSE_S)
         self._not_before = asyncio.get_running_loop().time() + pause
 
-    def fan_out(self, kind: str, frame: bytes) -> None:
+    def fan_out(self, kind: str, frame: Frame) -> None:
         for listener in self.listeners:
             if kind == "count" or listener.viewers:
                 listener.offer(self.course_id, kind, frame)

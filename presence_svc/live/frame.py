@@ -13,12 +13,22 @@ WAITING = b": redis is away, the count follows\n\n"
 RETRY_MS = (500, 5_000)
 
 
-def count_frame(count: Count) -> bytes:
+class Frame:
+    """One event, as text and as a chunk of an HTTP/1.1 body: made once, however many streams it goes to."""
+
+    __slots__ = ("chunk", "text")
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+        self.chunk = b"%x\r\n%b\r\n" % (len(text), text)
+
+
+def count_frame(count: Count) -> Frame:
     """`event: count`; the id is the version."""
-    return b"event: count\nid: %d\ndata: %b\n\n" % (count.version, orjson.dumps(count.__dict__))
+    return Frame(b"event: count\nid: %d\ndata: %b\n\n" % (count.version, orjson.dumps(count.__dict__)))
 
 
-def viewers_frame(course_id: str, roster: Roster, version: int) -> bytes:
+def viewers_frame(course_id: str, roster: Roster, version: int) -> Frame:
     """`event: viewers`: the most recently heard from, and how many there are in all."""
     data = {
         "course_id": course_id,
@@ -26,7 +36,7 @@ def viewers_frame(course_id: str, roster: Roster, version: int) -> bytes:
         "total": roster.total,
         "version": version,
     }
-    return b"event: viewers\ndata: %b\n\n" % orjson.dumps(data)
+    return Frame(b"event: viewers\ndata: %b\n\n" % orjson.dumps(data))
 
 
 def bye_frame() -> bytes:

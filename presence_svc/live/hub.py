@@ -20,7 +20,7 @@ from ..store.roster import Rosters
 from ..store.shared import Pulse
 from .bus import Bus
 from .feed import Feed
-from .frame import viewers_frame
+from .frame import Frame, viewers_frame
 from .listener import Listener
 
 log = logging.getLogger("presence.hub")
@@ -149,7 +149,7 @@ class Hub:
     async def _read_viewers(self, feed: Feed) -> None:
         roster = await self._rosters.page(feed.course_id, limit=MAX_VIEWERS)
         version = feed.latest.version if feed.latest else 0
-        frames: dict[int, bytes] = {}
+        frames: dict[int, Frame] = {}
         for listener in feed.listeners:
             if n := listener.viewers:
                 if n not in frames:

@@ -1,31 +1,39 @@
 """A stream's mailbox: the latest frame per course and kind, never a queue.
 
-Filled by live.hub, emptied by web.streams.
+Filled by live.hub, emptied by web.streams. Where the server lets a stream's connection be written to straight
+(web.protocol), a frame goes there at once and the mailbox is for those who are slow.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+
+from .frame import Frame
 
 
 class Listener:
     """One open stream. A slow reader finds only the newest frame of each kind when it comes back."""
 
-    __slots__ = ("_frames", "_given", "_waiter", "closing", "courses", "viewers")
+    __slots__ = ("_frames", "_given", "_waiter", "closing", "courses", "straight", "viewers")
 
     def __init__(self, courses: tuple[str, ...], viewers: int) -> None:
         self.courses = courses
         self.viewers = viewers
         self.closing = False
+        self.straight: Callable[[bytes], bool] | None = None
         self._frames: dict[tuple[str, str], bytes] = {}
         self._given: dict[tuple[str, str], bytes] = {}
         self._waiter: asyncio.Future[None] | None = None
 
-    def offer(self, course_id: str, kind: str, frame: bytes) -> None:
-        """Puts a frame in place of an older one of its kind; never waits for the reader."""
+    def offer(self, course_id: str, kind: str, frame: Frame) -> None:
+        """Writes a frame, or puts it in place of an older one of its kind; never waits for the reader."""
         key = (course_id, kind)
-        if self._given.get(key) != frame:
-            self._given[key] = self._frames[key] = frame
+        if self._given.get(key) == frame.text:
+            return
+        self._given[key] = frame.text
+        if self.straight is None or self._frames or not self.straight(frame.chunk):
+            self._frames[key] = frame.text
             self._ring()
 
     def close(self) -> None:

@@ -8,17 +8,20 @@ problem+json. One timer per connection, which honest requests (complete in one p
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import cast
 
 import httptools
 import orjson
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from ..errors import BadRequest, PresenceError
 from .problems import MEDIA_TYPE, problem
 from .service import Service
 
 STALL_S = 30.0
+STREAM = b"/live"
+STRAIGHT = "presence.straight"  # the ASGI extension by which a stream's frames go straight to its connection
 
 
 class HeadTooLarge(PresenceError):
@@ -87,6 +90,15 @@ class PresenceProtocol(HttpToolsProtocol):
         self._in_head = False
         self._arrived()
         super().on_headers_complete()
+        if STREAM in self.url and self.scope["http_version"] == "1.1" and self.cycle is not None:
+            self.scope["extensions"] = {STRAIGHT: {"write": partial(self._write_straight, self.cycle)}}
+
+    def _write_straight(self, cycle: RequestResponseCycle, chunk: bytes) -> bool:
+        """Writes to a stream whose head is out, past ASGI; False when its reader is slow, or gone."""
+        if cycle.disconnected or cycle.response_complete or self.flow.write_paused:
+            return False
+        self.transport.write(chunk)
+        return True
 
     def on_message_complete(self) -> None:
         self._reading = False

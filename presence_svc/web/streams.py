@@ -24,6 +24,7 @@ from ..live.listener import Listener
 from . import body
 from .auth.caller import Caller, Role
 from .auth.roles import Action
+from .protocol import STRAIGHT
 from .routes import course_ids, credentials, enter, whole
 from .service import Service
 
@@ -67,7 +68,8 @@ async def _stream(request: Request, courses: tuple[str, ...], receive: Receive, 
     service.metrics.streams.inc()
     gone = asyncio.get_running_loop().create_task(_until_gone(receive, listener))
     try:
-        await _write(service, caller, listener, gone, send)
+        straight = request.scope.get("extensions", {}).get(STRAIGHT, {}).get("write")
+        await _write(service, caller, listener, gone, send, straight)
     except (OSError, TimeoutError):
         pass  # the client is gone, or took nothing within the deadline
     finally:
@@ -92,7 +94,12 @@ async def _until_gone(receive: Receive, listener: Listener) -> None:
 
 
 async def _write(
-    service: Service, caller: Caller, listener: Listener, gone: asyncio.Task[None], send: Send
+    service: Service,
+    caller: Caller,
+    listener: Listener,
+    gone: asyncio.Task[None],
+    send: Send,
+    straight: Callable[[bytes], bool] | None,
 ) -> None:
     loop = asyncio.get_running_loop()
     deadline_s = service.settings.send_deadline
@@ -102,11 +109,12 @@ async def _write(
     block = await listener.wait(FIRST_S) or WAITING
     while not gone.done():
         await _send(send, block, deadline_s)
+        listener.straight = straight
         now = loop.time()
         if listener.closing or now >= min(ends_at, expires_at):
             await _send(send, _farewell(is_expired=now >= expires_at), deadline_s)
             break
-        block = await listener.wait(min(KEEP_ALIVE_S, expires_at - now)) or KEEP_ALIVE
+        block = await listener.wait(min(KEEP_ALIVE_S, ends_at - now, expires_at - now)) or KEEP_ALIVE
     with contextlib.suppress(OSError):
         await send({"type": "http.response.body", "body": b""})
 

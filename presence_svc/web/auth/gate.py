@@ -1,8 +1,8 @@
 """The gate: from credentials to a caller, from a caller and a body to a heartbeat that may be recorded.
 
 Both lanes and every route ask here. It answers at once whenever nothing has to be fetched: in trusted mode
-(whoever reaches the port may do everything, in the name of the viewer that the body names) and for tokens
-that were judged before. Refuses with Unauthorized, Forbidden, Limited, Invalid or Unavailable.
+(whoever comes may do everything, for the viewer that the body names) and for tokens judged before.
+Refuses with Unauthorized, Forbidden, Limited, Invalid or Unavailable.
 """
 
 from __future__ import annotations
@@ -180,11 +180,10 @@ class Gate:
             self.limits.viewer(beat.viewer_id)
         if is_known:
             return beat
-        refusal = self.limits.join(beat.course_id, address)
-        if refusal is None:
-            self.limits.beat(session)
-            return beat
-        return self._if_present(beat, session, refusal)
+        if refusal := self.limits.join(beat.course_id, address):
+            return self._if_present(beat, session, refusal)
+        self.limits.beat(session)
+        return beat
 
     async def _if_present(self, beat: Beat, session: int, refusal: OverRate) -> Beat:
         if not await self._newcomers.is_present(beat.course_id, beat.viewer_id):
@@ -195,6 +194,6 @@ class Gate:
 
 def _token(authorization: bytes) -> bytes:
     scheme, _, token = authorization.partition(b" ")
-    if scheme.lower() != b"bearer":
-        raise TokenRefused("only bearer tokens are understood")
-    return token.strip()
+    if scheme.lower() == b"bearer":
+        return token.strip()
+    raise TokenRefused("only bearer tokens are understood")
