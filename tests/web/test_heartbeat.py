@@ -197,5 +197,6 @@ def test_the_largest_batch(client: httpx2.Client) -> None:
 
     assert [result["viewer_id"] for result in results] == [item["viewer_id"] for item in items]
     assert client.get("/v1/courses/big/count").json()["total"] == 1_000
-    for wrong in (items + items[:1], [], None, {}):
+    too_many: list[Any] = [items + items[:1], [], None, {}]
+    for wrong in too_many:
         problem_of(client.post("/v1/heartbeats", json={"heartbeats": wrong}), 422)

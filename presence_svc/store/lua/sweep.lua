@@ -1,14 +1,14 @@
 -- EVALSHA sweep: removes what has expired from one course, publishes what is due, says when to look again (S8, S9).
 --
 -- KEYS  agenda viewers places chapters anonymous state
--- ARGV  publish interval ms, how many members to remove at most from each set, longest lease ms
+-- ARGV  publish interval ms, how many members to remove at most, from all sets together, longest lease ms
 -- reply how many viewers were removed, when to look again (ms; 0 = nobody is left)
 --
 -- Idempotent: any number of replicas may sweep at once, each expiry is removed and published by one of them.
 -- Bounded: a purge of a million viewers is many short calls, between which heartbeats run.
 --@include _course
 
-local interval, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
+local interval, room = tonumber(ARGV[1]), tonumber(ARGV[2])
 local agenda, now = KEYS[1], clock()
 local c = course_at(2)
 local more = false
@@ -17,8 +17,9 @@ make_way(agenda)
 -- Removes the lowest scores from `low` (excluded) up to `high`; returns how many.
 local function remove(zset, low, high)
   local n = redis.call('ZCOUNT', zset, low, high)
+  if n > room then n, more = room, true end
   if n == 0 then return 0 end
-  if n > limit then n, more = limit, true end
+  room = room - n
   local first = low == '-inf' and 0 or redis.call('ZCOUNT', zset, '-inf', string.sub(low, 2))
   return redis.call('ZREMRANGEBYRANK', zset, first, first + n - 1)
 end
