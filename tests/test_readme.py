@@ -46,9 +46,7 @@ def test_every_setting_is_in_the_table() -> None:
     assert table() in README
 
 
-def test_curl_lines_work_as_they_stand(
-    spawn_service: Callable[..., Service], redis_url: str
-) -> None:
+def test_curl_lines_work_as_they_stand(spawn_service: Callable[..., Service], redis_url: str) -> None:
     """Each curl line of the README answers without an error, in the order of the page."""
     need("curl")
     service = spawn_service({"PRESENCE_REDIS_URL": redis_url})
