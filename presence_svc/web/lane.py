@@ -71,7 +71,7 @@ class Lane:
         shape, seq = cut(authorization, course_id, content)
         known = self._known().get(shape)
         if known is not None:
-            again = gate.again(known.caller, authorization, peer, known.beat)
+            again = gate.again(known.caller, known.beat)
             if again is True:
                 return Admitted(known, Turn(known.ready, seq))
             if again is not False:

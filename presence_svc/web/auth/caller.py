@@ -19,7 +19,10 @@ class Role(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A role and, for a viewer, what the token says. `courses` None = any; `expires_at` in s since 1970."""
+    """A role and, for a viewer, what the token says. `courses` None = any; times in s since 1970.
+
+    `expires_at` is the token's end; until `holds_until` it need not be judged again.
+    """
 
     role: Role
     subject: str = ""
@@ -27,6 +30,7 @@ class Caller:
     avatar_url: str | None = None
     courses: frozenset[str] | None = None
     expires_at: float = math.inf
+    holds_until: float = math.inf
 
     def check_course(self, course_id: str) -> None:
         """Raises Forbidden for a course that the token does not list."""

@@ -64,16 +64,14 @@ class Gate:
             return SERVICE
         return self.tokens.remembered(_token(authorization)) if authorization else None
 
-    def again(
-        self, caller: Caller | None, authorization: bytes | None, peer: str, beat: Beat
-    ) -> bool | Awaitable[Beat]:
-        """Whether this caller, who said the same before, may say it again; False = judge it anew.
+    def again(self, caller: Caller | None, beat: Beat) -> bool | Awaitable[Beat]:
+        """Whether this caller, who said the same before with the same credentials, may say it again.
 
-        Raises as admit does. Credentials are looked at and limits counted as for any other heartbeat.
+        False = judge it anew: the verdict has lapsed. Raises as admit does; limits count as ever.
         """
         if self.tokens is None:
             return True
-        if caller is None or self.caller_of(authorization) is not caller:
+        if caller is None or not self.tokens.holds(caller):
             return False
         if caller.role is Role.SERVICE:
             return True

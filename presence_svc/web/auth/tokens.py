@@ -6,11 +6,11 @@ Asked by the gate; answers at once when the key is at hand. Refuses with TokenRe
 from __future__ import annotations
 
 import hmac
-import math
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
@@ -27,7 +27,6 @@ from .signing_key import SigningKey, from_pem, from_secret
 
 VERDICTS = 50_000
 VERDICT_S = 600.0  # a key that its issuer withdraws is believed no longer than this
-NEVER: tuple[float, Caller | None] = (-math.inf, None)
 TOKEN_BYTES = 8_192
 TYPES = ("jwt", "at+jwt", "application/at+jwt")
 
@@ -40,7 +39,7 @@ class Tokens:
         self._clock = clock
         self._salt = secrets.token_bytes(16)
         self._services = [self._digest(key.get_secret_value().encode()) for key in settings.service_keys]
-        self._verdicts: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
+        self._verdicts: OrderedDict[bytes, Caller] = OrderedDict()
         self.keys = _keys(settings)
 
     def judge(self, token: bytes) -> Caller | Awaitable[Caller]:
@@ -62,11 +61,15 @@ class Tokens:
     def remembered(self, token: bytes) -> Caller | None:
         """The verdict on a token that was judged before, while it holds."""
         digest = self._digest(token)
-        until, caller = self._verdicts.get(digest, NEVER)
-        if self._clock() >= until:
+        caller = self._verdicts.get(digest)
+        if caller is None or not self.holds(caller):
             return None
         self._verdicts.move_to_end(digest)
         return caller
+
+    def holds(self, caller: Caller) -> bool:
+        """Whether the verdict that this caller is may be relied on still."""
+        return self._clock() < caller.holds_until
 
     def _digest(self, token: bytes) -> bytes:
         return blake2b(token, key=self._salt, digest_size=16).digest()
@@ -95,12 +98,13 @@ class Tokens:
         return self._remember(digest, caller_of(claims, self._settings, self._clock()))
 
     def _remember(self, digest: bytes, caller: Caller) -> Caller:
-        ends = caller.expires_at + self._settings.jwt_leeway
-        self._verdicts[digest] = (min(ends, self._clock() + VERDICT_S), caller)
+        ends = min(caller.expires_at + self._settings.jwt_leeway, self._clock() + VERDICT_S)
+        verdict = replace(caller, holds_until=ends)
+        self._verdicts[digest] = verdict
         self._verdicts.move_to_end(digest)
         if len(self._verdicts) > VERDICTS:
             self._verdicts.popitem(last=False)
-        return caller
+        return verdict
 
 
 def _keys(settings: Settings) -> FixedKey | Jwks:
