@@ -55,15 +55,19 @@ class Buckets:
 
     def take(self, key: Hashable) -> float:
         """Takes one and returns 0, or returns in how many seconds there will be one."""
-        now = self._clock()
-        full_at = max(self._full_at.get(key, now), now) + self._gap_s
+        now, known = self._clock(), self._full_at
+        before = known.get(key)
+        if before is None:
+            known[key] = now + self._gap_s
+            if len(known) > self._room:
+                known.popitem(last=False)
+            return 0.0
+        full_at = (before if before > now else now) + self._gap_s
         wait_s = full_at - now - self._depth_s
         if wait_s > EPSILON:
             return wait_s
-        self._full_at[key] = full_at
-        self._full_at.move_to_end(key)
-        if len(self._full_at) > self._room:
-            self._full_at.popitem(last=False)
+        known[key] = full_at
+        known.move_to_end(key)
         return 0.0
 
     def demand(self, key: Hashable, detail: str) -> None:
