@@ -106,7 +106,7 @@ class Hub:
             feed.update(count)
             listener.offer(course_id, "count", feed.frame)
             if listener.viewers:
-                await self._read_viewers(feed)
+                self._refresh_viewers(feed)
 
     def _on_message(self, course_id: str, data: bytes) -> None:
         feed = self._feeds.get(course_id)
