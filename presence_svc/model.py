@@ -42,7 +42,7 @@ def _picture(value: Any) -> Any:
 
 
 Flag = Annotated[bool, BeforeValidator(_boolean)]
-Seq = Annotated[int, BeforeValidator(_integral), Field(ge=0, le=MAX_SAFE_INT)]
+Seq = Annotated[Annotated[int, Field(ge=0, le=MAX_SAFE_INT)], BeforeValidator(_integral)]
 Name = Annotated[str, StringConstraints(max_length=80, strip_whitespace=True)]
 AvatarUrl = Annotated[str, BeforeValidator(_picture), StringConstraints(max_length=512)]
 
