@@ -241,6 +241,7 @@ async def test_a_lifetime_ends_with_goodbye(server: EmbeddedServer) -> None:
     assert seen[-2:] == ["bye", "end"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 async def test_a_quiet_stream_is_kept_alive(one: Service) -> None:
     """A comment after 15 s of silence, so that no proxy takes the stream for dead."""
