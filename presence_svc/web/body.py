@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from starlette.types import Receive, Scope
+from starlette.types import Message, Receive, Scope
 
 from ..errors import BadRequest, Invalid, TooLarge, Unsupported
 from ..model import ID_PATTERN, Id
@@ -46,25 +46,36 @@ async def read_fields(
         raise Unsupported(f"send {' or '.join(m.decode() for m in media)}")
     length = fields.get(b"content-length")
     if length is not None and length.isdigit() and int(length) > cap:
-        raise TooLarge(f"the body may have {cap} bytes")
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            return await _collect(receive, cap)
-    except TimeoutError:
-        raise BadRequest("the body did not arrive in time") from None
+        raise TooLarge("the body is over its limit")
+    # A body nearly always comes whole. Until it begins, the server's own deadline holds (web.protocol).
+    message = await receive()
+    body = _part(message, cap)
+    if message.get("more_body"):
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                return await _rest(body, receive, cap)
+        except TimeoutError:
+            raise BadRequest("the body did not arrive in time") from None
+    return body
 
 
-async def _collect(receive: Receive, cap: int) -> bytes:
-    body = bytearray()
-    while True:
+async def _rest(begun: bytes, receive: Receive, cap: int) -> bytes:
+    body, more = bytearray(begun), True
+    while more:
         message = await receive()
-        if message["type"] == "http.disconnect":
-            raise BadRequest("the body is not complete")
-        body += message.get("body", b"")
-        if len(body) > cap:
-            raise TooLarge(f"the body may have {cap} bytes")
-        if not message.get("more_body"):
-            return bytes(body)
+        body += _part(message, cap - len(body))
+        more = message.get("more_body", False)
+    return bytes(body)
+
+
+def _part(message: Message, room: int) -> bytes:
+    """What a message brings of a body. Raises BadRequest when the client is gone, TooLarge over `room`."""
+    if message["type"] == "http.disconnect":
+        raise BadRequest("the body is not complete")
+    part: bytes = message.get("body", b"")
+    if len(part) > room:
+        raise TooLarge("the body is over its limit")
+    return part
 
 
 def parse(body: bytes) -> dict[str, Any]:
