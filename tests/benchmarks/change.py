@@ -22,7 +22,6 @@ COURSES = 40
 QUIET_S = 0.4  # longer than PUBLISH_INTERVAL: each join meets a silent course
 BURST = 300
 SETTLED_S = 1.5
-LONG = {"PRESENCE_TTL": "600", "PRESENCE_HIDDEN_TTL": "600"}
 SHORT = {
     "PRESENCE_TTL": "2",
     "PRESENCE_HIDDEN_TTL": "2",
@@ -36,7 +35,7 @@ def join(scale: Scale) -> list[Figure]:
     """From sending a heartbeat to replica A until its frame has come from replica B, on a silent course."""
     with ExitStack() as stack:
         _, url = stack.enter_context(process.redis())
-        a, b = (stack.enter_context(process.service(url, LONG)) for _ in range(2))
+        a, b = (stack.enter_context(process.service(url, process.LONG_LEASES)) for _ in range(2))
         page = stack.enter_context(closing(Page(a.port)))
         streams = {f"course-{n}": stack.enter_context(closing(Page(b.port))) for n in range(COURSES)}
         for course_id, stream in streams.items():

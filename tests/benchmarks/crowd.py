@@ -14,7 +14,6 @@ from .wire import Wire
 
 SMALL = 10
 IDLE_S = 10.0
-LONG = {"PRESENCE_TTL": "600", "PRESENCE_HIDDEN_TTL": "600"}
 
 
 def size(scale: Scale) -> list[Figure]:
@@ -26,7 +25,7 @@ def size(scale: Scale) -> list[Figure]:
             wire = Wire(server.url)
             fill(wire, 1, viewers)
             wire.close()
-            service = stack.enter_context(process.service(url, LONG))
+            service = stack.enter_context(process.service(url, process.LONG_LEASES))
             count = Load(f"{service.url}/v1/courses/course-0/count", "get")
             reads.append(Side(stack.enter_context(count), service.pid, server.pid))
             beat = Load(service.url, "heartbeat", courses=1, viewers=viewers)

@@ -22,7 +22,6 @@ AHEAD_MS = 4_000
 WATCH_S = 6.0
 PLACE = 1 << 42  # a place's stretch of scores, see store/keys.py
 SLOW_US = 500
-LONG = {"PRESENCE_TTL": "600", "PRESENCE_HIDDEN_TTL": "600"}
 
 
 def end_together(server: EmbeddedServer, viewers: int) -> float:
@@ -65,7 +64,7 @@ def purge(scale: Scale) -> list[Figure]:
             wire = Wire(server.url)
             fill(wire, 1, scale.crowd)
             wire.close()
-            with process.service(url, LONG) as service, closing(Page(service.port)) as page:
+            with process.service(url, process.LONG_LEASES) as service, closing(Page(service.port)) as page:
                 end = end_together(server, scale.crowd)
                 quiet.append(p99(heartbeats_ms(page, end - 0.1)))
                 busy.append(p99(heartbeats_ms(page, end + WATCH_S)))

@@ -71,7 +71,7 @@ def our_side(
     """The service on a Redis of its own, single heartbeats."""
     with (
         process.redis() as (redis, url),
-        process.service(url, env, cores) as service,
+        process.service(url, process.LONG_LEASES | dict(env or {}), cores) as service,
         heartbeats(service.url, scale, viewers=viewers, tokens=tokens) as load,
     ):
         yield Side(load, service.pid, redis.pid)
@@ -113,7 +113,7 @@ def batch(scale: Scale) -> list[Figure]:
     with (
         our_side(scale) as single,
         process.redis() as (redis, url),
-        process.service(url) as service,
+        process.service(url, process.LONG_LEASES) as service,
         Load(
             service.url,
             "batch",

@@ -28,7 +28,7 @@ class Scale(NamedTuple):
     joins: int
 
 
-FULL = Scale(5, 5.0, 100, 1_000, 2_000, 30, 100_000, 200)
+FULL = Scale(7, 3.0, 100, 1_000, 2_000, 30, 100_000, 200)
 QUICK = Scale(1, 0.3, 5, 20, 20, 3, 500, 10)
 
 
