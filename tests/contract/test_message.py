@@ -4,9 +4,24 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from tests.rig import Backend
 from tests.store.replica import Ear, Replica, said, without_moment
 
-INTERVAL = 250
+INTERVAL = 2_000
+
+
+@pytest.fixture
+def replica(backend: Backend) -> Replica:
+    """With the longest interval that may be set: a busy machine must not let it run out within a test."""
+    return Replica(backend.client(protocol=2), publish_interval=INTERVAL / 1_000)
+
+
+@pytest.fixture
+def other(backend: Backend) -> Replica:
+    """Another replica, with the same settings."""
+    return Replica(backend.client(protocol=2), publish_interval=INTERVAL / 1_000)
 
 
 async def test_the_first_change_is_published_at_once(replica: Replica, ear: Ear) -> None:
@@ -197,3 +212,16 @@ async def test_a_course_unswept_for_long_still_gets_its_last_word(replica: Repli
     await replica.settle()
 
     assert [message["total"] for message in await ear.hear()] == [1, 0]
+
+
+async def test_who_lapsed_unseen_and_returns_is_news(replica: Replica, ear: Ear) -> None:
+    """S8: a message went out without a viewer whom no sweep had removed yet: their return is a change."""
+    await replica.beat("ada", chapter="ch-1")
+    await replica.pass_time(60_001)
+    await replica.beat("bob")
+    await replica.pass_time(INTERVAL + 1)
+    await replica.beat("ada", chapter="ch-1")
+
+    heard = [(message["total"], message["chapters"]) for message in await ear.hear()]
+
+    assert heard == [(1, {"ch-1": 1}), (1, {}), (2, {"ch-1": 1})]

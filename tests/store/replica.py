@@ -100,12 +100,12 @@ class Replica:
 
     async def settle(self) -> int:
         """Passes until nothing is due any more, a message that waits for its interval included."""
-        gone = 0
+        gone, soon = 0, max(500, self.settings.publish_interval_ms)
         for _ in range(LOOKS):
             due = await self.agenda.due()
             if not due.courses:
                 # A claim lasts 500 ms: what is due within that is another's, or a message that waits.
-                if not 0 < due.next_at <= due.now + 500:
+                if not 0 < due.next_at <= due.now + soon:
                     return gone
                 await self.pass_time(due.next_at - due.now)
                 continue

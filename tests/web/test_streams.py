@@ -1,4 +1,4 @@
-"""Server-sent events on real uvicorns: first frame, changes across replicas, bursts, many readers, goodbye."""
+"""Server-sent events on real uvicorns: first frame, changes across replicas, bursts, goodbye."""
 
 from __future__ import annotations
 
