@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ..store.connect import Link, PubSub
@@ -42,12 +42,16 @@ class Bus:
         self._asked: set[str] = set()
         self._changed = asyncio.Event()
         self._heard = 0.0
+        self._open: PubSub | None = None
+        self._stopped = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
+        self._stopped = True  # a cancel alone may be lost: on 3.11 asyncio.wait_for can swallow it
+        self._open = None
         if self._task:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -62,7 +66,7 @@ class Bus:
         self._changed.set()
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopped:
             try:
                 await self._listen()
             except Exception as error:
@@ -73,21 +77,28 @@ class Bus:
     async def _listen(self) -> None:
         """One connection's life. Its own channel is subscribed first: there must always be one."""
         self._asked = set()
-        pubsub = self._link.redis.pubsub()
+        self._open = pubsub = self._link.redis.pubsub()
         try:
             await pubsub.subscribe(self._keys.bus)
             self._heard = asyncio.get_running_loop().time()
             self._changed.set()
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._read(pubsub))
-                tasks.create_task(self._ask(pubsub))
+                tasks.create_task(self._with_its_twin(self._read(pubsub)))
+                tasks.create_task(self._with_its_twin(self._ask(pubsub)))
         finally:
             with contextlib.suppress(Exception):  # it is being given up, whatever its state
                 await pubsub.aclose()  # type: ignore[no-untyped-call]
 
+    async def _with_its_twin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Reading and asking end together, also when the cancel of the other is lost."""
+        try:
+            await work
+        finally:
+            self._open = None
+
     async def _read(self, pubsub: PubSub) -> None:
         loop = asyncio.get_running_loop()
-        while True:
+        while self._open is pubsub:
             message = await pubsub.get_message(timeout=PING_S)
             if message is not None:
                 self._heard = loop.time()
@@ -108,7 +119,7 @@ class Bus:
     async def _ask(self, pubsub: PubSub) -> None:
         """Subscribes and unsubscribes as wanted, and pings. The only writer on this connection."""
         loop = asyncio.get_running_loop()
-        while True:
+        while self._open is pubsub:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PING_S):
                     await self._changed.wait()

@@ -42,6 +42,7 @@ class Sweeper:
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._pulse_at = 0.0
+        self._stopped = False
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run())
@@ -49,6 +50,7 @@ class Sweeper:
     async def stop(self) -> None:
         if self._timer:
             self._timer.cancel()
+        self._stopped = True  # a cancel alone may be lost: on 3.11 asyncio.wait_for can swallow it
         if self._task:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -67,7 +69,7 @@ class Sweeper:
         self._wake.set()
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopped:
             # Jitter keeps replicas from passing in step, and stays inside the promised interval.
             pause = self._interval * random.uniform(0.75, 1.0)
             try:
@@ -76,7 +78,8 @@ class Sweeper:
                 log.debug("redis is away, the sweep waits")
             except Exception:
                 log.exception("a sweep failed")
-            await self._sleep(pause)
+            if not self._stopped:
+                await self._sleep(pause)
 
     async def _sleep(self, pause_s: float) -> None:
         try:

@@ -124,7 +124,7 @@ BAD_CLAIMS: dict[str, tuple[dict[str, Any], str]] = {
     "no exp": ({"exp": None}, "needs `exp`"),
     "exp is text": ({"exp": "4102444800"}, "not a time"),
     "exp is true": ({"exp": True}, "not a time"),
-    "early": ({"nbf": time.time() + 60}, "not valid yet"),
+    "early": ({"nbf": time.time() + 3600}, "not valid yet"),
     "other issuer": ({"iss": "https://evil.example"}, "issuer"),
     "no issuer": ({"iss": None}, "issuer"),
     "other audience": ({"aud": "shop"}, "audience"),
