@@ -69,6 +69,8 @@ class Hub:
                 feed = self._feeds[course_id] = Feed(course_id)
                 self.bus.add(course_id)
             feed.listeners.add(listener)
+            if feed.latest:  # what others see already; a read that fails must not leave this one with nothing
+                listener.offer(course_id, "count", feed.frame)
         self._spawn(self._first(listener))
         if self.closing:
             listener.close()

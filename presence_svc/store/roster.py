@@ -7,6 +7,7 @@ viewers downwards and then, in further rounds, those who were heard from since a
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 
 from ..model import Roster, Viewer
@@ -16,6 +17,7 @@ from .connect import Link
 from .cursor import Cursor, digest
 from .keys import Keys
 
+AT_ONCE = 4  # pages under way: a crowd of readers must leave connections to the heartbeats
 STEPS = 8
 SKIM = 200
 
@@ -46,14 +48,17 @@ class Rosters:
         self.link = link
         self.settings = settings
         self.keys = Keys(settings.key_prefix)
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def page(
         self, course_id: str, *, limit: int, cursor: str | None = None, chapter_id: str = ""
     ) -> Roster:
         """At most `limit` named viewers. Who beats meanwhile may be shown twice, never left out."""
-        if cursor is None:
-            return await self._first(course_id, chapter_id, limit)
-        return await self._later(course_id, chapter_id, limit, Cursor.decode(cursor))
+        at = Cursor.decode(cursor) if cursor is not None else None
+        async with self._turns:
+            if at is None:
+                return await self._first(course_id, chapter_id, limit)
+            return await self._later(course_id, chapter_id, limit, at)
 
     async def _first(self, course_id: str, chapter_id: str, limit: int) -> Roster:
         """The order is by lease, hidden sessions have longer ones: the last heard are found from two ends.

@@ -181,6 +181,17 @@ async def test_many_listeners_share_one_subscription(replica: Replica, hub: Hub)
         await stream.until(1)
 
 
+async def test_a_newcomer_needs_no_read_of_its_own(replica: Replica, hub: Hub) -> None:
+    """Redis goes away just as a stream opens on a course that others watch: it sees what they see."""
+    await replica.beat("ada")
+    first = await Stream(hub.attach(("c1",), 0)).read()
+    replica.link.away = True
+    second = await Stream(hub.attach(("c1",), 0)).read()
+    replica.link.away = False
+
+    assert second.counts["c1"] == first.counts["c1"]
+
+
 async def test_an_old_message_changes_nothing(replica: Replica, hub: Hub) -> None:
     """S8: a message from before what a stream has seen is dropped."""
     await replica.beat("ada")
