@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from ..errors import PresenceError
+from ..errors import BadRequest, PresenceError
 from ..store.turn import Recorded
 from .lane import Admitted, Header, Lane, Reply
 from .plain import Cycle, Heads, Plain
@@ -53,16 +53,20 @@ class ExpressProtocol(PresenceProtocol):
             super().data_received(data)
             return
         # A whole request, and nothing else, whose head the parser need not read again.
+        self._due = None
         self.cycle = cycle = cast(Any, Cycle(plain))
         cycle.more_body = False
         self._begin(cycle, data[end:])
 
     def _is_between(self) -> bool:
-        """No request is under way, nor a part of one."""
+        """No request is under way, nor a part of one, nor an answer that the client does not take."""
         cycle = self.cycle
-        return not self._reading and cycle is not None and cycle.response_complete and not self.pipeline
+        if self._reading or self._stalled or self.pipeline:
+            return False
+        return cycle is not None and cycle.response_complete
 
     def on_headers_complete(self) -> None:
+        packet, self._packet = self._packet, b""  # it begins with its first head alone
         plain = self._plain()
         if plain is None:
             super().on_headers_complete()
@@ -70,14 +74,14 @@ class ExpressProtocol(PresenceProtocol):
         self._in_head = False
         self._due = None
         self.cycle = cast(Any, Cycle(plain))
-        end = self._packet.find(b"\r\n\r\n") + 4
-        if len(self._packet) == end + plain.length:
-            self._heads.remember(self._packet[:end], plain)
+        end = packet.find(b"\r\n\r\n") + 4
+        if len(packet) == end + plain.length and packet.startswith(b"POST "):
+            self._heads.remember(packet[:end], plain)
 
     def _plain(self) -> Plain | None:
         """What this head says, when the request may take the lane."""
         path = PATH.match(self.url)
-        if path is None or (self.cycle is not None and not self.cycle.response_complete):
+        if path is None or self._stalled or (self.cycle is not None and not self.cycle.response_complete):
             return None
         parser = self.parser
         if (
@@ -112,7 +116,8 @@ class ExpressProtocol(PresenceProtocol):
             statement, turn = admitted
             lane.service.presence.post(turn, partial(self._done, cycle, statement))
         except PresenceError as error:
-            self._write(cycle, lane.failed(error, plain.origin))
+            # Not from within the parser: what follows in this packet is behind an unanswered request.
+            self.loop.call_soon(self._write, cycle, lane.failed(error, plain.origin))
 
     def _wait_for(self, cycle: Cycle, admitted: Awaitable[Admitted]) -> None:
         """Something must be fetched to judge this heartbeat: rare, so that a task may wait for it."""
@@ -123,6 +128,9 @@ class ExpressProtocol(PresenceProtocol):
                 self._done(cycle, statement, await self._lane.service.presence.heartbeat(turn))
             except PresenceError as error:
                 self._write(cycle, self._lane.failed(error, cycle.plain.origin))
+            finally:
+                if not cycle.response_complete:
+                    self.transport.close()
 
         task = self.loop.create_task(record())
         self.tasks.add(task)
@@ -155,16 +163,29 @@ class ExpressProtocol(PresenceProtocol):
             self.on_response_complete()
         else:
             self.server_state.total_requests += 1
-            self._idle = True
-            self._in_head = True
+            self._idle = not self._reading  # else the deadline of the next request runs already
+            self._wait_idle()
+
+    def _wait_idle(self) -> None:
+        if self._idle and not self._stalled:
             self._wait(self.timeout_keep_alive)
 
     def _leave_idle(self) -> None:
         """Ends the wait for the next request: by uvicorn's timer, or by our own after a heartbeat."""
         if self._idle:
             self._idle = False
-            self._due = None
+            self._arrived()
         self._unset_keepalive_if_required()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._wait_idle()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        cycle: Any = self.cycle
+        if type(cycle) is Cycle and cycle.more_body:
+            self._lane.failed(BadRequest("the body is not complete"), None)  # counted, as by the ASGI app
+        super().connection_lost(exc)
 
 
 @lru_cache(64)

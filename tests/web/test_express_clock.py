@@ -1,0 +1,365 @@
+"""The express lane's connection by a clock of its own: deadlines, and who takes no answers (L3, L7)."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.server import ServerState
+
+from presence_svc.metrics import Metrics
+from presence_svc.settings import Settings
+from presence_svc.store.keys import Keys
+from presence_svc.store.turn import Recorded
+from presence_svc.web.auth.gate import Gate
+from presence_svc.web.auth.leave_token import LeaveTokens
+from presence_svc.web.express import ExpressProtocol
+from presence_svc.web.lane import Lane
+from presence_svc.web.limits import Limits
+from presence_svc.web.plain import Heads
+from presence_svc.web.protocol import STALL_S
+
+KEEP_ALIVE_S = 75.0
+DEADLINE_S = 10.0
+BODY = b'{"viewer_id":"u1"}'
+HEAD = b"POST /v1/courses/c1/heartbeat HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+GOOD = HEAD + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
+WRONG = HEAD + b"content-length: 1\r\n\r\n{"
+RECORDED = Recorded(1, 1_790_000_060_000, 1_790_000_000_000)
+
+
+class Timer:
+    """What a loop gives for a call later."""
+
+    def __init__(self, at: float, call: Callable[[], None]) -> None:
+        self.at, self.call, self.is_cancelled = at, call, False
+
+    def when(self) -> float:
+        return self.at
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+class Task:
+    """What a loop gives for a coroutine; this one never runs."""
+
+    def add_done_callback(self, call: Callable[..., None]) -> None:
+        pass
+
+
+class Clock:
+    """A loop whose time passes when a test says so. Tasks of the ASGI app are noted and never run."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self.tasks = 0
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._made = 0
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, at: float, call: Callable[..., None], *args: Any) -> Timer:
+        timer = Timer(at, lambda: call(*args))
+        self._made += 1
+        heapq.heappush(self._timers, (at, self._made, timer))
+        return timer
+
+    def call_later(self, delay: float, call: Callable[..., None], *args: Any) -> Timer:
+        return self.call_at(self.now + delay, call, *args)
+
+    def call_soon(self, call: Callable[..., None], *args: Any) -> Timer:
+        return self.call_at(self.now, call, *args)
+
+    def create_task(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        coroutine.close()
+        self.tasks += 1
+        return Task()
+
+    def passes(self, seconds: float) -> None:
+        """Everything that falls due meanwhile happens, in order."""
+        end = self.now + seconds
+        while self._timers and self._timers[0][0] <= end:
+            at, _, timer = heapq.heappop(self._timers)
+            self.now = max(self.now, at)
+            if not timer.is_cancelled:
+                timer.call()
+        self.now = end
+
+
+class Wire:
+    """A transport that keeps what is written; `is_full` makes the next write pause the protocol."""
+
+    def __init__(self) -> None:
+        self.protocol: asyncio.Protocol | None = None
+        self.written: list[bytes] = []
+        self.ended = ""
+        self.is_full = False
+        self.is_reading = True
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+        if self.is_full and self.protocol is not None:
+            self.protocol.pause_writing()
+
+    def close(self) -> None:
+        self.ended = self.ended or "closed"
+
+    def abort(self) -> None:
+        self.ended = "aborted"
+
+    def is_closing(self) -> bool:
+        return bool(self.ended)
+
+    def get_protocol(self) -> asyncio.Protocol | None:
+        return self.protocol
+
+    def get_extra_info(self, name: str) -> Any:
+        return {"peername": ("127.0.0.1", 5), "sockname": ("127.0.0.1", 6)}.get(name)
+
+    def pause_reading(self) -> None:
+        self.is_reading = False
+
+    def resume_reading(self) -> None:
+        self.is_reading = True
+
+
+class Connection:
+    """One connection of the express lane; with `record` Redis answers all that waits for it."""
+
+    def __init__(self) -> None:
+        settings = Settings(request_deadline=DEADLINE_S)
+        leave_tokens = LeaveTokens(cast(Any, SimpleNamespace(secret=b"s" * 32)))
+        gate = Gate(
+            settings,
+            limits=Limits(settings),
+            newcomers=cast(Any, None),
+            anonymous=cast(Any, None),
+            leave_tokens=leave_tokens,
+        )
+        self.clock, self.wire = Clock(), Wire()
+        self.waiting: list[Callable[[Any], None]] = []
+        presence = SimpleNamespace(keys=Keys("presence"), post=lambda turn, done: self.waiting.append(done))
+        service = SimpleNamespace(
+            settings=settings, gate=gate, leave_tokens=leave_tokens, presence=presence, metrics=Metrics()
+        )
+        lane = Lane(settings)
+        lane.service = cast(Any, service)
+        config = uvicorn.Config(
+            cast(Any, _no_app), ws="none", log_config=None, timeout_keep_alive=int(KEEP_ALIVE_S)
+        )
+        self.protocol = ExpressProtocol(
+            config, ServerState(), {"service": service, "lane": lane}, _loop=cast(Any, self.clock)
+        )
+        self.wire.protocol = self.protocol
+        self.protocol.connection_made(cast(Any, self.wire))
+
+    def hears(self, *packets: bytes) -> None:
+        """Packets arrive; what has to happen at the loop's next turn happens."""
+        for packet in packets:
+            self.protocol.data_received(packet)
+        self.clock.passes(0)
+
+    def record(self) -> None:
+        """Redis answers."""
+        waiting, self.waiting = self.waiting, []
+        for done in waiting:
+            done(RECORDED)
+
+    def beats(self) -> None:
+        """A heartbeat comes and is answered."""
+        self.hears(GOOD)
+        self.record()
+
+    @property
+    def is_open(self) -> bool:
+        return not self.wire.ended
+
+    @property
+    def statuses(self) -> list[int]:
+        return [int(data[9:12]) for data in self.wire.written]
+
+
+async def _no_app(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("the clock runs no tasks")
+
+
+@pytest.fixture
+def connection(monkeypatch: pytest.MonkeyPatch) -> Connection:
+    monkeypatch.setattr(ExpressProtocol, "_heads", Heads())
+    return Connection()
+
+
+def test_a_kept_connection_ends_after_keep_alive(connection: Connection) -> None:
+    """Not before, and counted from the last answer."""
+    connection.beats()
+    connection.clock.passes(50)
+    connection.beats()
+
+    connection.clock.passes(KEEP_ALIVE_S - 1)
+    assert connection.is_open
+    connection.clock.passes(2)
+
+    assert connection.wire.ended == "closed"
+    assert connection.statuses == [200, 200]
+
+
+@pytest.mark.parametrize("refused", [GOOD, WRONG], ids=["recorded", "refused"])
+def test_a_slow_head_after_an_idle_time_has_the_deadline_of_any_head(
+    connection: Connection, refused: bytes
+) -> None:
+    """Keep-alive's patience ends with the first byte."""
+    connection.beats()
+    connection.hears(refused)
+    connection.record()
+    connection.clock.passes(30)
+
+    connection.hears(GOOD[:20])
+    connection.clock.passes(DEADLINE_S - 1)
+    assert connection.is_open
+    connection.hears(GOOD[20:30])
+    connection.clock.passes(2)
+
+    assert connection.statuses[-1] == 408
+    assert connection.wire.ended == "closed"
+
+
+@pytest.mark.parametrize("first", [GOOD, WRONG], ids=["recorded", "refused"])
+def test_half_a_head_behind_a_heartbeat_has_the_same_deadline(connection: Connection, first: bytes) -> None:
+    """The answer to the heartbeat gives the half head no more time than it has."""
+    connection.beats()
+    connection.hears(first + GOOD[:20])
+    connection.record()
+
+    connection.clock.passes(DEADLINE_S + 1)
+
+    assert connection.statuses[-1] == 408
+    assert connection.wire.ended == "closed"
+
+
+def test_stray_line_ends_cut_off_no_heartbeat(connection: Connection) -> None:
+    """They start a deadline, and the request that comes after them ends it."""
+    connection.beats()
+    connection.beats()
+    connection.hears(b"\r\n")
+    connection.clock.passes(DEADLINE_S - 1)
+
+    connection.hears(GOOD)
+    connection.clock.passes(2)
+    connection.record()
+
+    assert connection.statuses == [200, 200, 200]
+    assert connection.is_open
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["head seen before", "new head"])
+def test_who_takes_no_answers_is_sent_no_more(connection: Connection, seen: bool) -> None:
+    """L3: once a write has paused, the next heartbeat goes to the ASGI app, which waits for the client."""
+    connection.beats()
+    if seen:
+        connection.beats()
+    connection.wire.is_full = True
+    connection.beats()
+    written = len(connection.wire.written)
+
+    for _ in range(5):
+        connection.hears(GOOD)
+        connection.record()
+
+    assert len(connection.wire.written) == written
+    assert type(cast(Any, connection.protocol.cycle)) is RequestResponseCycle
+    assert connection.clock.tasks == 1
+    assert not connection.wire.is_reading
+
+
+def test_who_takes_no_answers_is_cut_off(connection: Connection) -> None:
+    """The deadline for taking bytes runs on, whatever the client sends meanwhile."""
+    connection.beats()
+    connection.wire.is_full = True
+    connection.beats()
+
+    for _ in range(2):
+        connection.clock.passes(STALL_S * 0.4)
+        connection.hears(GOOD)
+        connection.record()
+    connection.clock.passes(STALL_S * 0.4)
+
+    assert connection.wire.ended == "aborted"
+
+
+def test_who_takes_answers_again_is_kept_alive_and_no_longer(connection: Connection) -> None:
+    """Neither cut off by the deadline that has ended, nor kept for ever."""
+    connection.beats()
+    connection.wire.is_full = True
+    connection.beats()
+    connection.wire.is_full = False
+
+    connection.clock.passes(5)
+    connection.protocol.resume_writing()
+    connection.clock.passes(KEEP_ALIVE_S - 1)
+    assert connection.is_open
+    connection.clock.passes(2)
+
+    assert connection.wire.ended == "closed"
+
+
+def test_an_answer_to_nobody_is_not_written(connection: Connection) -> None:
+    """The client has gone while its heartbeat was under way."""
+    connection.beats()
+    connection.hears(GOOD)
+    written = len(connection.wire.written)
+
+    connection.wire.ended = "closed"
+    connection.protocol.connection_lost(None)
+    connection.record()
+    connection.clock.passes(KEEP_ALIVE_S + STALL_S)
+
+    assert len(connection.wire.written) == written
+
+
+def test_a_heartbeat_under_way_at_shutdown_is_answered_and_then_closed(connection: Connection) -> None:
+    """And a connection with nothing under way is closed at once."""
+    connection.beats()
+    connection.hears(GOOD)
+
+    connection.protocol.shutdown()
+    assert connection.is_open
+    connection.record()
+
+    assert connection.wire.ended == "closed"
+    assert b"\r\nconnection: close\r\n" in connection.wire.written[-1]
+
+    idle = Connection()
+    idle.beats()
+    idle.protocol.shutdown()
+    assert idle.wire.ended == "closed"
+
+
+def test_a_bug_while_something_is_fetched_leaves_nobody_waiting(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an answer to give, the connection is closed: the client must not wait for ever."""
+
+    async def broken() -> None:
+        raise ZeroDivisionError
+
+    def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+        with pytest.raises(ZeroDivisionError):
+            coroutine.send(None)
+        return Task()
+
+    connection.beats()
+    monkeypatch.setattr(connection.protocol._lane, "admit", lambda *_: broken())
+    monkeypatch.setattr(connection.clock, "create_task", run)
+
+    connection.hears(GOOD)
+
+    assert connection.wire.ended == "closed"
+    assert connection.statuses == [200]
