@@ -28,7 +28,9 @@ def main() -> None:
     wide = console if console.is_terminal else Console(width=WIDTH)
     wide.print(table(results))
     if arguments.quick:
-        wide.print("--quick: everything has run, and no figure means anything")
+        wide.print("--quick: shows that everything runs; no figure means anything")
+    if any(isinstance(figures, Exception) and not isinstance(figures, Missing) for _, figures in results):
+        raise SystemExit(1)
 
 
 def _arguments() -> argparse.Namespace:
@@ -42,34 +44,38 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def run(rows: list[Row], scale: Scale, console: Console) -> list[tuple[Row, list[Figure] | Missing]]:
+def run(rows: list[Row], scale: Scale, console: Console) -> list[tuple[Row, list[Figure] | Exception]]:
     """Each row's figures, or what it lacks."""
-    results: list[tuple[Row, list[Figure] | Missing]] = []
+    results: list[tuple[Row, list[Figure] | Exception]] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("", total=len(rows))
         for row in rows:
             progress.update(task, description=f"{row.name}: {row.compared}")
             try:
-                figures: list[Figure] | Missing = row.run(scale)
-            except Missing as missing:
-                figures = missing
+                figures: list[Figure] | Exception = row.run(scale)
+            except (Missing, RuntimeError, OSError) as error:  # one broken row shall not hide the others
+                figures = error
             results.append((row, figures))
             progress.advance(task)
             _say(progress.console, row, figures)
     return results
 
 
-def _say(console: Console, row: Row, figures: list[Figure] | Missing) -> None:
+def _say(console: Console, row: Row, figures: list[Figure] | Exception) -> None:
     """What a row has shown, at once: a long run that is broken off has not been for nothing."""
-    if isinstance(figures, Missing):
-        console.print(f"{row.name}: skipped, {figures}", style="yellow")
+    if isinstance(figures, Exception):
+        console.print(f"{row.name}: {_fate(figures)}, {figures}", style="yellow")
         return
     for figure in figures:
         console.print(f"{row.name}: {figure.what}: {' / '.join(figure.low_middle_high())}", highlight=False)
 
 
-def table(results: list[tuple[Row, list[Figure] | Missing]]) -> Table:
+def _fate(error: Exception) -> str:
+    return "skipped" if isinstance(error, Missing) else "FAILED"
+
+
+def table(results: list[tuple[Row, list[Figure] | Exception]]) -> Table:
     """One line per figure: min, median and max of the paired runs."""
     shown = Table(title=f"presence-svc, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}")
     for name in ("row", "figure", "aim"):
@@ -78,8 +84,8 @@ def table(results: list[tuple[Row, list[Figure] | Missing]]) -> Table:
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("compared", overflow="fold")
     for row, figures in results:
-        if isinstance(figures, Missing):
-            shown.add_row(row.name, "skipped", "", "", "", "", str(figures), end_section=True)
+        if isinstance(figures, Exception):
+            shown.add_row(row.name, _fate(figures), "", "", "", "", str(figures), end_section=True)
             continue
         for n, figure in enumerate(figures):
             last = n == len(figures) - 1
