@@ -15,6 +15,7 @@ from ..settings import Settings
 from . import scripts
 from .connect import Link
 from .cursor import Cursor, digest
+from .entry import Entry, read_entry
 from .keys import Keys
 
 AT_ONCE = 4  # pages under way: a crowd of readers must leave connections to the heartbeats
@@ -23,21 +24,11 @@ SKIM = 200
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
-    """A viewer in the walk: place in the order, when last heard (ms), and what to show (None = anonymous)."""
-
-    viewer_id: str
-    ends: int
-    heard: int
-    shown: Viewer | None
-
-
-@dataclass(frozen=True, slots=True)
 class _Stretch:
     now: int
     total: int
     anonymous: int
-    entries: list[_Entry]
+    entries: list[Entry]
     whole: bool
 
 
@@ -144,7 +135,7 @@ class Rosters:
 
     async def _entries(
         self, course_id: str, rows: list[tuple[str, int, bool]], chapters: dict[int, str], now: int
-    ) -> list[_Entry]:
+    ) -> list[Entry]:
         named = [viewer_id for viewer_id, _, anonymous in rows if not anonymous]
         hashes = {}
         if named:
@@ -152,44 +143,19 @@ class Rosters:
             replies = await self.link.pipeline(commands)
             hashes = {v: dict(zip(r[::2], r[1::2], strict=True)) for v, r in zip(named, replies, strict=True)}
         return [
-            self._entry(viewer_id, ends, hashes.get(viewer_id, {}), chapters, now)
+            read_entry(viewer_id, ends, hashes.get(viewer_id, {}), chapters, now, self.settings)
             for viewer_id, ends, _ in rows
         ]
 
-    def _entry(
-        self, viewer_id: str, ends: int, fields: dict[bytes, bytes], chapters: dict[int, str], now: int
-    ) -> _Entry:
-        """Reads a viewer's hash; one that is gone by now has left since the order was read."""
-        expires, heard, places = 0, 0, set()
-        for field, record in fields.items():
-            if not field.startswith(b"s:"):
-                continue
-            lease, _, place, flags = record.split(b" ", 3)
-            ttl = self.settings.hidden_ttl_ms if flags[:1] == b"h" else self.settings.ttl_ms
-            if int(lease) > now:
-                expires, heard = max(expires, int(lease)), max(heard, int(lease) - ttl)
-                places.add(int(place))
-        if not expires:
-            return _Entry(viewer_id, ends, 0, None)
-        viewer = Viewer(
-            viewer_id=viewer_id,
-            name=fields.get(b"name", b"").decode() or None,
-            avatar_url=fields.get(b"avatar_url", b"").decode() or None,
-            chapters=sorted(chapters[place] for place in places if place in chapters),
-            joined_at=int(fields.get(b"joined_at", now)),
-            expires_at=expires,
-        )
-        return _Entry(viewer_id, ends, heard, viewer)
 
-
-def _is_new(entry: _Entry, at: Cursor) -> bool:
+def _is_new(entry: Entry, at: Cursor) -> bool:
     """Heard from since the last round began; in the first round: not already shown on page one."""
     if at.since:
         return entry.heard > at.since
     return entry.heard > at.began or digest(entry.viewer_id) not in at.first
 
 
-def _last_heard(found: dict[str, _Entry], limit: int) -> list[_Entry]:
+def _last_heard(found: dict[str, Entry], limit: int) -> list[Entry]:
     return sorted(found.values(), key=lambda e: (e.heard, e.viewer_id), reverse=True)[:limit]
 
 
