@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from . import settings as settings_
+from .errors import Unavailable
 from .live.hub import Hub
 from .live.sweeper import Sweeper
 from .metrics import Metrics
@@ -84,6 +85,10 @@ def _lifespan(settings: Settings, metrics: Metrics, lane: Lane) -> Callable[[Sta
         link = Link.open(settings)
         service, sweeper = build(settings, link, metrics)
         app.state.service = lane.service = service
+        with contextlib.suppress(
+            Unavailable
+        ):  # leave tokens need the common secret
+            await sweeper.pulse()
         service.hub.start()
         sweeper.start()
         with _on_shutdown(service.hub.close):

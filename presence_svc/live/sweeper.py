@@ -91,7 +91,7 @@ class Sweeper:
 
     async def sweep(self) -> float:
         """One pass; returns in how many seconds the next is due (inf = nothing is on the agenda)."""
-        await self._heartbeat()
+        await self.pulse()
         due = await self._agenda.due()
         next_at = due.next_at
         for start in range(0, len(due.courses), STEP):
@@ -102,7 +102,8 @@ class Sweeper:
                     next_at = min(next_at, swept.look_at) if next_at else swept.look_at
         return _seconds_until(next_at, due)
 
-    async def _heartbeat(self) -> None:
+    async def pulse(self) -> None:
+        """Keeps the common marks alive, at most twice per SWEEP_INTERVAL. Raises Unavailable."""
         now = asyncio.get_running_loop().time()
         if now - self._pulse_at >= self._interval * 0.5:
             self._on_pulse(await self._shared.pulse())
