@@ -85,9 +85,7 @@ def _lifespan(settings: Settings, metrics: Metrics, lane: Lane) -> Callable[[Sta
         link = Link.open(settings)
         service, sweeper = build(settings, link, metrics)
         app.state.service = lane.service = service
-        with contextlib.suppress(
-            Unavailable
-        ):  # leave tokens need the common secret
+        with contextlib.suppress(Unavailable):  # leave tokens need the common secret
             await sweeper.pulse()
         service.hub.start()
         sweeper.start()
