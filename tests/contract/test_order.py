@@ -207,6 +207,20 @@ async def test_a_session_that_lapsed_may_come_back(replica: Replica) -> None:
     assert (count.total, count.chapters) == (1, {"ch-1": 1})
 
 
+@pytest.mark.parametrize("beside", [False, True])
+async def test_a_lapsed_session_starts_anew(replica: Replica, beside: bool) -> None:
+    """S6: a player restarted after a lapse counts from 0 again, whether or not another tab lives."""
+    if beside:
+        await replica.beat("ada", "hidden", hidden=True)
+    await replica.beat("ada", seq=500, chapter="ch-1")
+    await replica.pass_time(TTL + 1)
+    await replica.leave("ada", soft=True)
+    back = await replica.beat("ada", seq=0, chapter="ch-1")
+
+    assert back.expires_at == back.as_of + TTL
+    assert (await replica.count()).chapters == {"ch-1": 1}
+
+
 async def test_every_order_and_any_duplicates_end_alike(replica: Replica) -> None:
     """S6: all 24 orders of four packets, each delivered twice, end in the state of the newest."""
     ends = set()

@@ -106,8 +106,8 @@ local function describe(key, said, profile)
 end
 
 -- A session that is new, moves, hides, shows, renames or comes back. Returns the result and whether a count changed.
-local function arrive(c, key, viewer, field, lease, seq, said, profile, old_place)
-  if not old_place and call('HLEN', key) >= sessions_limit and live_sessions(key) >= sessions_limit then
+local function arrive(c, key, viewer, field, lease, seq, said, profile, old_place, alive)
+  if not alive and call('HLEN', key) >= sessions_limit and live_sessions(key) >= sessions_limit then
     return -2, false
   end
   local chapter, place = match(said, '^%S+ %S+ (.*)$'), 0
@@ -123,17 +123,21 @@ local function arrive(c, key, viewer, field, lease, seq, said, profile, old_plac
   return lease.ends, (settle(c, viewer, key, now, { old_place or 0 }))
 end
 
--- What is not a plain renewal.
+-- What is not a plain renewal. A lapsed session may come back with any seq, as if its record had gone with it:
+-- whether it has depends on the viewer's other sessions alone.
 local function decide(c, key, left, viewer, field, seq, said, profile, record)
-  local lease, new_seq, old_place = byte(said) == HIDDEN and hidden or shown, tonumber(seq) or -1, nil
+  local lease, new_seq = byte(said) == HIDDEN and hidden or shown, tonumber(seq) or -1
+  local old_place, alive = nil, false
   if record then
     local old_lease, old_seq, place = parse(record)
-    if seq ~= '' and new_seq < old_seq then return old_lease > now and old_lease or 0, false end
-    new_seq, old_place = math.max(new_seq, old_seq), place
-  elseif has_left(left, string.sub(field, 3), tonumber(seq)) then
-    return 0, false
+    old_place, alive = place, old_lease > now
+    if alive then
+      if seq ~= '' and new_seq < old_seq then return old_lease, false end
+      new_seq = math.max(new_seq, old_seq)
+    end
   end
-  return arrive(c, key, viewer, field, lease, new_seq, said, profile, old_place)
+  if not alive and has_left(left, string.sub(field, 3), tonumber(seq)) then return 0, false end
+  return arrive(c, key, viewer, field, lease, new_seq, said, profile, old_place, alive)
 end
 
 -- Changes nothing, but a Redis that is full refuses it here, before anything is half written.

@@ -20,7 +20,7 @@ make_way(agenda)
 -- step up would outrun what the page says next.
 local function soften(key, left, session, seq)
   local record = redis.call('HGET', key, 's:' .. session)
-  if not record then
+  if not record or parse(record) <= now then
     if seq then remember(left, session, int(seq), memory) end
     return nil
   end
