@@ -23,7 +23,7 @@ from tests.rig import VALKEY, Service, real_server
 
 COURSES = (b"c1", b"c2")
 SERVICE_KEY = b"a-service-key-0123456789"
-PATIENCE_S = 8.0
+PATIENCE_S = 6.0
 PAUSE_S = 0.001
 DEADLINE_S = 2.0
 # What depends on the moment and not on the lane.
@@ -213,6 +213,7 @@ TYPES = (
     b"Content-Type: application/json; charset=utf-8\r\n", b"Content-Type: Application/JSON\r\n",
     b"Content-Type: text/plain\r\n", b"Content-Type:  application/json \t\r\n", b"",
     b"Content-Type: application/json\r\nContent-Type: text/plain\r\n",
+    b"Content-Type: text/plain\r\nContent-Type: application/json\r\n",
 )  # fmt: skip
 HEADERS = (
     b"Connection: close\r\n", b"Connection: keep-alive\r\n", b"connection: Close, x\r\n",

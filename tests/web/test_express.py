@@ -9,17 +9,36 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from joserfc import jwk, jwt
 
 from presence_svc.store.embedded import EmbeddedServer
 from tests.conftest import SpawnService
 from tests.rig import Service
-from tests.web.lanes import GOODBYE, SERVICE_KEY, Client, Pair, Step, pair, scripts, told
+from tests.web.lanes import (
+    BODIES,
+    GOODBYE,
+    HEADERS,
+    SERVICE_KEY,
+    TYPES,
+    WRONG_BODIES,
+    Client,
+    Pair,
+    Step,
+    pair,
+    scripts,
+    told,
+)
 
 SECRET = "a secret of thirty-two bytes, or more"
 BODY = b'{"viewer_id":"u1","seq":7}'
+# No shrinking: where one lane hangs, each attempt would cost the client's whole patience.
+ANYTHING = hypothesis_settings(
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
 LANES = pytest.mark.parametrize("express", ["true", "false"], ids=["express", "asgi"])
 
 
@@ -125,7 +144,7 @@ def test_any_bytes_get_the_same_answers(trusted: Pair) -> None:
     counting = Counting(trusted)
 
     @given(scripts())
-    @hypothesis_settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+    @hypothesis_settings(ANYTHING, max_examples=250)
     def run(script: list[Step]) -> None:
         agree(trusted, *script)
 
@@ -140,13 +159,67 @@ def test_any_bytes_with_any_token_get_the_same_answers(guarded: Pair) -> None:
     counting = Counting(guarded)
 
     @given(scripts(tokens()))
-    @hypothesis_settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    @hypothesis_settings(ANYTHING, max_examples=100)
     def run(script: list[Step]) -> None:
         agree(guarded, *script)
 
     run()
 
     assert counting.check().keys() >= {("heartbeat", "200"), ("heartbeat", "401"), ("heartbeat", "403")}
+
+
+# One by one, so that none is left to chance.
+
+
+@pytest.mark.parametrize("kind", [*TYPES, *HEADERS])
+def test_every_kind_of_header_gets_the_same_answer(trusted: Pair, kind: bytes) -> None:
+    """Once, again when its head could have been remembered, and over HTTP/1.0 too."""
+    said = beat(more=kind)
+    if kind in TYPES:
+        said = beat().replace(b"Content-Type: application/json\r\n", kind)
+    old = said.replace(b"HTTP/1.1", b"HTTP/1.0")
+
+    for again in (said, old, old.replace(b"Host: x\r\n", b"Connection: keep-alive\r\n")):
+        agree(trusted, one(beat()), one(again), one(again), END)
+
+
+@pytest.mark.parametrize("body", [*BODIES, *WRONG_BODIES])
+def test_every_kind_of_body_gets_the_same_answer(trusted: Pair, body: bytes) -> None:
+    """Alone, again, in two packets, and with another request behind it."""
+    said = beat(body % 7 if b"%d" in body else body)
+
+    agree(
+        trusted,
+        one(beat()),
+        one(said),
+        one(said),
+        one(said[:-1], said[-1:]),
+        one(said + said, replies=2),
+        END,
+    )
+
+
+def test_every_token_gets_the_same_answer(guarded: Pair) -> None:
+    """For oneself, for another viewer and another course, and when two are shown: the first one counts."""
+    known = tokens()
+    for more in (*known, known[0] + known[1], known[1] + known[0], known[3] + known[0], known[0] + known[3]):
+        for said in (
+            beat(more=more),
+            beat(BODY.replace(b"u1", b"u2"), more=more),
+            beat(more=more, course=b"c2"),
+        ):
+            agree(guarded, one(beat(more=known[0])), one(said), one(said), END)
+
+
+def test_every_origin_gets_the_same_answer(guarded: Pair) -> None:
+    """One that may call, others, and two at once: the first one counts."""
+    ours, foreign = b"Origin: https://x.example\r\n", b"Origin: https://y.example\r\n"
+    for origins in (ours, foreign, ours + foreign, foreign + ours):
+        said = beat(more=token() + origins)
+
+        answers = agree(guarded, one(said), one(said), one(said), END)
+
+        assert (b"access-control-allow-origin" in answers[2][0]) == origins.startswith(ours)
 
 
 # What has gone wrong once, or nearly.
