@@ -225,3 +225,28 @@ async def test_who_lapsed_unseen_and_returns_is_news(replica: Replica, ear: Ear)
     heard = [(message["total"], message["chapters"]) for message in await ear.hear()]
 
     assert heard == [(1, {"ch-1": 1}), (1, {}), (2, {"ch-1": 1})]
+
+
+@pytest.mark.parametrize("how", ["shown again", "soft leave", "leave", "move"])
+async def test_what_became_shorter_is_published_in_time(replica: Replica, ear: Ear, how: str) -> None:
+    """S9: a lease that shrinks, alone or in its chapter, is looked at when it ends."""
+    await replica.beat("ada", "long", chapter="ch-1", hidden=True)
+    if how == "shown again":
+        await replica.beat("ada", "long", chapter="ch-1")
+    else:
+        await replica.beat("ada", "other", chapter="ch-2", hidden=True)
+        await replica.beat("ada", "short", chapter="ch-1")
+    await replica.settle()
+    if how == "soft leave":
+        await replica.leave("ada", "short")
+        await replica.leave("ada", "long", soft=True)
+    elif how == "leave":
+        await replica.leave("ada", "long")
+    elif how == "move":
+        await replica.beat("ada", "long", chapter="ch-2", hidden=True)
+    await replica.pass_time(60_001)
+    await replica.settle()
+
+    expected = (0, {}) if how == "shown again" else (1, {"ch-2": 1})
+    last = (await ear.hear())[-1]
+    assert (last["total"], last["chapters"]) == expected

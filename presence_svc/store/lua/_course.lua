@@ -94,10 +94,11 @@ local function parse(record)
 end
 
 -- Brings a viewer's standing in the course's sets in line with the records of their sessions.
--- `was` lists places that they may have to be removed from. Returns whether a count has changed, and the lease.
+-- `was` lists places that they may have to be removed from. Returns whether a count has changed, and the
+-- first of their leases to end (0 = none): whatever has become shorter must be looked at by then (S9).
 local function settle(c, viewer, key, now, was)
   local flat = redis.call('HGETALL', key)
-  local lease, hidden_name, spots = 0, 0, {}
+  local lease, first, hidden_name, spots = 0, 0, 0, {}
   for i = 1, #flat, 2 do
     if string.sub(flat[i], 1, 2) == 's:' then
       local ends, _, place, said = parse(flat[i + 1])
@@ -106,6 +107,7 @@ local function settle(c, viewer, key, now, was)
         was[#was + 1] = place
       else
         lease = math.max(lease, ends)
+        if first == 0 or ends < first then first = ends end
         if string.sub(said, 2, 2) == 'a' then hidden_name = math.max(hidden_name, ends) end
         if place > 0 then spots[place] = math.max(spots[place] or 0, ends) end
       end
@@ -136,5 +138,5 @@ local function settle(c, viewer, key, now, was)
   else
     redis.call('DEL', key)
   end
-  return change, lease
+  return change, first
 end

@@ -105,7 +105,8 @@ local function describe(key, said, profile)
   if avatar ~= '' then call('HSET', key, 'avatar_url', avatar) end
 end
 
--- A session that is new, moves, hides, shows, renames or comes back. Returns the result and whether a count changed.
+-- A session that is new, moves, hides, shows, renames or comes back. Returns the result, whether
+-- a count changed, and when to look again.
 local function arrive(c, key, viewer, field, lease, seq, said, profile, old_place, alive)
   if not alive and call('HLEN', key) >= sessions_limit and live_sessions(key) >= sessions_limit then
     return -2, false
@@ -120,7 +121,7 @@ local function arrive(c, key, viewer, field, lease, seq, said, profile, old_plac
   call('HSETNX', key, 'joined_at', now_text)
   describe(key, said, profile)
   call('HSET', key, field, lease.text .. ' ' .. int(seq) .. ' ' .. place .. ' ' .. said)
-  return lease.ends, (settle(c, viewer, key, now, { old_place or 0 }))
+  return lease.ends, settle(c, viewer, key, now, { old_place or 0 })
 end
 
 -- What is not a plain renewal. A lapsed session may come back with any seq, as if its record had gone with it:
@@ -173,20 +174,17 @@ for _ = 1, tonumber(ARGV[6]) do
       reply[i] = lease.ends
     else
       flush(at)
-      local ends, moved = decide(course_at(at), key, KEYS[k + 1], viewer, field, seq, said, ARGV[a + 4], record)
+      local ends, moved, first = decide(course_at(at), key, KEYS[k + 1], viewer, field, seq, said, ARGV[a + 4], record)
       reply[i] = ends
       if moved then change = true end
-      if ends > 0 and (not first_end or ends < first_end) then first_end = ends end
+      if first and (not first_end or first < first_end) then first_end = first end
     end
     k, a = k + 2, a + 5
   end
   flush(at)
   if change or refresh then keep(course_at(at), now, longest) end
-  if change then
-    local c = course_at(at)
-    call('ZADD', agenda, 'LT', int(first_end), id_of(c))
-    reply[head + 2] = changed(c, now, interval, agenda)
-  end
+  if first_end then call('ZADD', agenda, 'LT', int(first_end), id_of(course_at(at))) end
+  if change then reply[head + 2] = changed(course_at(at), now, interval, agenda) end
   reply[head + 1] = call('ZCOUNT', KEYS[at], beyond_now, '+inf')
 end
 return reply

@@ -54,8 +54,8 @@ for i = 1, tonumber(ARGV[4]) do
   if soft then place = soften(key, left, session, seq) else place = depart(key, left, session) end
   reply[i + 1] = 0
   if place then
-    local change, lease = settle(c, viewer, key, now, { place })
-    if lease > 0 then redis.call('ZADD', agenda, 'LT', int(lease), id_of(c)) end
+    local change, first = settle(c, viewer, key, now, { place })
+    if first > 0 then redis.call('ZADD', agenda, 'LT', int(first), id_of(c)) end
     if change then reply[i + 1] = changed(c, now, interval, agenda) end
   end
 end
