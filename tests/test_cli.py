@@ -189,6 +189,33 @@ def test_ctrl_c_drains_before_the_embedded_server_ends(spawn_service: SpawnServi
     assert "Traceback" not in service.logs()
 
 
+@pytest.mark.parametrize("pause_s", [0.0, 0.1, 0.3, 0.6])
+def test_ctrl_c_while_workers_start_is_a_clean_end(tmp_path: Path, pause_s: float) -> None:
+    """Ctrl-C at any moment after the address is printed, also while workers import: no traceback, nobody left."""
+    log = tmp_path / "log"
+    with log.open("wb") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "presence_svc", "serve"],
+            cwd=ROOT,
+            env=os.environ | {"PRESENCE_WORKERS": "2", "PRESENCE_PORT": "0"},
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+    try:
+        assert _within(30, lambda: "listens on" in log.read_text())
+        time.sleep(pause_s)
+        workers = _workers(process.pid)
+
+        os.killpg(process.pid, signal.SIGINT)
+
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+    assert "Traceback" not in log.read_text()
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
 def test_a_killed_worker_is_replaced(spawn_service: SpawnService) -> None:
     """kill -9 of one of two workers: the service goes on, and soon there are two again (S10)."""
     service = spawn_service({"PRESENCE_WORKERS": "2"})

@@ -14,6 +14,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 from uvicorn.config import STARTUP_FAILURE
@@ -32,13 +33,36 @@ class Workers(Multiprocess):
         failed = any(process.exitcode == STARTUP_FAILURE for process in self.processes)
         return STARTUP_FAILURE if failed else 0
 
+    def init_processes(self) -> None:
+        with _interrupts_wait():
+            super().init_processes()
+
+    def restart_all(self) -> None:
+        with _interrupts_wait():
+            super().restart_all()
+
     def keep_subprocess_alive(self) -> None:
         for process in self.processes:
             process.child_conn.close()  # the worker has its own; now its death ends a ping at once
         before = {process.pid for process in self.processes}
-        super().keep_subprocess_alive()
+        with _interrupts_wait():
+            super().keep_subprocess_alive()
         for pid in before - {process.pid for process in self.processes}:
             forget(pid)
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Workers that are started within are born with SIGINT held back, until they can drain (`startup`).
+
+    Ctrl-C reaches the whole group, also a worker that is still importing: it would die of it with a traceback.
+    """
+    resource_tracker.ensure_running()  # when it starts within, it lets SIGINT through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def forget(pid: int | None) -> None:
@@ -62,6 +86,7 @@ def startup() -> Iterator[None]:
 
     The supervisor gives up on this status only, and replaces a worker that ends with any other at once.
     """
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # uvicorn's handlers are in place
     _end_with_parent()
     try:
         yield
