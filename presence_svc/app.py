@@ -109,7 +109,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Service, Sw
     seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
     hub = Hub(presence, seen_rosters)
     hub.on_fan_out, link.on_back = metrics.frames.inc, hub.refresh
-    hub.bus.on_lost = metrics.resubscribed.inc
+    hub.on_lost = metrics.resubscribed.inc
 
     def on_pulse(pulse: Pulse) -> None:
         hub.on_pulse(pulse)

@@ -24,7 +24,10 @@ RETRY_S = (0.1, 1.0)
 
 
 class Bus:
-    """`on_message(course_id, data)` for each change; `on_subscribed(course_id)` when it is time to read."""
+    """`on_message(course_id, data)` for each change; `on_subscribed(course_id)` when it is time to read.
+
+    `on_lost()` when the connection is given up: nothing is heard until courses are subscribed again.
+    """
 
     def __init__(
         self,
@@ -32,12 +35,13 @@ class Bus:
         keys: Keys,
         on_message: Callable[[str, bytes], None],
         on_subscribed: Callable[[str], None],
+        on_lost: Callable[[], None],
     ) -> None:
         self._link = link
         self._keys = keys
         self._on_message = on_message
         self._on_subscribed = on_subscribed
-        self.on_lost: Callable[[], object] = lambda: None
+        self._on_lost = on_lost
         self._wanted: set[str] = set()
         self._asked: set[str] = set()
         self._changed = asyncio.Event()
@@ -71,7 +75,7 @@ class Bus:
                 await self._listen()
             except Exception as error:
                 log.warning("subscription lost: %s", _cause(error))
-                self.on_lost()
+                self._on_lost()
             await asyncio.sleep(random.uniform(*RETRY_S))
 
     async def _listen(self) -> None:

@@ -39,7 +39,8 @@ class Hub:
         self.listeners: set[Listener] = set()
         self.closing = False
         self.on_fan_out: Callable[[int], None] = lambda listeners: None
-        self.bus = Bus(presence.link, presence.keys, self._on_message, self._refresh_course)
+        self.on_lost: Callable[[], object] = lambda: None
+        self.bus = Bus(presence.link, presence.keys, self._on_message, self._refresh_course, self._lost)
 
     def start(self) -> None:
         self.bus.start()
@@ -96,6 +97,11 @@ class Hub:
         """Reads every feed again: what was read while Redis was away has failed."""
         for course_id in self._feeds:
             self._refresh_course(course_id)
+
+    def _lost(self) -> None:
+        """Redis may come back empty: its first messages must not pass for the whole truth before a pulse (S11)."""
+        self._warming = True
+        self.on_lost()
 
     async def _first(self, listener: Listener) -> None:
         """What is true now goes to a new stream at once, also while its subscription is still on the way."""

@@ -234,6 +234,31 @@ async def test_the_end_of_warming_is_told(replica: Replica, hub: Hub) -> None:
     assert (first, stream.counts["c1"]["warming"]) == (True, False)
 
 
+async def test_a_redis_that_restarts_empty_is_not_trusted_before_a_pulse(own_server: EmbeddedServer) -> None:
+    """S11: viewers come back one by one; the message about the first of them says `warming`, as reads do."""
+    replica = Replica(connect(own_server.url, timeout_s=5))
+    hub = Hub(replica.presence, replica.rosters)
+    lost: list[int] = []
+    hub.on_lost = lambda: lost.append(1)
+    hub.start()
+    stream = await Stream(hub.attach(("c1",), 0)).read()
+    hub.on_pulse(Pulse(0, 0, warming=False))
+    await eventually("the restart is noticed", lambda: lost or own_server.stop())
+    own_server.start()
+    await replica.redis.connection_pool.disconnect()
+    await eventually("subscribed", lambda: _subscribers(replica, 1), within_s=12)
+    await eventually("the link is back", lambda: not replica.link.away)
+
+    await replica.beat("ada")
+    await stream.until(1)
+
+    assert [frame["warming"] for frame in stream.frames if frame["total"]] == [True]
+    hub.close()
+    await hub.stop()
+    await replica.presence.close()
+    await replica.link.close()
+
+
 async def test_closing_rings_every_stream(hub: Hub) -> None:
     """Shutdown: streams that wait and streams that open now are told at once."""
     waiting = hub.attach(("c1",), 0)
@@ -255,7 +280,7 @@ async def test_a_lost_subscription_reads_again(own_server: EmbeddedServer, fault
         writer, reader = Replica(outside), Replica(inside)
         hub = Hub(reader.presence, reader.rosters)
         lost: list[int] = []
-        hub.bus.on_lost = lambda: lost.append(1)
+        hub.on_lost = lambda: lost.append(1)
         hub.start()
         stream = await Stream(hub.attach(("c1",), 0)).read()
         await eventually("subscribed", lambda: _subscribers(writer, 1))
