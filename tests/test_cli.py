@@ -191,7 +191,7 @@ def test_ctrl_c_drains_before_the_embedded_server_ends(spawn_service: SpawnServi
 
 @pytest.mark.parametrize("pause_s", [0.0, 0.1, 0.3, 0.6])
 def test_ctrl_c_while_workers_start_is_a_clean_end(tmp_path: Path, pause_s: float) -> None:
-    """Ctrl-C at any moment after the address is printed, also while workers import: no traceback, nobody left."""
+    """Ctrl-C once the address is printed, also while workers import: no traceback, nobody is left."""
     log = tmp_path / "log"
     with log.open("wb") as said:
         process = subprocess.Popen(

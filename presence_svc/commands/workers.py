@@ -55,7 +55,7 @@ class Workers(Multiprocess):
 def _interrupts_wait() -> Iterator[None]:
     """Workers that are started within are born with SIGINT held back, until they can drain (`startup`).
 
-    Ctrl-C reaches the whole group, also a worker that is still importing: it would die of it with a traceback.
+    Ctrl-C reaches the whole group, also a worker that is still importing: it would die with a traceback.
     """
     resource_tracker.ensure_running()  # when it starts within, it lets SIGINT through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

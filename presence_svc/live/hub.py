@@ -99,7 +99,7 @@ class Hub:
             self._refresh_course(course_id)
 
     def _lost(self) -> None:
-        """Redis may come back empty: its first messages must not pass for the whole truth before a pulse (S11)."""
+        """Redis may come back empty: before a pulse its messages are not the whole truth (S11)."""
         self._warming = True
         self.on_lost()
 
