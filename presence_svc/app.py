@@ -11,12 +11,13 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from . import settings as settings_
 from .errors import Unavailable
 from .live.hub import Hub
+from .live.renewer import Renewer
 from .live.sweeper import Sweeper
 from .metrics import Metrics
 from .settings import Settings
@@ -26,7 +27,7 @@ from .store.presence import Presence
 from .store.roster import Rosters
 from .store.shared import Pulse, Shared
 from .store.stats import Totals
-from .web import heartbeat, openapi, operations, pages, problems, routes, streams
+from .web import heartbeat, openapi, operations, pages, problems, routes, sockets, streams
 from .web.access import Access
 from .web.auth.anonymous import AnonymousIds, Pseudonyms
 from .web.auth.gate import Gate
@@ -66,6 +67,8 @@ def _routes() -> list[BaseRoute]:
         Route(f"{COURSE}/viewers", routes.viewers),
         Route(f"{COURSE}/viewers/{{viewer_id}}", routes.evict, methods=["DELETE"]),
         Route(f"{COURSE}/live", streams.CourseStream(), methods=["GET"]),
+        WebSocketRoute(f"{COURSE}/ws", sockets.CourseSocket()),
+        Route(f"{COURSE}/ws", sockets.upgrade, methods=["GET"]),
         Route("/v1/counts", routes.counts),
         Route("/v1/heartbeats", heartbeat.heartbeats, methods=["POST"]),
         Route("/v1/live", streams.CatalogueStream(), methods=["GET"]),
@@ -88,10 +91,12 @@ def _lifespan(settings: Settings, metrics: Metrics, lane: Lane) -> Callable[[Sta
         with contextlib.suppress(Unavailable):  # leave tokens need the common secret
             await sweeper.pulse()
         service.hub.start()
+        service.renewer.start()
         sweeper.start()
         with _on_shutdown(service.hub.close):
             yield {"service": service, "lane": lane}
         await service.hub.stop()
+        await service.renewer.stop()
         await sweeper.stop()
         await service.gate.close()
         await service.presence.close()
@@ -138,6 +143,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Service, Sw
         seen_rosters=seen_rosters,
         totals=Totals(link, presence, presence.keys),
         hub=hub,
+        renewer=Renewer(presence, settings),
         leave_tokens=leave_tokens,
         gate=gate,
         limits=limits,

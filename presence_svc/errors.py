@@ -69,6 +69,13 @@ class Invalid(PresenceError):
         self.errors = errors
 
 
+class UpgradeRequired(PresenceError):
+    """The route speaks WebSocket, the request does not."""
+
+    status = 426
+    title = "Upgrade required"
+
+
 class Limited(PresenceError):
     """A limit was reached: sessions per viewer, chapters per course, streams, rates."""
 

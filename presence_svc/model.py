@@ -80,6 +80,25 @@ class Leave(_Body):
     leave_token: Annotated[str, StringConstraints(max_length=512)] | None = None
 
 
+class Join(Heartbeat):
+    """A socket's first message: a heartbeat, with a token if one is needed, and how many names to tell."""
+
+    token: Annotated[str, StringConstraints(max_length=8_192)] | None = None
+    viewers: Annotated[Annotated[int, Field(ge=0, le=20)], BeforeValidator(_integral)] = 0
+
+
+class Move(_Body):
+    """The viewer goes to another chapter; null = to none."""
+
+    chapter_id: Id | None
+
+
+class Visibility(_Body):
+    """The tab is hidden, or shown again."""
+
+    hidden: Flag
+
+
 class HeartbeatReply(BaseModel):
     """`expires_at` in ms since 1970 by Redis's clock; not after `as_of` = the session has left."""
 

@@ -26,6 +26,7 @@ from ..store.embedded import EmbeddedServer
 from ..web.express import ExpressProtocol
 from ..web.logs import logging_config
 from ..web.protocol import PresenceProtocol
+from ..web.socket_protocol import SocketProtocol
 from .workers import Workers, metrics_directory, startup
 
 GRACE_S = 8  # backstop of the drain; with what comes after it we end before a container's 10 s
@@ -86,7 +87,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "workers": settings.workers,
         "loop": "auto",  # uvloop and httptools are dependencies wherever they exist
         "http": ExpressProtocol if settings.express and not settings.access_log else PresenceProtocol,
-        "ws": "websockets-sansio",
+        "ws": SocketProtocol,
         "ws_max_size": 65_536,
         "ws_per_message_deflate": False,
         "lifespan": "on",

@@ -1,4 +1,4 @@
-"""SSE frames, encoded once and written to every stream. Used by live.hub and web.streams."""
+"""What streams and sockets are told, encoded once however many listen. Used by live.hub and web."""
 
 from __future__ import annotations
 
@@ -14,32 +14,45 @@ RETRY_MS = (500, 5_000)
 
 
 class Frame:
-    """One event, as text and as a chunk of an HTTP/1.1 body: made once, however many streams it goes to."""
+    """One event: as SSE text, as a chunk of an HTTP/1.1 body, and as a socket's message."""
 
-    __slots__ = ("chunk", "text")
+    __slots__ = ("chunk", "message", "text")
 
-    def __init__(self, text: bytes) -> None:
+    def __init__(self, text: bytes, message: str = "") -> None:
         self.text = text
         self.chunk = b"%x\r\n%b\r\n" % (len(text), text)
+        self.message = message
+
+
+def message(kind: str, data: bytes) -> str:
+    """What a socket is told: the same JSON object, which also says its type."""
+    return f'{{"type":"{kind}",{data[1:].decode()}'
 
 
 def count_frame(count: Count) -> Frame:
     """`event: count`; the id is the version."""
-    return Frame(b"event: count\nid: %d\ndata: %b\n\n" % (count.version, orjson.dumps(count.__dict__)))
+    data = orjson.dumps(count.__dict__)
+    return Frame(b"event: count\nid: %d\ndata: %b\n\n" % (count.version, data), message("count", data))
 
 
 def viewers_frame(course_id: str, roster: Roster, version: int) -> Frame:
     """`event: viewers`: the most recently heard from, and how many there are in all."""
-    data = {
-        "course_id": course_id,
-        "viewers": [viewer.__dict__ for viewer in roster.viewers],
-        "total": roster.total,
-        "version": version,
-    }
-    return Frame(b"event: viewers\ndata: %b\n\n" % orjson.dumps(data))
+    data = orjson.dumps(
+        {
+            "course_id": course_id,
+            "viewers": [viewer.__dict__ for viewer in roster.viewers],
+            "total": roster.total,
+            "version": version,
+        }
+    )
+    return Frame(b"event: viewers\ndata: %b\n\n" % data, message("viewers", data))
+
+
+def retry_ms() -> int:
+    """A random pause before the next try: a crowd must not come back at once."""
+    return random.randint(*RETRY_MS)
 
 
 def bye_frame() -> bytes:
-    """`event: bye`, and a random pause before the next try, in ms: a crowd must not come back at once."""
-    retry_ms = random.randint(*RETRY_MS)
-    return b"event: bye\nretry: %d\ndata: {}\n\n" % retry_ms
+    """`event: bye`, and when to try again, in ms."""
+    return b"event: bye\nretry: %d\ndata: {}\n\n" % retry_ms()

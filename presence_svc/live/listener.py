@@ -1,7 +1,7 @@
-"""A stream's mailbox: the latest frame per course and kind, never a queue.
+"""A stream's or a socket's mailbox: the latest frame per course and kind, never a queue.
 
-Filled by live.hub, emptied by web.streams. Where the server lets a stream's connection be written to straight
-(web.protocol), a frame goes there at once and the mailbox is for those who are slow.
+Filled by live.hub, emptied by web.streams and web.visit. Where the server lets a stream's connection be
+written to straight (web.protocol), a frame goes there at once and the mailbox is for those who are slow.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Listener:
         self.viewers = viewers
         self.closing = False
         self.straight: Callable[[bytes], bool] | None = None
-        self._frames: dict[tuple[str, str], bytes] = {}
+        self._frames: dict[tuple[str, str], Frame] = {}
         self._given: dict[tuple[str, str], bytes] = {}
         self._waiter: asyncio.Future[None] | None = None
 
@@ -33,7 +33,7 @@ class Listener:
             return
         self._given[key] = frame.text
         if self.straight is None or self._frames or not self.straight(frame.chunk):
-            self._frames[key] = frame.text
+            self._frames[key] = frame
             self._ring()
 
     def close(self) -> None:
@@ -46,7 +46,11 @@ class Listener:
             self._waiter.set_result(None)
 
     async def wait(self, timeout_s: float) -> bytes:
-        """The frames that have come, as one block; empty when none came in time or the stream shall end."""
+        """The frames that have come, as one block of a stream."""
+        return b"".join([frame.text for frame in await self.frames(timeout_s)])
+
+    async def frames(self, timeout_s: float) -> list[Frame]:
+        """The frames that have come; none when none came in time or the stream shall end."""
         if not self._frames and not self.closing:
             loop = asyncio.get_running_loop()
             self._waiter = loop.create_future()
@@ -56,6 +60,6 @@ class Listener:
             finally:
                 timer.cancel()
                 self._waiter = None
-        block = b"".join(self._frames.values())
+        found = list(self._frames.values())
         self._frames.clear()
-        return block
+        return found

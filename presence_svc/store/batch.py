@@ -81,7 +81,7 @@ def heartbeat_call(
 
 
 def heartbeat_results(
-    reply: list[int], courses: dict[str, list[int]], results: list[Result], settings: Settings
+    reply: list[Any], courses: dict[str, list[int]], results: list[Result], settings: Settings
 ) -> int:
     """Puts each heartbeat's result in its place; returns in how many ms a message is due (0 = none)."""
     now, at, soonest = reply[0], 1, 0
@@ -89,7 +89,10 @@ def heartbeat_results(
         total, due = reply[at], reply[at + 1]
         at += 2
         for index, ends in zip(indices, reply[at : at + len(indices)], strict=True):
-            if ends >= 0:
+            if type(ends) is not int:
+                lease, seq = ends.split()
+                results[index] = Recorded(total, int(lease), now, int(seq))
+            elif ends >= 0:
                 results[index] = Recorded(total, ends or now, now)
             else:
                 results[index] = Limited(REFUSED[ends], retry_after_s=settings.ttl)

@@ -52,14 +52,19 @@ class Turn(NamedTuple):
 
 
 NO_SEQ = words("")
+FRESH = words("+")  # newer than all that the session has said, also than its leave: it begins anew
 
 
 class Recorded(NamedTuple):
-    """What Redis answered, times in ms by its clock; `expires_at` not after `as_of` = not present."""
+    """What Redis answered, times in ms by its clock; `expires_at` not after `as_of` = not present.
+
+    `seq` is the one that a FRESH heartbeat was given.
+    """
 
     total: int
     expires_at: int
     as_of: int
+    seq: int = 0
 
 
 Op = Turn | Departure

@@ -68,6 +68,8 @@ OPERATIONS = (
               HeartbeatBatch, errors=BODY_ERRORS),
     Operation("get", f"{COURSE}/live", "Counts of a course as they change", "text/event-stream",
               query={"viewers": _range(0, 20, 0)}),
+    Operation("get", f"{COURSE}/ws", "WebSocket: join, be counted while it is open, hear of changes", None,
+              status=101, errors=(403, 422, 426, 429)),
     Operation("get", "/v1/live", "Counts of a catalogue as they change", "text/event-stream",
               query={"course_id": _ids(100), "viewers": _range(0, 20, 0)}),
     Operation("get", "/v1/stats", "Live totals over all courses", model.Stats),
@@ -131,7 +133,7 @@ def _operation(op: Operation) -> dict[str, Any]:
 
 def _response(reply: type[BaseModel] | str | None) -> dict[str, Any]:
     if reply is None:
-        return {"description": "Done"}
+        return {"description": "Done"}  # also: from here on it is a WebSocket
     if isinstance(reply, str):
         return {"description": "A stream", "content": {reply: {"schema": {"type": "string"}}}}
     return {"description": "OK", "content": {"application/json": {"schema": _ref(reply)}}}

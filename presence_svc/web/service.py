@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..live.hub import Hub
+from ..live.renewer import Renewer
 from ..metrics import Metrics
 from ..settings import Settings
 from ..store.presence import Presence
@@ -25,6 +26,7 @@ class Service:
     seen_rosters: Rosters
     totals: Totals
     hub: Hub
+    renewer: Renewer
     leave_tokens: LeaveTokens
     gate: Gate
     limits: Limits

@@ -123,8 +123,8 @@ async def test_a_slow_reader_finds_the_latest_only(replica: Replica, hub: Hub) -
 
 
 def _offered(listener: Listener, total: int) -> bool:
-    frame = listener._frames.get(("c1", "count"), b"")
-    return f'"total":{total},'.encode() in frame
+    frame = listener._frames.get(("c1", "count"))
+    return frame is not None and f'"total":{total},' in frame.message
 
 
 async def test_names_are_read_for_those_who_want_them(replica: Replica, hub: Hub) -> None:

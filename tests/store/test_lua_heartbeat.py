@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from presence_svc.store.packed import number
+from presence_svc.store.turn import FRESH, Turn, turn
 from tests.store.audit import audit
 from tests.store.replica import Replica, beat_of
 
@@ -196,3 +198,31 @@ async def test_ids_that_look_like_fields(replica: Replica, viewer: str) -> None:
 
 async def _everything(replica: Replica) -> dict[str, bytes]:
     return {name: await replica.redis.dump(name) for name in await replica.names()}
+
+
+@pytest.mark.parametrize("before", ["nothing", "lower", "ahead", "soft leave", "hard leave", "lapsed"])
+async def test_a_fresh_heartbeat_is_newer_than_all_before(replica: Replica, before: str) -> None:
+    """S6: a socket's join begins its session anew, and learns the seq that its later words must carry."""
+    ahead = 2**52
+    if before != "nothing":
+        await replica.beat("ada", seq=ahead if before == "ahead" else 4, chapter="ch-1")
+    if before == "soft leave":
+        await replica.leave("ada", seq=5, soft=True)
+    elif before == "hard leave":
+        await replica.leave("ada")
+    elif before == "lapsed":
+        await replica.pass_time(TTL + 1)
+
+    ready = turn(replica.keys, beat_of("ada", chapter="ch-1")).ready
+    done = await replica.presence.heartbeat(Turn(ready, FRESH))
+    again = await replica.presence.heartbeat(Turn(ready, number(done.seq)))
+    late = await replica.beat("ada", seq=ahead if before == "ahead" else 6, chapter="ch-9")
+
+    record = (await replica.redis.hget(f"{C}viewer:ada", "s:main")).split(b" ")
+    assert done.seq == (ahead + 1 if before == "ahead" else done.as_of)
+    assert done.expires_at == done.as_of + TTL
+    assert again.expires_at >= done.expires_at
+    assert record[:2] == [str(again.expires_at).encode(), str(done.seq).encode()]
+    assert late.expires_at == again.expires_at
+    assert (await replica.count()).chapters == {"ch-1": 1}
+    assert await audit(replica.redis) == []

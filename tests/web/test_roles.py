@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import httpx2
+import orjson
 import pytest
 from joserfc import jwk
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from presence_svc.app import _routes
 from presence_svc.settings import Settings
@@ -27,6 +30,7 @@ MATRIX: dict[tuple[str, str], tuple[int, int, int, int, int]] = {
     ("GET", f"{COURSE}/viewers"): (401, 401, 200, 403, 200),
     ("DELETE", f"{COURSE}/viewers/{{viewer_id}}"): (401, 401, 204, 403, 204),
     ("GET", f"{COURSE}/live"): (401, 401, 200, 403, 200),
+    ("WEBSOCKET", f"{COURSE}/ws"): (401, 401, 101, 403, 101),
     ("GET", "/v1/counts"): (401, 401, 200, 403, 200),
     ("GET", "/v1/live"): (401, 401, 200, 403, 200),
     ("POST", "/v1/heartbeats"): (401, 401, 403, 403, 200),
@@ -34,6 +38,7 @@ MATRIX: dict[tuple[str, str], tuple[int, int, int, int, int]] = {
     ("GET", "/metrics"): (401, 401, 403, 403, 200),
 }
 OPEN = {"/livez", "/readyz", "/openapi.json"}
+SOCKET = f"{COURSE}/ws"  # by plain HTTP it says to everybody what is missing
 COUNTS = {f"{COURSE}/count", "/v1/counts", f"{COURSE}/live", "/v1/live"}
 QUERY = {"/v1/counts": "?course_id=c1", "/v1/live": "?course_id=c1"}
 BODIES: dict[str, Mapping[str, object]] = {
@@ -86,6 +91,8 @@ def headers_of(caller: str, issuer: Issuer) -> dict[str, str]:
 def ask(service: Service, method: str, route: str, headers: dict[str, str]) -> int:
     """The status that a route gives; a stream is left after its head."""
     path = route.format(course_id="c1", viewer_id="u1") + QUERY.get(route, "")
+    if method == "WEBSOCKET":
+        return join(f"ws://127.0.0.1:{service.port}{path}", headers)
     with httpx2.stream(
         method, service.url + path, json=BODIES.get(route), headers=headers, timeout=5
     ) as reply:
@@ -96,12 +103,32 @@ def ask(service: Service, method: str, route: str, headers: dict[str, str]) -> i
         return reply.status_code
 
 
+def join(url: str, headers: dict[str, str]) -> int:
+    """101 for a socket that may join, else the status in its closing code."""
+    with connect(url, additional_headers=headers, open_timeout=5, close_timeout=5) as socket:
+        socket.send(orjson.dumps({"type": "join", "viewer_id": "u1", "session_id": SESSION}).decode())
+        told = orjson.loads(socket.recv(5))
+        if told["type"] == "joined":
+            return 101
+        with pytest.raises(ConnectionClosed):
+            socket.recv(5)
+        assert socket.close_code == 4000 + told["status"]
+        return int(told["status"])
+
+
 def api_routes() -> set[tuple[str, str]]:
     """(method, path) of everything that is not a file or open to all by design."""
     found = set()
     for route in _routes():
+        if isinstance(route, WebSocketRoute):
+            found.add(("WEBSOCKET", route.path))
+            continue
         assert isinstance(route, Route)
-        if route.path in OPEN or not (route.path.startswith("/v1") or route.path == "/metrics"):
+        if (
+            route.path == SOCKET
+            or route.path in OPEN
+            or not (route.path.startswith("/v1") or route.path == "/metrics")
+        ):
             continue
         found |= {(method, route.path) for method in (route.methods or set()) - {"HEAD"}}
     return found

@@ -33,7 +33,7 @@ EACH_ITEM_HAS_ITS_OWN_RESULT = ("--exclude-checks", "negative_data_rejection")
 @pytest.mark.parametrize(
     "options",
     [
-        ("--exclude-path-regex", "live$|heartbeats?$"),
+        ("--exclude-path-regex", "(live|ws|heartbeats?)$"),
         # The coverage phase asks no hook which pictures' addresses are good.
         ("--include-path-regex", "heartbeat$", "--phases", "fuzzing,stateful"),
         ("--include-path", "/v1/heartbeats", *EACH_ITEM_HAS_ITS_OWN_RESULT),

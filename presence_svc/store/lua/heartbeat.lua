@@ -3,11 +3,12 @@
 -- KEYS  agenda; then per course: viewers places chapters anonymous state, and per heartbeat: viewer:V left:V
 -- ARGV  publish interval ms, lease ms, lease ms when hidden, sessions per viewer, chapters per course, how many
 --       courses; then per course: how many heartbeats, negative = push its sets' expiry on as well;
---       and per heartbeat: V, "s:"..S, seq ("" = none), said, profile
+--       and per heartbeat: V, "s:"..S, seq ("" = none, "+" = newer than all before), said, profile
 --       where said = "flags digest chapter" is all of the statement that is neither time nor order,
 --       and profile = avatar_url .. "\n" .. name, each may be empty; a name may hold a newline, an URL none
 -- reply now; then per course: total, when a message is due (0 = none), and per heartbeat the end of its
---       session's lease, or 0 = the session has left (nothing changed), -1 = too many chapters, -2 = sessions
+--       session's lease, or 0 = the session has left (nothing changed), -1 = too many chapters, -2 = sessions;
+--       after a seq of "+" a text: that, and the seq that it was given
 --
 -- Nearly every heartbeat only renews: its session says what it said before. That costs HGET, HSET, PEXPIREAT
 -- and a share of two variadic ZADDs, and makes no table and formats no number; all else goes through settle().
@@ -124,21 +125,35 @@ local function arrive(c, key, viewer, field, lease, seq, said, profile, old_plac
   return lease.ends, settle(c, viewer, key, now, { old_place or 0 })
 end
 
+-- The seq of a session that begins anew, however it ended before: newer than all that it may still have said.
+local function renew(left, session, old_seq)
+  local mark = call('HGET', left, session)
+  if mark then call('HDEL', left, session) end
+  return math.max((old_seq or -1) + 1, (tonumber(mark) or -1) + 1, now)
+end
+
 -- What is not a plain renewal. A lapsed session may come back with any seq, as if its record had gone with it:
 -- whether it has depends on the viewer's other sessions alone.
 local function decide(c, key, left, viewer, field, seq, said, profile, record)
   local lease, new_seq = byte(said) == HIDDEN and hidden or shown, tonumber(seq) or -1
-  local old_place, alive = nil, false
+  local old_place, old_seq, alive = nil, nil, false
   if record then
-    local old_lease, old_seq, place = parse(record)
-    old_place, alive = place, old_lease > now
+    local old_lease
+    old_lease, old_seq, old_place = parse(record)
+    alive = old_lease > now
     if alive then
-      if seq ~= '' and new_seq < old_seq then return old_lease, false end
+      if tonumber(seq) and new_seq < old_seq then return old_lease, false end
       new_seq = math.max(new_seq, old_seq)
     end
   end
-  if not alive and has_left(left, string.sub(field, 3), tonumber(seq)) then return 0, false end
-  return arrive(c, key, viewer, field, lease, new_seq, said, profile, old_place, alive)
+  if seq == '+' then
+    new_seq = renew(left, string.sub(field, 3), old_seq)
+  elseif not alive and has_left(left, string.sub(field, 3), tonumber(seq)) then
+    return 0, false
+  end
+  local ends, moved, first = arrive(c, key, viewer, field, lease, new_seq, said, profile, old_place, alive)
+  if seq == '+' and ends > 0 then ends = int(ends) .. ' ' .. int(new_seq) end
+  return ends, moved, first
 end
 
 -- Changes nothing, but a Redis that is full refuses it here, before anything is half written.
@@ -160,7 +175,7 @@ for _ = 1, tonumber(ARGV[6]) do
     if record and record > now_text and record < lease.limit then
       old_seq, place, was = match(record, '^%d+ (%-?%d+) (%d+) (.*)$')
     end
-    if was == said and (seq == '' or tonumber(seq) >= tonumber(old_seq)) then
+    if was == said and (seq == '' or (tonumber(seq) or -2) >= tonumber(old_seq)) then
       if seq == '' then seq = old_seq end
       call('HSET', key, field, lease.text .. ' ' .. seq .. ' ' .. place .. ' ' .. said)
       call('PEXPIREAT', key, lease.text, 'GT')

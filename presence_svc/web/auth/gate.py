@@ -122,8 +122,11 @@ class Gate:
         caller = self.caller(authorization)
         return caller if isinstance(caller, Caller) else await caller
 
+    def may(self, caller: Caller, action: Action) -> bool:
+        return action in self._rights[caller.role]
+
     def _check(self, caller: Caller, action: Action) -> None:
-        if action in self._rights[caller.role]:
+        if self.may(caller, action):
             return
         if caller.role is Role.PUBLIC:
             raise Unauthorized("a bearer token is needed")

@@ -1,0 +1,118 @@
+"""Renews the leases of those whose socket is open on this replica, so that they need no heartbeats.
+
+Owned by app, used by web.visit. Each lease is renewed when a player would have sent a heartbeat; what is due
+at the same time shares exchanges with Redis (group commit). It survives Redis's absence: what failed is due
+again a moment later, and a lease outlives several such moments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import random
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+
+from ..errors import PresenceError, Unavailable
+from ..settings import Settings
+from ..store.presence import Presence
+from ..store.turn import Recorded, Turn
+
+log = logging.getLogger("presence.renewer")
+TICK_S = 0.5
+AGAIN_S = 1.0
+STEP = 500  # posted at once, before others have their turn
+
+
+class Held:
+    """A lease that an open socket holds; `turn` says what is said at each renewal."""
+
+    __slots__ = ("on_left", "released", "turn")
+
+    def __init__(self, turn: Turn, on_left: Callable[[], None]) -> None:
+        self.turn = turn
+        self.on_left = on_left
+        self.released = False
+
+
+class Renewer:
+    """`hold` a lease until `release`; `on_left` is called when its session was ended by somebody else."""
+
+    def __init__(self, presence: Presence, settings: Settings) -> None:
+        self._presence = presence
+        self._interval_s = settings.heartbeat_interval
+        self._tick_s = min(TICK_S, self._interval_s / 10)
+        self._due: list[tuple[float, int, Held]] = []
+        self._number = count()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        self._stopped = True
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def hold(self, turn: Turn, on_left: Callable[[], None]) -> Held:
+        """Renews what was recorded just now."""
+        held = Held(turn, on_left)
+        self._plan(held, self._pause_s())
+        return held
+
+    def release(self, held: Held) -> None:
+        held.released = True
+
+    def _pause_s(self) -> float:
+        """As next_heartbeat_ms: those who have joined together do not stay in step."""
+        return self._interval_s * random.uniform(0.8, 0.9)
+
+    def _plan(self, held: Held, in_s: float) -> None:
+        due = asyncio.get_running_loop().time() + in_s
+        heapq.heappush(self._due, (due, next(self._number), held))
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while not self._stopped:
+            try:
+                await self._wake.wait()
+                await asyncio.sleep(self._tick_s)
+                await self._pass()
+            except Exception:
+                log.exception("a renewal failed")
+
+    async def _pass(self) -> None:
+        now, posted = asyncio.get_running_loop().time(), 0
+        while self._due and self._due[0][0] <= now:
+            held = heapq.heappop(self._due)[2]
+            if not held.released:
+                self._renew(held)
+                posted += 1
+                if posted % STEP == 0:
+                    await asyncio.sleep(0)
+        if not self._due:
+            self._wake.clear()
+
+    def _renew(self, held: Held) -> None:
+        try:
+            self._presence.post(held.turn, partial(self._renewed, held))
+        except Unavailable as error:
+            self._renewed(held, error)
+
+    def _renewed(self, held: Held, result: Recorded | PresenceError) -> None:
+        if held.released:
+            return
+        if isinstance(result, PresenceError):
+            self._plan(held, random.uniform(0.5, 1.0) * min(AGAIN_S, self._interval_s / 4))
+        elif result.expires_at <= result.as_of:
+            held.on_left()
+        else:
+            self._plan(held, self._pause_s())

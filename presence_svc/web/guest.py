@@ -1,0 +1,116 @@
+"""Whoever has opened a WebSocket, until they have joined: the first message, who it is, what they may see.
+
+Made by web.sockets, handed on to web.visit. Refuses as a heartbeat and a stream would be refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..errors import Invalid
+from ..live.frame import message
+from ..model import Heartbeat, Join
+from ..store.packed import number
+from ..store.turn import FRESH, Beat, Recorded, Turn
+from . import body
+from .auth.caller import PUBLIC, Caller, Role
+from .auth.roles import Action
+from .lane import Lane
+from .protocol import TooSlow
+from .service import Service
+from .socket import Socket
+
+
+class Joined(NamedTuple):
+    """Who has joined and with which words, the order of these (`seq`), the answer, and what they are told."""
+
+    caller: Caller
+    said: Heartbeat
+    turn: Turn
+    viewer_id: str
+    seq: int
+    reply: str
+    courses: tuple[str, ...]
+    viewers: int
+
+
+class Guest:
+    """One socket in one course. `authorization` is the handshake's header, until the join brings a token."""
+
+    def __init__(
+        self,
+        service: Service,
+        lane: Lane,
+        socket: Socket,
+        course_id: str,
+        authorization: bytes | None,
+        peer: str,
+    ) -> None:
+        self.service, self.socket, self.course_id = service, socket, course_id
+        self._lane, self._authorization, self._peer = lane, authorization, peer
+        self.count_out: Callable[[], None] = lambda: None
+
+    def count_in(self, caller: Caller = PUBLIC) -> None:
+        """Takes a place among the caller's streams: their address's, before they have said who they are."""
+        if self.service.gate.tokens is None or caller.role is Role.SERVICE:
+            return
+        place = self.service.limits.open_stream(caller.subject, self._peer)
+        self.count_out()
+        self.count_out = place
+
+    async def join(self) -> Joined:
+        """Waits for the first message and records the viewer. Raises what is wrong with it, or Gone."""
+        try:
+            async with asyncio.timeout(self.service.settings.request_deadline):
+                first = await self.socket.receive()
+        except TimeoutError:
+            raise TooSlow("no join came in time") from None
+        if first.get("type") != "join":
+            raise Invalid([("/type", "must be join in the first message")])
+        said = body.validate(Join, first)
+        if "session_id" not in said.model_fields_set:  # each socket is a tab, unless it says which
+            said = said.model_copy(update={"session_id": f"ws-{secrets.token_hex(12)}"})
+        if said.token:
+            self._authorization = b"Bearer " + said.token.encode()
+        return await self._recorded(said.model_copy(update={"token": None}))
+
+    async def _recorded(self, said: Join) -> Joined:
+        beat = await self.admitted(said)
+        caller = await self._caller()
+        courses = await self._courses(caller, said.viewers)
+        self.count_in(caller)
+        statement = self._lane.statement(beat)
+        first = Turn(statement.ready, FRESH if said.seq is None else number(said.seq))
+        recorded: Recorded = await self.service.presence.heartbeat(first)
+        if recorded.expires_at <= recorded.as_of:
+            raise Invalid([("/session_id", "has left: a new visit is a new session")])
+        seq = recorded.seq if said.seq is None else said.seq
+        reply = message("joined", statement.reply(recorded, self.service.settings.heartbeat_interval * 1000))
+        turn = Turn(statement.ready, number(seq))
+        return Joined(caller, said, turn, beat.viewer_id, seq, reply, courses, said.viewers)
+
+    async def admitted(self, said: Heartbeat) -> Beat:
+        """What this socket says, as it may be recorded. Raises as a heartbeat's admission does."""
+        gate = self.service.gate
+        beat = gate.admit(self._authorization, self._peer, self.course_id, said)
+        return beat if isinstance(beat, Beat) else await beat
+
+    async def turn(self, said: Heartbeat, seq: int) -> Turn:
+        """The same, ready for Redis."""
+        return Turn(self._lane.statement(await self.admitted(said)).ready, number(seq))
+
+    async def _caller(self) -> Caller:
+        caller = self.service.gate.caller(self._authorization)
+        return caller if isinstance(caller, Caller) else await caller
+
+    async def _courses(self, caller: Caller, viewers: int) -> tuple[str, ...]:
+        """What they may watch: names must be allowed where they are asked for, counts come if they are."""
+        gate = self.service.gate
+        if not viewers and not gate.may(caller, Action.COUNT):
+            return ()
+        action = Action.VIEWERS if viewers else Action.COUNT
+        await gate.enter(self._authorization, self._peer, action, self.course_id)
+        return (self.course_id,)

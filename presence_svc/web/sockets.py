@@ -1,0 +1,72 @@
+"""`GET /v1/courses/{course_id}/ws`: the door of WebSockets. What happens behind it is a visit.
+
+Refuses with an HTTP answer before the handshake (foreign pages, too many streams), and after it with a
+message and the closing code 4000 + HTTP status (a join that is wrong, not allowed, late).
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
+
+from ..errors import Limited, PresenceError, UpgradeRequired
+from . import body
+from .guest import Guest
+from .routes import credentials
+from .service import Service
+from .socket import STATUS, Gone, Socket
+from .visit import Visit
+
+
+class CourseSocket:
+    """Sockets that have not joined yet count as streams, so that nobody can pile them up."""
+
+    def __init__(self) -> None:
+        self._at_door = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        service: Service = scope["app"].state.service
+        socket = Socket(scope, receive, send, service.settings)
+        try:
+            guest = self._guest(service, socket, scope)
+        except PresenceError as error:
+            service.metrics.answered(type(self).__name__, error.status)
+            await socket.refuse(error)
+            return
+        service.metrics.answered(type(self).__name__, 101)
+        try:
+            await self._receive(guest)
+        except Gone:
+            pass
+        finally:
+            guest.count_out()
+
+    def _guest(self, service: Service, socket: Socket, scope: Scope) -> Guest:
+        course_id = body.course_id(scope)
+        socket.check_origin()
+        if len(service.hub.listeners) + self._at_door >= service.settings.streams_limit:
+            raise Limited("too many streams are open here", retry_after_s=5)
+        guest = Guest(service, scope["app"].state.lane, socket, course_id, *credentials(scope))
+        guest.count_in()
+        return guest
+
+    async def _receive(self, guest: Guest) -> None:
+        self._at_door += 1
+        try:
+            await guest.socket.accept()
+            joined = await guest.join()
+        except PresenceError as error:
+            with contextlib.suppress(Gone):
+                await guest.socket.complain(error)
+            await guest.socket.close(STATUS + error.status)
+            return
+        finally:
+            self._at_door -= 1
+        await Visit(guest, joined).stay()
+
+
+async def upgrade(request: Request) -> None:
+    """The same path by plain HTTP: says what is missing."""
+    raise UpgradeRequired("this is a WebSocket: connect with ws:// or wss://")
