@@ -21,7 +21,7 @@ class Feed:
         self.course_id = course_id
         self.listeners: set[Listener] = set()
         self.latest: Count | None = None
-        self.frame = Frame(b"")
+        self.frame: Frame | None = None
         self.reading = False
         self.read_again = False
         self._timer: asyncio.TimerHandle | None = None
@@ -55,15 +55,16 @@ class Feed:
     def _send(self) -> None:
         self._timer = None
         began = perf_counter()
-        self.fan_out("count", self.frame)
+        for listener in self.listeners:
+            self.tell(listener)
         cost = perf_counter() - began
         pause = min(cost * SHARE, LONGEST_PAUSE_S)
         self._not_before = asyncio.get_running_loop().time() + pause
 
-    def fan_out(self, kind: str, frame: Frame) -> None:
-        for listener in self.listeners:
-            if kind == "count" or listener.viewers:
-                listener.offer(self.course_id, kind, frame)
+    def tell(self, listener: Listener) -> None:
+        """What is known; nothing before the first count."""
+        if self.frame is not None:
+            listener.offer(self.frame)
 
     def close(self) -> None:
         if self._timer:

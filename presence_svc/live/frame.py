@@ -13,14 +13,23 @@ WAITING = b": redis is away, the count follows\n\n"
 RETRY_MS = (500, 5_000)
 
 
+def chunk(text: bytes) -> bytes:
+    """A part of an HTTP/1.1 body."""
+    return b"%x\r\n%b\r\n" % (len(text), text)
+
+
 class Frame:
-    """One event: as SSE text, as a chunk of an HTTP/1.1 body, and as a socket's message."""
+    """One event: as SSE text, as a chunk of an HTTP/1.1 body, and as a socket's message.
 
-    __slots__ = ("chunk", "message", "text")
+    `key` is its course and kind: a newer frame of the same key takes its place.
+    """
 
-    def __init__(self, text: bytes, message: str = "") -> None:
+    __slots__ = ("chunk", "key", "message", "text")
+
+    def __init__(self, key: tuple[str, str], text: bytes, message: str) -> None:
+        self.key = key
         self.text = text
-        self.chunk = b"%x\r\n%b\r\n" % (len(text), text)
+        self.chunk = chunk(text)
         self.message = message
 
 
@@ -32,7 +41,8 @@ def message(kind: str, data: bytes) -> str:
 def count_frame(count: Count) -> Frame:
     """`event: count`; the id is the version."""
     data = orjson.dumps(count.__dict__)
-    return Frame(b"event: count\nid: %d\ndata: %b\n\n" % (count.version, data), message("count", data))
+    text = b"event: count\nid: %d\ndata: %b\n\n" % (count.version, data)
+    return Frame((count.course_id, "count"), text, message("count", data))
 
 
 def viewers_frame(course_id: str, roster: Roster, version: int) -> Frame:
@@ -45,7 +55,8 @@ def viewers_frame(course_id: str, roster: Roster, version: int) -> Frame:
             "version": version,
         }
     )
-    return Frame(b"event: viewers\ndata: %b\n\n" % data, message("viewers", data))
+    text = b"event: viewers\ndata: %b\n\n" % data
+    return Frame((course_id, "viewers"), text, message("viewers", data))
 
 
 def retry_ms() -> int:

@@ -70,8 +70,9 @@ class Hub:
                 feed = self._feeds[course_id] = Feed(course_id)
                 self.bus.add(course_id)
             feed.listeners.add(listener)
-            if feed.latest:  # what others see already; a read that fails must not leave this one with nothing
-                listener.offer(course_id, "count", feed.frame)
+            feed.tell(
+                listener
+            )  # what others see already: a read that fails must not leave this one with nothing
         self._spawn(self._first(listener))
         if self.closing:
             listener.close()
@@ -112,7 +113,7 @@ class Hub:
             if feed is None or listener not in feed.listeners:
                 continue
             feed.update(count)
-            listener.offer(course_id, "count", feed.frame)
+            feed.tell(listener)
             if listener.viewers:
                 self._refresh_viewers(feed)
 
@@ -163,7 +164,7 @@ class Hub:
                 if n not in frames:
                     cut = roster.model_copy(update={"viewers": roster.viewers[:n]})
                     frames[n] = viewers_frame(feed.course_id, cut, version)
-                listener.offer(feed.course_id, "viewers", frames[n])
+                listener.offer(frames[n])
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(_survive(work))

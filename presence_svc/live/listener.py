@@ -1,7 +1,7 @@
 """A stream's or a socket's mailbox: the latest frame per course and kind, never a queue.
 
-Filled by live.hub, emptied by web.streams and web.visit. Where the server lets a stream's connection be
-written to straight (web.protocol), a frame goes there at once and the mailbox is for those who are slow.
+Filled by live.hub, emptied by web.streams and web.visit. Where a connection can be written to straight
+(web.stream_protocol), a frame goes there at once and the mailbox is for those who are slow.
 """
 
 from __future__ import annotations
@@ -15,24 +15,29 @@ from .frame import Frame
 class Listener:
     """One open stream. A slow reader finds only the newest frame of each kind when it comes back."""
 
-    __slots__ = ("_frames", "_given", "_waiter", "closing", "courses", "straight", "viewers")
+    __slots__ = ("_frames", "_given", "_on_ring", "_write", "closing", "courses", "viewers")
 
     def __init__(self, courses: tuple[str, ...], viewers: int) -> None:
         self.courses = courses
         self.viewers = viewers
         self.closing = False
-        self.straight: Callable[[bytes], bool] | None = None
+        self._write: Callable[[bytes], bool] | None = None
+        self._on_ring: Callable[[], None] | None = None
         self._frames: dict[tuple[str, str], Frame] = {}
-        self._given: dict[tuple[str, str], bytes] = {}
-        self._waiter: asyncio.Future[None] | None = None
+        self._given: dict[tuple[str, str], Frame] = {}
 
-    def offer(self, course_id: str, kind: str, frame: Frame) -> None:
+    def write_to(self, write: Callable[[bytes], bool], on_ring: Callable[[], None]) -> None:
+        """From now on chunks go to `write`; `on_ring` is called when it has taken one not, or at the end."""
+        self._write, self._on_ring = write, on_ring
+
+    def offer(self, frame: Frame) -> None:
         """Writes a frame, or puts it in place of an older one of its kind; never waits for the reader."""
-        key = (course_id, kind)
-        if self._given.get(key) == frame.text:
+        key = frame.key
+        given = self._given.get(key)
+        if given is not None and (given is frame or given.text == frame.text):
             return
-        self._given[key] = frame.text
-        if self.straight is None or self._frames or not self.straight(frame.chunk):
+        self._given[key] = frame
+        if self._write is None or self._frames or not self._write(frame.chunk):
             self._frames[key] = frame
             self._ring()
 
@@ -42,8 +47,14 @@ class Listener:
         self._ring()
 
     def _ring(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._on_ring is not None:
+            self._on_ring()
+
+    def take(self) -> list[Frame]:
+        """What is in the mailbox, which is then empty."""
+        found = list(self._frames.values())
+        self._frames.clear()
+        return found
 
     async def wait(self, timeout_s: float) -> bytes:
         """The frames that have come, as one block of a stream."""
@@ -53,13 +64,17 @@ class Listener:
         """The frames that have come; none when none came in time or the stream shall end."""
         if not self._frames and not self.closing:
             loop = asyncio.get_running_loop()
-            self._waiter = loop.create_future()
-            timer = loop.call_later(timeout_s, self._ring)
+            rung = loop.create_future()
+
+            def ring() -> None:
+                if not rung.done():
+                    rung.set_result(None)
+
+            self._on_ring = ring
+            timer = loop.call_later(timeout_s, ring)
             try:
-                await self._waiter
+                await rung
             finally:
                 timer.cancel()
-                self._waiter = None
-        found = list(self._frames.values())
-        self._frames.clear()
-        return found
+                self._on_ring = None
+        return self.take()

@@ -18,10 +18,12 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from ..errors import BadRequest, PresenceError
 from .problems import MEDIA_TYPE, problem
 from .service import Service
+from .stream import Stream
+from .stream_protocol import StreamProtocol
 
 STALL_S = 30.0
 STREAM = b"/live"
-STRAIGHT = "presence.straight"  # the ASGI extension by which a stream's frames go straight to its connection
+ADOPT = "presence.adopt"  # the ASGI extension that hands a stream over to its connection
 
 
 class HeadTooLarge(PresenceError):
@@ -90,14 +92,21 @@ class PresenceProtocol(HttpToolsProtocol):
         self._in_head = False
         self._arrived()
         super().on_headers_complete()
-        if STREAM in self.url and self.scope["http_version"] == "1.1" and self.cycle is not None:
-            self.scope["extensions"] = {STRAIGHT: {"write": partial(self._write_straight, self.cycle)}}
+        if STREAM in self.url and self.cycle is not None and self._can_adopt():
+            self.scope["extensions"] = {ADOPT: {"adopt": partial(self._adopt, self.cycle)}}
 
-    def _write_straight(self, cycle: RequestResponseCycle, chunk: bytes) -> bool:
-        """Writes to a stream whose head is out, past ASGI; False when its reader is slow, or gone."""
-        if cycle.disconnected or cycle.response_complete or self.flow.write_paused:
+    def _can_adopt(self) -> bool:
+        return self.scope["http_version"] == "1.1" and self.scope["method"] == "GET"
+
+    def _adopt(self, cycle: RequestResponseCycle, stream: Stream) -> bool:
+        """Leaves the connection to a stream whose head is out; False when its reader is slow, or gone."""
+        if cycle.disconnected or cycle.response_complete or self.flow.write_paused or self.pipeline:
             return False
-        self.transport.write(chunk)
+        cycle.response_complete = True  # for uvicorn this request is over
+        self._rest()
+        self.flow.resume_reading()  # else its end would not be noticed
+        self.connections.discard(self)
+        StreamProtocol(self.transport, self.connections, stream)
         return True
 
     def on_message_complete(self) -> None:

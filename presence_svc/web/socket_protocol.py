@@ -1,7 +1,7 @@
-"""uvicorn's WebSocket protocol with an end to every wait: a client that takes no bytes is cut off.
+"""uvicorn's WebSocket protocol with an end to every wait, and time for last words.
 
-Named by commands.serve. uvicorn closes such a connection only once its last bytes have gone out, which for a
-dead client takes the system's quarter of an hour.
+Named by commands.serve. uvicorn closes a connection only once its last bytes have gone out, which for a dead
+client takes the system's quarter of an hour; and at shutdown it closes before the app can say goodbye.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from websockets.http11 import Request
 
 from .socket import ABORT
 
+FAREWELL_S = 0.5
+
 
 class SocketProtocol(WebSocketsSansIOProtocol):
     """Lets the app abort its connection (ABORT), and aborts when a ping stays unanswered."""
@@ -19,6 +21,14 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if not self.close_sent:  # the handshake is sound, and the app has yet to run
             self.scope["extensions"][ABORT] = {"abort": self.transport.abort}
+
+    def shutdown(self) -> None:
+        """The app has been told as well (Hub.close), and says `bye`; whatever still stands then is closed."""
+        self.loop.call_later(FAREWELL_S, self._shut)
+
+    def _shut(self) -> None:
+        if not self.disconnected:
+            super().shutdown()
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()

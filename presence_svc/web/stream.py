@@ -1,0 +1,52 @@
+"""One open stream, whoever writes it: when it ends and with which last words, and what its end gives back.
+
+Made by web.streams; written by its coroutine, or straight to the connection by web.stream_protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+
+from ..live.frame import bye_frame
+from ..live.listener import Listener
+from .auth.caller import Caller
+from .service import Service
+
+KEEP_ALIVE_S = 15.0
+
+
+class Stream:
+    """`give_back` is called once, at the end. Times are the loop's, in seconds."""
+
+    __slots__ = ("_ends_at", "_expires_at", "_give_back", "_service", "deadline_s", "listener")
+
+    def __init__(
+        self, service: Service, caller: Caller, listener: Listener, give_back: Callable[[], None]
+    ) -> None:
+        now, settings = asyncio.get_running_loop().time(), service.settings
+        self.listener = listener
+        self.deadline_s = settings.send_deadline
+        self._service = service
+        self._give_back = give_back
+        self._ends_at = now + settings.stream_lifetime * random.uniform(0.9, 1.1)
+        self._expires_at = now + caller.expires_at - time.time()
+        service.metrics.streams.inc()
+
+    def pause_s(self, now: float) -> float:
+        """How long it may be left alone: until a keep-alive or its end is due."""
+        return max(0.0, min(KEEP_ALIVE_S, self._ends_at - now, self._expires_at - now))
+
+    def last_words(self, now: float) -> bytes:
+        """What to say when it ends now: `reauth` asks for a new token, `bye` for a pause; else nothing."""
+        if now >= self._expires_at:
+            return bye_frame().replace(b"event: bye", b"event: reauth", 1)
+        return bye_frame() if self.listener.closing or now >= self._ends_at else b""
+
+    def end(self) -> None:
+        """Takes it off the books."""
+        self._service.hub.detach(self.listener)
+        self._service.metrics.streams.dec()
+        self._give_back()
