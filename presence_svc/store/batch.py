@@ -1,4 +1,4 @@
-"""Builds the calls of heartbeat.lua, leave.lua and count.lua for many submissions, and reads their replies.
+"""Builds the calls of heartbeat, succeed, leave and count.lua for many submissions, and reads their replies.
 
 Pure: data in, data out, no Redis. Called by store.presence; the scripts' headers name every argument.
 """
@@ -14,29 +14,10 @@ from ..settings import Settings
 from . import scripts
 from .connect import Command
 from .keys import Keys
-from .packed import Packed, number, words
-from .turn import Departure, Op, Recorded, Result
+from .packed import Packed, number, text_of, words
+from .turn import Recorded, Result, Turn
 
 REFUSED = {-1: "too many chapters in this course", -2: "too many sessions of this viewer"}
-
-
-def rounds(ops: Sequence[Op]) -> list[tuple[list[int], list[int]]]:
-    """Splits a batch into (heartbeats, leaves), each round's heartbeats before its leaves.
-
-    A heartbeat that follows a leave of the same viewer starts a new round: their order counts.
-    """
-    found: list[tuple[list[int], list[int]]] = [([], [])]
-    touched: set[tuple[str, str]] = set()
-    for index, op in enumerate(ops):
-        if isinstance(op, Departure):
-            touched.add((op.course_id, op.viewer_id))
-            found[-1][1].append(index)
-        else:
-            if touched and (op.ready.course_id, op.ready.viewer_id) in touched:
-                found.append(([], []))
-                touched.clear()
-            found[-1][0].append(index)
-    return found
 
 
 def by_course(ops: Sequence[Any], indices: list[int]) -> dict[str, list[int]]:
@@ -101,6 +82,28 @@ def heartbeat_results(
     return soonest
 
 
+def succeed_call(keys: Keys, settings: Settings, heirs: Sequence[Turn]) -> Command:
+    """The call that makes anonymous sessions those of the viewers whose heartbeats follow.
+
+    By its text: an unknown SHA would be sent again behind the heartbeats, which had counted people twice.
+    """
+    names: list[str] = [keys.agenda]
+    args: list[Any] = [
+        settings.publish_interval_ms,
+        settings.ttl_ms,
+        settings.sessions_per_viewer,
+        len(heirs),
+    ]
+    for ready, seq in heirs:
+        if heir := ready.succession:
+            names += keys.course(heir.course_id)
+            for viewer_id in (heir.former, heir.viewer_id):
+                names += (keys.viewer(heir.course_id, viewer_id), keys.left(heir.course_id, viewer_id))
+            flag = "a" if heir.said.anonymous else "-"
+            args += (heir.former, heir.viewer_id, heir.said.session_id, text_of(seq), flag)
+    return ("EVAL", scripts.SUCCEED.text, len(names), *names, *args)
+
+
 def leave_call(keys: Keys, settings: Settings, ops: Sequence[Any], indices: list[int]) -> Command:
     """The call that ends the sessions of a round's leaves."""
     names: list[str] = [keys.agenda]
@@ -118,8 +121,8 @@ def leave_call(keys: Keys, settings: Settings, ops: Sequence[Any], indices: list
     return ("EVALSHA", scripts.LEAVE, len(names), *names, *args)
 
 
-def leave_due(reply: list[int]) -> int:
-    """In how many ms a message is due after these leaves (0 = none)."""
+def soonest_due(reply: list[int]) -> int:
+    """In how many ms a message is due after these leaves or successions (0 = none)."""
     soonest = 0
     for due in reply[1:]:
         soonest = _sooner(soonest, due, reply[0])

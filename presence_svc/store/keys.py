@@ -12,7 +12,8 @@ session. Scores and times are whole milliseconds since 1970 by Redis's clock.
     P:{C}:anonymous  zset  V by the end of their last anonymous lease
     P:{C}:state      hash  version, published (when the last message went out) and told (the total in it),
                            dirty (when one is due)
-    P:{C}:left:V     hash  S -> "!" (left for good) or the seq of its soft leave; outlives late packets
+    P:{C}:left:V     hash  S -> "!" (left for good), or the seq by which it left softly or became another
+                           viewer's (an anonymous session that signs in); outlives late packets
     P:agenda:0       zset  C by when somebody must look at it: first lease end, or a message due
     P:since          str   since when heartbeats have been heard without a gap (rule S11)
     P:secret         str   the key that leave tokens are made with, common to all replicas

@@ -27,6 +27,11 @@ def number(value: int) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(digits), digits)
 
 
+def text_of(packed: bytes) -> bytes:
+    """One short word as it was before it was packed."""
+    return packed.split(b"\r\n", 2)[1]
+
+
 class Packed(NamedTuple):
     """A script's call: how many words follow its name; then those: the number of keys, keys, arguments."""
 

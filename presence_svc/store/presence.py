@@ -13,7 +13,7 @@ from time import monotonic
 from ..errors import PresenceError
 from ..model import Count
 from ..settings import Settings
-from . import batch, scripts
+from . import batch, order, scripts
 from .committer import Committer
 from .connect import Command, Link
 from .keys import Keys
@@ -83,7 +83,13 @@ class Presence:
         readers: list[dict[str, list[int]] | None] = []
         results: list[Result] = [Recorded(0, 0, 0)] * len(ops)
         refreshed: set[str] = set()
-        for beats, departures in batch.rounds(ops):
+        heirs: list[Turn] = []
+        formers = order.formers(ops) if self.settings.allow_anonymous else ()
+        for beats, departures in order.rounds(ops, formers):
+            if formers and (found := order.heirs(ops, beats)):
+                commands.append(batch.succeed_call(self.keys, self.settings, found))
+                readers.append(None)
+                heirs += found
             if beats:
                 courses = batch.by_course(ops, beats)
                 refresh = self._to_refresh(courses)
@@ -96,11 +102,13 @@ class Presence:
         replies = await self.link.pipeline(commands)
         for reply, read_by in zip(replies, readers, strict=True):
             if read_by is None:
-                due_ms = batch.leave_due(reply)
+                due_ms = batch.soonest_due(reply)
             else:
                 due_ms = batch.heartbeat_results(reply, read_by, results, self.settings)
             if due_ms:
                 self.on_due(due_ms)
+        for heir in heirs:
+            heir.ready.succession = None
         self._refreshed(refreshed)
         return results
 

@@ -37,6 +37,7 @@ def script(name: str) -> Script:
 
 HEARTBEAT = script("heartbeat")
 LEAVE = script("leave")
+SUCCEED = script("succeed")
 EVICT = script("evict")
 COUNT = script("count")
 VIEWERS = script("viewers")

@@ -12,11 +12,15 @@ from .packed import number, words
 
 
 class Beat(NamedTuple):
-    """A heartbeat of `viewer_id` in `course_id`, on its way to Redis."""
+    """A heartbeat of `viewer_id` in `course_id`, on its way to Redis.
+
+    `former` is the anonymous viewer whom this session was, perhaps, before it showed a token.
+    """
 
     course_id: str
     viewer_id: str
     said: Heartbeat
+    former: str = ""
 
 
 class Departure(NamedTuple):
@@ -28,13 +32,17 @@ class Departure(NamedTuple):
 
 
 class Ready:
-    """All heartbeats of a session that say the same, packed but for their seq."""
+    """All heartbeats of a session that say the same, packed but for their seq.
 
-    __slots__ = ("course_id", "head", "keys", "tail", "viewer_id")
+    `succession` is set until Redis has been told, once, that the session was its `former`'s.
+    """
+
+    __slots__ = ("course_id", "head", "keys", "succession", "tail", "viewer_id")
 
     def __init__(self, keys: Keys, beat: Beat) -> None:
         said = beat.said
         self.course_id, self.viewer_id = course_id, viewer_id = beat.course_id, beat.viewer_id
+        self.succession = beat if beat.former else None
         name, avatar = said.name or "", said.avatar_url or ""
         profile = f"{avatar}\n{name}"  # in this order: a checked address holds no newline, a name may
         digest = f"{zlib.crc32(profile.encode()):08x}" if name or avatar else "-"

@@ -60,7 +60,7 @@ def bare(ops: list[Beat], size: int = BATCH) -> Iterator[Batch]:
     """The least that anybody's presence could do: a key with a lease and a score."""
     for start in range(0, len(ops), size):
         commands: list[tuple[object, ...]] = []
-        for course_id, viewer_id, said in ops[start : start + size]:
+        for course_id, viewer_id, said, _ in ops[start : start + size]:
             commands.append(("SET", f"bare:{course_id}:{viewer_id}", said.name, "PX", 600_000))
             commands.append(("ZADD", f"bare:{course_id}", int(time.time() * 1000) + 600_000, viewer_id))
         yield pack(commands)

@@ -484,3 +484,19 @@ def test_a_change_during_a_heartbeat_is_said_right_after_it(
     page.wait_for_timeout(500)
     assert others.count(course)["chapters"] == {"ch-4": 1}
     assert len(held) == 1
+
+
+def test_a_visitor_who_gets_an_id_is_somebody_else_to_a_service_that_believes_it(
+    open_page: NewPage, others: Others, course: str
+) -> None:
+    """S1, S5: without tokens nothing ties the two together: the visitor leaves, and the viewer joins."""
+    others.beat(course, "bob")
+    page = open_page(badge(course))
+    expect(number(page)).to_have_text("2")
+    wait_until(page, others, course, 2)
+
+    page.evaluate("document.querySelector('live-viewer-badge').viewerId = 'ada'")
+
+    page.wait_for_timeout(1_000)
+    assert [viewer["viewer_id"] for viewer in others.viewers(course)] == ["ada", "bob"]
+    assert others.count(course)["total"] == 2

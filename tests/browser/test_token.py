@@ -13,7 +13,16 @@ from playwright.sync_api import BrowserContext, Page, Request, expect
 from presence_svc.store.embedded import EmbeddedServer
 from tests import rig
 from tests.browser.conftest import Complaints
-from tests.browser.stage import Others, Site, badge, blank, number
+from tests.browser.stage import (
+    Others,
+    Site,
+    badge,
+    blank,
+    number,
+    numbers,
+    published,
+    record_numbers,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
 SpawnService = Callable[..., rig.Service]
@@ -45,12 +54,12 @@ def admin(guarded: rig.Service) -> Others:
 
 @pytest.fixture
 def page(context: BrowserContext) -> Page:
-    """A page with `token(seconds, skipCache)` as its site's way to a new token."""
+    """A page with `token(seconds, viewer?)` as its site's way to a new token."""
     page = context.new_page()
 
-    def token(seconds: float) -> str:
+    def token(seconds: float, viewer: str = "ada") -> str:
         now = time.time()
-        claims = {"sub": "ada", "name": "Ada L.", "iat": int(now), "exp": now + seconds}
+        claims = {"sub": viewer, "name": "Ada L.", "iat": int(now), "exp": now + seconds}
         return jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(SECRET))
 
     page.expose_function("token", token)
@@ -167,3 +176,129 @@ def test_a_visitor_without_a_token_sees_the_number_and_is_a_number(
     page.evaluate("document.querySelector('live-viewer-badge').remove()")
     page.wait_for_timeout(1_000)
     assert admin.count(course)["total"] == 1
+
+
+# Signing in on the page that counted a visitor before.
+
+SIGN_IN = "badge.getToken = () => token(60);"
+WAYS = {
+    "token": SIGN_IN,
+    "token+id": f"badge.viewerId = 'ada'; {SIGN_IN}",
+    "id-then-token": f"badge.viewerId = 'ada'; setTimeout(() => {{ {SIGN_IN} }}, 300);",
+    "token-then-id": f"{SIGN_IN} setTimeout(() => {{ badge.viewerId = 'ada'; }}, 300);",
+    "token+name+chapter": f"badge.name = 'Ada'; badge.chapterId = 'ch-2'; {SIGN_IN}",
+}
+
+
+@pytest.fixture
+def requests(page: Page) -> list[str]:
+    """What the page asks the service for, by the last part of its path."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.rsplit("/", 1)[-1]))
+    return asked
+
+
+def sign_in(page: Page, how: str) -> None:
+    page.evaluate(f"() => {{ const badge = document.querySelector('live-viewer-badge'); {how} }}")
+
+
+def until_named(page: Page, admin: Others, course: str, *viewers: str) -> None:
+    """Waits until the service knows these by their ids, and a message about it would have come."""
+    for _ in range(100):
+        if {viewer["viewer_id"] for viewer in admin.viewers(course)} == set(viewers):
+            break
+        page.wait_for_timeout(50)
+    page.wait_for_timeout(700)
+    count = admin.count(course)
+    assert (count["total"], count["named"], count["anonymous"]) == (len(viewers), len(viewers), 0)
+
+
+@pytest.mark.parametrize(
+    ("how", "when"),
+    [
+        pytest.param(how, when, id=f"{name}-{when}")
+        for name, how in WAYS.items()
+        for when in ("counted", "at-once")
+        # Before the first answer an id alone might be for a service that believes it: another viewer's.
+        if (name, when) != ("id-then-token", "at-once")
+    ],
+)
+def test_a_visitor_signs_in_and_no_number_moves(
+    page: Page,
+    site: Site,
+    guarded: rig.Service,
+    shared_redis: EmbeddedServer,
+    admin: Others,
+    complaints: Complaints,
+    requests: list[str],
+    course: str,
+    how: str,
+    when: str,
+) -> None:
+    """S1, S5, S8: the session goes on: no leave, no other number on the page or the channel."""
+    complaints.network_may_fail = "setTimeout" in how  # until it is there, the id is refused
+    admin.beat(course, "bob")
+    admin.beat(course, "cleo")
+    record_numbers(page)
+    with published(shared_redis.url, course) as messages:
+        page.goto(site.add(blank(guarded.url, badge(course))))
+        if when == "counted":
+            expect(number(page)).to_have_text("3")
+            page.wait_for_timeout(700)
+            assert admin.count(course)["anonymous"] == 1
+        messages.clear()
+        shown = len(numbers(page))
+        sign_in(page, how)
+        until_named(page, admin, course, "ada", "bob", "cleo")
+
+    assert "leave" not in requests
+    if when == "counted":
+        assert set(numbers(page)[shown - 1 :]) == {"3"}
+        assert {message["total"] for message in messages} == {3}
+    expect(number(page)).to_have_text("3")
+
+
+def test_a_token_that_comes_late_names_all_badges_of_a_page(
+    page: Page,
+    site: Site,
+    guarded: rig.Service,
+    shared_redis: EmbeddedServer,
+    admin: Others,
+    requests: list[str],
+    course: str,
+) -> None:
+    """S1: a getToken that gave nothing until now: the next heartbeat signs in, with the token's id."""
+    admin.beat(course, "bob")
+    record_numbers(page)
+    page.goto(site.add(blank(guarded.url, badge(course) + badge(course, name="Ada"))))
+    expect(number(page).first).to_have_text("2")
+    sign_in(page, "window.isIn = false; badge.getToken = () => window.isIn ? token(60) : '';")
+    page.wait_for_timeout(700)
+    assert admin.count(course)["anonymous"] == 1
+
+    with published(shared_redis.url, course) as messages:
+        shown = len(numbers(page))
+        page.evaluate("() => { window.isIn = true; document.dispatchEvent(new Event('visibilitychange')); }")
+        until_named(page, admin, course, "ada", "bob")
+
+    assert "leave" not in requests
+    assert set(numbers(page)[shown - 1 :]) == {"2"}
+    assert {message["total"] for message in messages} == {2}
+    page.evaluate("document.querySelectorAll('live-viewer-badge').forEach((one) => one.remove())")
+    page.wait_for_timeout(1_000)
+    assert admin.count(course)["total"] == 1
+
+
+def test_another_person_signs_in_on_the_same_page(
+    page: Page, site: Site, guarded: rig.Service, admin: Others, course: str
+) -> None:
+    """A token of somebody else is theirs: nobody is refused for what the last answer said."""
+    page.goto(site.add(blank(guarded.url, badge(course))))
+    sign_in(page, f"{SIGN_IN} window.other = () => token(60, 'eve');")
+    until_named(page, admin, course, "ada")
+
+    sign_in(page, "badge.getToken = window.other;")
+    page.evaluate("() => { document.dispatchEvent(new Event('visibilitychange')); }")
+
+    page.wait_for_timeout(700)
+    assert "eve" in {viewer["viewer_id"] for viewer in admin.viewers(course)}

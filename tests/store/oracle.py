@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 TTL, HIDDEN, GRACE = 60_000, 150_000, 3_000
+FOR_GOOD = float("inf")
 Key = tuple[str, str, str]  # course, viewer, session
 
 
@@ -36,19 +37,40 @@ class Model:
         if old and seq is not None and seq < old.seq:
             return old.lease
         mark = self.left.get(key, (-1.0, 0))[0] if not old else -1.0
-        if mark == float("inf") or (seq is not None and seq < mark):
+        if mark == FOR_GOOD or (seq is not None and seq < mark):
             return now
         lease = now + (HIDDEN if hidden else TTL)
         said_last = max(-1 if seq is None else seq, old.seq if old else -1)
         self.live[key] = Session(lease, said_last, chapter, anon)
         return lease
 
+    def succeed(self, former: Key, heir: Key, now: int, seq: int | None, anon: bool) -> None:
+        """What was an anonymous viewer's session is another's, before a heartbeat of theirs is heard."""
+        old = self.live.get(former)
+        if old and seq is not None and seq < old.seq:
+            self._mark(heir, old.seq, now)
+            return
+        if old or seq is not None:
+            self._mark(former, FOR_GOOD if seq is None else seq, now)
+        if old:
+            del self.live[former]
+            mark = self.left.get(heir, (-1.0, 0))[0]
+            has_left = mark == FOR_GOOD or (seq is not None and seq < mark)
+            if heir not in self.live and not has_left:
+                self.live[heir] = Session(old.lease, old.seq, old.chapter, anon)
+
+    def _mark(self, key: Key, mark: float, now: int) -> None:
+        """Marks only grow; those of one viewer are forgotten together, a TTL after the last."""
+        if mark > self.left.get(key, (-1.0, 0))[0]:
+            self.left[key] = (mark, 0)
+            for each in [each for each in self.left if each[:2] == key[:2]]:
+                self.left[each] = (self.left[each][0], now + TTL)
+
     def leave(self, key: Key, now: int, seq: int | None, soft: bool) -> None:
         old = self.live.get(key)
         if not soft:
             self.live.pop(key, None)
-            if self.left.get(key, (0.0, 0))[0] != float("inf"):
-                self.left[key] = (float("inf"), now + TTL)
+            self._mark(key, FOR_GOOD, now)
         elif not (old and seq is not None and seq < old.seq):
             mark = -1 if seq is None else seq
             if old:
@@ -56,8 +78,7 @@ class Model:
                     again = old.lease <= now + GRACE and self.left.get(key, (-1.0, 0))[0] == old.seq
                     mark = old.seq if again else old.seq + 1
                 old.lease, old.seq = min(old.lease, now + GRACE), max(mark, old.seq)
-            if mark > self.left.get(key, (-1.0, 0))[0]:
-                self.left[key] = (mark, now + TTL)
+            self._mark(key, mark, now)
 
     def evict(self, course: str, viewer: str, now: int) -> None:
         for key in [key for key in self.live if key[:2] == (course, viewer)]:

@@ -27,6 +27,12 @@ from presence_svc.store.turn import Beat, Departure, Recorded
 
 GENEROUS_S = 10.0
 LOOKS = 50
+# Settings of a replica that lets anonymous sessions become somebody's.
+SIGNING_IN = {
+    "auth": "jwt",
+    "jwt_secret": "a secret of the tests that is long enough",
+    "allow_anonymous": True,
+}
 OLDER = """
 local by = tonumber(ARGV[1])
 local function older(value) return string.format('%.0f', tonumber(value) - by) end
@@ -74,7 +80,7 @@ class Replica:
         self.totals = Totals(self.link, self.presence, self.keys)
 
     async def beat(self, viewer: str, session: str = "main", *, course: str = "c1", **said: Any) -> Recorded:
-        """A heartbeat; `chapter` is short for chapter_id."""
+        """A heartbeat; `chapter` is short for chapter_id, `former` is who the session may have been."""
         return await self.presence.heartbeat(beat_of(viewer, session, course=course, **said))
 
     async def leave(self, viewer: str, session: str = "main", *, course: str = "c1", **said: Any) -> None:
@@ -131,8 +137,8 @@ class Replica:
         return int(seconds) * 1000 + int(micros) // 1000
 
 
-def beat_of(viewer: str, session: str = "main", *, course: str = "c1", **said: Any) -> Beat:
-    return Beat(course, viewer, Heartbeat(viewer_id=viewer, session_id=session, **_long(said)))
+def beat_of(viewer: str, session: str = "main", *, course: str = "c1", former: str = "", **said: Any) -> Beat:
+    return Beat(course, viewer, Heartbeat(viewer_id=viewer, session_id=session, **_long(said)), former)
 
 
 def departure_of(viewer: str, session: str = "main", *, course: str = "c1", **said: Any) -> Departure:

@@ -1,8 +1,8 @@
 """Rules S1 to S8 and S12 against a model: any history of packets and time ends as oracle.py says.
 
-Hypothesis drives two replicas on a real server: sessions beat, leave and lapse in several courses and
-chapters, packets come twice and late, either replica sweeps. Time passes by ageing what is stored, and the
-model takes the moments that Redis returned, so no step sleeps and no assertion needs a margin.
+Hypothesis drives two replicas on a real server: sessions beat, sign in, leave and lapse in several courses
+and chapters, packets come twice and late, either replica sweeps. Time passes by ageing what is stored, and
+the model takes the moments that Redis returned, so no step sleeps and no assertion needs a margin.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from presence_svc.model import Count
 from presence_svc.store.connect import connect
 from tests.store.audit import audit
 from tests.store.oracle import HIDDEN, Key, Model
-from tests.store.replica import Ear, Replica, said, without_moment
+from tests.store.replica import SIGNING_IN, Ear, Replica, said, without_moment
 
 Answer = TypeVar("Answer")
 COURSES, VIEWERS, SESSIONS = ("c1", "c2"), ("ada", "bob", "cleo"), ("main", "tab")
+ANONYMOUS = "anon~"  # and the session: who it is without a token
 CHAPTERS = (None, "ch-1", "ch-2", "ch-3")
 SPANS = (1_000, 2_000, 4_000, 20_000, 45_000, 59_000, 61_000, 100_000)
 
@@ -44,7 +45,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clients: list[Redis] = [connect(self.url, timeout_s=10) for _ in range(3)]
-        self.replicas = [Replica(client) for client in self.clients[:2]]
+        self.replicas = [Replica(client, **SIGNING_IN) for client in self.clients[:2]]
         self.ear = Ear(self.clients[2])
         self.model = Model()
         self.sent: list[tuple[Any, ...]] = []
@@ -92,11 +93,14 @@ class Machine(RuleBasedStateMachine):
         verb, (course, viewer, session), *rest = packet
         store = self.replicas[replica]
         if verb == "beat":
-            seq, chapter, hidden, anonymous = rest
+            seq, chapter, hidden, anonymous, former = rest
             statement = {"seq": seq, "chapter": chapter, "hidden": hidden, "anonymous": anonymous}
-            recorded = self.run(store.beat(viewer, session, course=course, **statement))
+            recorded = self.run(store.beat(viewer, session, course=course, former=former, **statement))
             now = recorded.as_of + self.passed
             self.model.at(now)
+            if former:
+                key = (course, viewer, session)
+                self.model.succeed((course, former, session), key, now, seq, anonymous)
             ends = self.model.beat((course, viewer, session), now, seq, chapter, hidden, anonymous)
             assert recorded.expires_at + self.passed == ends
             assert recorded.total == self.model.count(course)[0]
@@ -120,6 +124,9 @@ class Machine(RuleBasedStateMachine):
             mine.lease = lease
 
     keys = st.tuples(st.sampled_from(COURSES), st.sampled_from(VIEWERS), st.sampled_from(SESSIONS))
+    strangers = st.tuples(st.sampled_from(COURSES), st.sampled_from(SESSIONS)).map(
+        lambda at: (at[0], ANONYMOUS + at[1], at[1])
+    )
     seqs = st.none() | st.integers(0, 8)
     either = st.sampled_from((0, 1))
 
@@ -130,10 +137,28 @@ class Machine(RuleBasedStateMachine):
     def heartbeat(
         self, who: Key, replica: int, seq: int | None, chapter: str | None, hidden: bool, anonymous: bool
     ) -> None:
-        self.sent.append(("beat", who, seq, chapter, hidden, anonymous))
+        self.sent.append(("beat", who, seq, chapter, hidden, anonymous, ""))
         self._deliver(replica, self.sent[-1])
 
-    @rule(who=keys, replica=either, seq=seqs, soft=st.booleans())
+    @rule(who=strangers, replica=either, seq=seqs, chapter=st.sampled_from(CHAPTERS), hidden=st.booleans())
+    def heartbeat_without_a_token(
+        self, who: Key, replica: int, seq: int | None, chapter: str | None, hidden: bool
+    ) -> None:
+        self.sent.append(("beat", who, seq, chapter, hidden, True, ""))
+        self._deliver(replica, self.sent[-1])
+
+    @rule(
+        who=keys, replica=either, seq=seqs, chapter=st.sampled_from(CHAPTERS), hidden=st.booleans(),
+        anonymous=st.sampled_from((False, False, True)),
+    )  # fmt: skip
+    def signs_in(
+        self, who: Key, replica: int, seq: int | None, chapter: str | None, hidden: bool, anonymous: bool
+    ) -> None:
+        """A heartbeat with a token, of a session that may have had none before."""
+        self.sent.append(("beat", who, seq, chapter, hidden, anonymous, ANONYMOUS + who[2]))
+        self._deliver(replica, self.sent[-1])
+
+    @rule(who=keys | strangers, replica=either, seq=seqs, soft=st.booleans())
     def leave(self, who: Key, replica: int, seq: int | None, soft: bool) -> None:
         self.sent.append(("leave", who, seq, soft))
         self._deliver(replica, self.sent[-1])

@@ -93,6 +93,16 @@ local function parse(record)
   return tonumber(lease), tonumber(seq), tonumber(place), said
 end
 
+-- Has this viewer as many live sessions as they may have? Mostly the number of fields tells.
+local function is_full(key, now, limit)
+  if redis.call('HLEN', key) < limit then return false end
+  local flat, n = redis.call('HGETALL', key), 0
+  for i = 1, #flat, 2 do
+    if string.sub(flat[i], 1, 2) == 's:' and parse(flat[i + 1]) > now then n = n + 1 end
+  end
+  return n >= limit
+end
+
 -- Brings a viewer's standing in the course's sets in line with the records of their sessions.
 -- `was` lists places that they may have to be removed from. Returns whether a count has changed, and the
 -- first of their leases to end (0 = none): whatever has become shorter must be looked at by then (S9).

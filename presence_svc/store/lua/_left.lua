@@ -1,4 +1,5 @@
--- Shared by leave and evict: what a late heartbeat must find (S6). Bounded, so that nobody can pile marks up.
+-- Shared by those who leave marks and those who look for them: what a late heartbeat must find (S6).
+-- Bounded, so that nobody can pile marks up.
 
 local MARKS = 256
 
@@ -9,4 +10,10 @@ local function remember(left, session, mark, memory)
   if not old and redis.call('HLEN', left) >= MARKS then redis.call('DEL', left) end
   redis.call('HSET', left, session, mark)
   redis.call('PEXPIRE', left, memory)
+end
+
+-- Has this session left, as far as a heartbeat with this seq can tell?
+local function has_left(left, session, seq)
+  local mark = redis.call('HGET', left, session)
+  return mark and (mark == '!' or (seq and seq < tonumber(mark)))
 end

@@ -13,6 +13,7 @@
 -- Nearly every heartbeat only renews: its session says what it said before. That costs HGET, HSET, PEXPIREAT
 -- and a share of two variadic ZADDs, and makes no table and formats no number; all else goes through settle().
 --@include _course
+--@include _left
 
 local call, match, byte = redis.call, string.match, string.byte
 local agenda, interval = KEYS[1], tonumber(ARGV[1])
@@ -82,20 +83,6 @@ local function place_for(c, chapter)
   return place
 end
 
-local function live_sessions(key)
-  local flat, n = call('HGETALL', key), 0
-  for i = 1, #flat, 2 do
-    if string.sub(flat[i], 1, 2) == 's:' and parse(flat[i + 1]) > now then n = n + 1 end
-  end
-  return n
-end
-
--- Has this session left, as far as a heartbeat with this seq can tell? (S6)
-local function has_left(left, session, seq)
-  local mark = call('HGET', left, session)
-  return mark and (mark == '!' or (seq and seq < tonumber(mark)))
-end
-
 local function describe(key, said, profile)
   if byte(said, 2) == ANONYMOUS then
     call('HDEL', key, 'name', 'avatar_url')
@@ -109,9 +96,7 @@ end
 -- A session that is new, moves, hides, shows, renames or comes back. Returns the result, whether
 -- a count changed, and when to look again.
 local function arrive(c, key, viewer, field, lease, seq, said, profile, old_place, alive)
-  if not alive and call('HLEN', key) >= sessions_limit and live_sessions(key) >= sessions_limit then
-    return -2, false
-  end
+  if not alive and is_full(key, now, sessions_limit) then return -2, false end
   local chapter, place = match(said, '^%S+ %S+ (.*)$'), 0
   if chapter ~= '' then
     place = place_for(c, chapter)

@@ -31,6 +31,10 @@ class AnonymousIds:
             raise Invalid([("/session_id", reason)])
         return PREFIX + _hash(self._shared.secret, b"presence-anon", f"{course_id}\n{session_id}")
 
+    def former(self, course_id: str, session_id: str) -> str:
+        """Who a session was before it had a token; "" for one that cannot have been anybody."""
+        return self.of(course_id, session_id) if len(session_id) >= SESSION_CHARS else ""
+
 
 class Pseudonyms(Rosters):
     """Rosters as viewers may see them: under ids that differ from course to course."""

@@ -40,7 +40,7 @@ class Gate:
         self._rights = rights(settings)
         self._names_from_body = settings.names_from_body
         self._newcomers = newcomers
-        self._anonymous = anonymous
+        self._anonymous, self._has_anonymous = anonymous, settings.allow_anonymous
         self._leave_tokens = leave_tokens
 
     def admit(
@@ -148,7 +148,8 @@ class Gate:
             return Beat(course_id, named(said), said)
         if caller.role is Role.VIEWER:
             caller.check_course(course_id)
-            beat = Beat(course_id, own(caller, said.viewer_id), self._as(caller, said))
+            former = self._anonymous.former(course_id, said.session_id) if self._has_anonymous else ""
+            beat = Beat(course_id, own(caller, said.viewer_id), self._as(caller, said), former)
         else:
             beat = self._without_token(peer, course_id, said)
         return self._in_limits(beat, peer if caller.role is Role.PUBLIC else None)

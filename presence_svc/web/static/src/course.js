@@ -57,10 +57,13 @@ export class Course {
     return { ...count, total: floor, named, anonymous: floor - named };
   }
 
-  /** The presence of a viewer (of the token's subject, if undefined). @param {string | undefined} viewerId */
-  presence(viewerId) {
-    const slot = viewerId ?? "";
-    const presence = this.presences.get(slot) ?? new Presence(this, slot);
+  /**
+   * The presence of a viewer, or ("") of whoever we are to the service; `former` goes on in it, if it is the same person.
+   * @param {string} slot @param {Presence | null} former
+   */
+  presence(slot, former) {
+    const own = former?.course === this ? former : null;
+    const presence = this.presences.get(slot) ?? own?.becomes(slot) ?? new Presence(this, slot);
     this.presences.set(slot, presence);
     return presence;
   }

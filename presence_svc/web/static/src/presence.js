@@ -1,7 +1,7 @@
 /** One viewer in one course, as this tab says it: one heartbeat, however many badges show it. */
 
 import { isHidden, isHttps } from "./checks.js";
-import { isCounted, randomId, setCounted, stored } from "./memory.js";
+import { isCounted, randomId, setCounted, stored, visitorId } from "./memory.js";
 import { SETTLE, backoff } from "./wait.js";
 
 export class Presence {
@@ -17,17 +17,30 @@ export class Presence {
   #failures = 0;
   #said = "";
   /** The page or the last session has gone. */ #isAway = false;
-  /** When we began to say that we are here. */ #arrivedAt = 0;
-  /** No number has been heard since. */ #isUnheard = true;
+  /** When we began to say that we are here, */ #arrivedAt = 0;
+  /** and whether no number has been heard since. */ #isUnheard = true;
   /** When our lease ends, roughly; 0 before the first answer. */ #until = 0;
 
-  /** @param {import("./course.js").Course} course @param {string} slot the viewer's id, or "" while only a token knows it */
+  /** @param {import("./course.js").Course} course @param {string} slot the viewer's id, or "" where the page does not say it */
   constructor(course, slot) {
     this.course = course;
     this.slot = slot;
-    /** @type {string | undefined} */ this.viewerId = slot || undefined;
-    this.key = ["live-viewer", course.hub.service.base, course.id, slot].join(" ");
+    /** @type {string | undefined} */ this.viewerId = this.#claim;
     this.join();
+  }
+
+  get key() { return ["live-viewer", this.course.hub.service.base, this.course.id, this.slot].join(" "); }
+
+  /** Who we say that we are; nobody where a token says it. */
+  get #claim() { return this.slot || (this.course.hub.service.getToken ? undefined : visitorId()); }
+
+  /** Named only now: our session goes on, unless the service believes any id and has us as another. @param {string} slot */
+  becomes(slot) {
+    const isSame = this.viewerId === slot || this.viewerId?.startsWith("anon~"); // made up by the service
+    if (this.slot || !(this.#leaveToken ? isSame : this.course.hub.service.getToken)) return null;
+    this.course.presences.delete(this.slot);
+    this.slot = slot;
+    return this;
   }
 
   /**
@@ -91,10 +104,10 @@ export class Presence {
 
   #message() {
     const [speaker] = [...this.sessions].slice(-1);
-    const { chapterId, name, avatarUrl, anonymous, viewerId } = speaker.options;
-    this.isAnonymous = Boolean(anonymous || (this.slot && !viewerId));
+    const { chapterId, name, avatarUrl, anonymous } = speaker.options;
+    this.isAnonymous = Boolean(anonymous || (!this.slot && this.#claim));
     return {
-      viewer_id: this.viewerId,
+      viewer_id: this.#claim, // not what we were told last: the token may be another's by now
       session_id: this.#sessionId,
       chapter_id: chapterId || undefined,
       name: [...(name ?? "")].slice(0, 80).join("") || undefined, // too long a name must not cost the presence

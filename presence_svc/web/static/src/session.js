@@ -1,7 +1,6 @@
 /** Presence in a course without an element, for an interface of your own; the element is drawn from one of these. */
 
 import { Hub } from "./hub.js";
-import { visitorId } from "./memory.js";
 
 /** @typedef {import("./words.js").PresenceOptions} PresenceOptions */
 /** @typedef {import("./words.js").Snapshot} Snapshot */
@@ -87,8 +86,7 @@ export class PresenceSession {
     const hub = Hub.at(baseUrl);
     if (getToken) hub.authorize(getToken);
     const course = hub.course(courseId);
-    const id = () => viewerId || (hub.service.getToken ? undefined : visitorId());
-    const presence = observe ? null : course.presence(id());
+    const presence = observe ? null : course.presence(viewerId || "", this.#presence);
     if (course !== this.#course) this.#course?.sessions.delete(this);
     if (presence !== this.#presence) this.#presence?.drop(this);
     this.#course = course;
