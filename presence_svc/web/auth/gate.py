@@ -19,7 +19,7 @@ from .caller import PUBLIC, SERVICE, Caller, Role, TokenRefused
 from .leave_token import LeaveTokens
 from .newcomer import Newcomers
 from .roles import Action, rights
-from .subject import named, own
+from .subject import named, own, under_own_name
 from .tokens import Tokens
 
 
@@ -149,19 +149,11 @@ class Gate:
         if caller.role is Role.VIEWER:
             caller.check_course(course_id)
             former = self._anonymous.former(course_id, said.session_id) if self._has_anonymous else ""
-            beat = Beat(course_id, own(caller, said.viewer_id), self._as(caller, said), former)
+            viewer_id = own(caller, said.viewer_id)
+            beat = Beat(course_id, viewer_id, under_own_name(caller, said, self._names_from_body), former)
         else:
             beat = self._without_token(peer, course_id, said)
         return self._in_limits(beat, peer if caller.role is Role.PUBLIC else None)
-
-    def _as(self, caller: Caller, said: Heartbeat) -> Heartbeat:
-        """The statement under the token's name and picture: nobody makes up their own unless told so."""
-        name, avatar_url = caller.name, caller.avatar_url
-        if self._names_from_body:
-            name, avatar_url = name or said.name, avatar_url or said.avatar_url
-        if name == said.name and avatar_url == said.avatar_url:
-            return said
-        return said.model_copy(update={"name": name, "avatar_url": avatar_url})
 
     def _without_token(self, peer: str, course_id: str, said: Heartbeat) -> Beat:
         names_somebody = said.viewer_id is not None and not said.viewer_id.startswith(PREFIX)

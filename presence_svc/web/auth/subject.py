@@ -1,4 +1,4 @@
-"""Whose presence a body speaks of: the viewer that it names, or the token's. For the gate."""
+"""Whose presence a body speaks of, and under which name: the body's, or the token's. For the gate."""
 
 from __future__ import annotations
 
@@ -19,3 +19,13 @@ def own(caller: Caller, claimed: str | None) -> str:
     if claimed is not None and claimed != caller.subject:
         raise Forbidden("the token is another viewer's")
     return caller.subject
+
+
+def under_own_name(caller: Caller, said: Heartbeat, names_from_body: bool) -> Heartbeat:
+    """The statement under the token's name and picture: nobody makes up their own unless told so."""
+    name, avatar_url = caller.name, caller.avatar_url
+    if names_from_body:
+        name, avatar_url = name or said.name, avatar_url or said.avatar_url
+    if name == said.name and avatar_url == said.avatar_url:
+        return said
+    return said.model_copy(update={"name": name, "avatar_url": avatar_url})
