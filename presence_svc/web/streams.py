@@ -1,9 +1,8 @@
 """Server-sent events: a course's count, now and at every change, and for a catalogue of courses at once.
 
-Bare ASGI. On our own server (web.protocol) a stream whose head is out is handed over to its connection; on
-others one small task writes it and one waits for the client to go. A stream ends when the client goes, when
-it takes no byte within the send deadline, after its lifetime, with `reauth` when its token expires, and with
-a goodbye at shutdown.
+Bare ASGI. On our own server (web.protocol) a stream whose head is out is left to its connection; on others a
+task writes it. It ends when the client goes or takes no byte within the send deadline, after its lifetime,
+with `reauth` when its token expires, and with a goodbye at shutdown.
 """
 
 from __future__ import annotations
