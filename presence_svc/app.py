@@ -11,7 +11,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from . import settings as settings_
@@ -67,7 +67,6 @@ def _routes() -> list[BaseRoute]:
         Route(f"{COURSE}/viewers", routes.viewers),
         Route(f"{COURSE}/viewers/{{viewer_id}}", routes.evict, methods=["DELETE"]),
         Route(f"{COURSE}/live", streams.CourseStream(), methods=["GET"]),
-        WebSocketRoute(f"{COURSE}/ws", sockets.CourseSocket()),
         Route(f"{COURSE}/ws", sockets.upgrade, methods=["GET"]),
         Route("/v1/counts", routes.counts),
         Route("/v1/heartbeats", heartbeat.heartbeats, methods=["POST"]),

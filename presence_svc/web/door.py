@@ -1,4 +1,4 @@
-"""The outermost ASGI app: heartbeats go straight to their lane, everything else to Starlette.
+"""The outermost ASGI app: heartbeats and WebSockets go straight where they belong, all else to Starlette.
 
 On any ASGI server; `serve` answers most heartbeats even earlier (web.express).
 """
@@ -14,22 +14,33 @@ from ..errors import PresenceError
 from . import body
 from .access import Access
 from .lane import Admitted, Lane, Reply
+from .sockets import CourseSocket
 
 HEARTBEAT = re.compile(r"/v1/courses/([^/]+)/heartbeat\Z")
+SOCKET = re.compile(r"/v1/courses/([^/]+)/ws\Z")
 
 
 class Door:
-    """`lane` gets POSTs of heartbeats; `app` gets the rest, and the lifespan."""
+    """`lane` gets POSTs of heartbeats, `sockets` those who join; `app` gets the rest, and the lifespan.
+
+    An open socket waits in all that it has come through: so it comes through this alone.
+    """
 
     def __init__(self, app: Access, lane: Lane) -> None:
         self.app = app
         self.lane = lane
+        self.sockets = CourseSocket(lane)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
-            path = HEARTBEAT.match(scope["path"].removeprefix(scope.get("root_path", "")))
+            path = HEARTBEAT.match(_path(scope))
             if path:
                 await self._heartbeat(path[1], scope, receive, send)
+                return
+        elif scope["type"] == "websocket":
+            path = SOCKET.match(_path(scope))
+            if path:
+                await self.sockets(path[1], scope, receive, send)
                 return
         await self.app(scope, receive, send)
 
@@ -55,3 +66,8 @@ class Door:
             return self.lane.recorded(statement, await self.lane.service.presence.heartbeat(turn), origin)
         except PresenceError as error:
             return self.lane.failed(error, origin)
+
+
+def _path(scope: Scope) -> str:
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))

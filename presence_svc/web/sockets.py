@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from ..errors import Limited, PresenceError, UpgradeRequired
 from . import body
 from .guest import Guest
+from .lane import Lane
 from .routes import credentials
 from .service import Service
 from .socket import STATUS, Gone, Socket
@@ -23,14 +24,15 @@ from .visit import Visit
 class CourseSocket:
     """Sockets that have not joined yet count as streams, so that nobody can pile them up."""
 
-    def __init__(self) -> None:
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
         self._at_door = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        service: Service = scope["app"].state.service
+    async def __call__(self, course_id: str, scope: Scope, receive: Receive, send: Send) -> None:
+        service = self._lane.service
         socket = Socket(scope, receive, send, service.settings)
         try:
-            guest = self._guest(service, socket, scope)
+            guest = self._guest(service, socket, course_id, scope)
         except PresenceError as error:
             service.metrics.answered(type(self).__name__, error.status)
             await socket.refuse(error)
@@ -43,12 +45,12 @@ class CourseSocket:
         finally:
             guest.count_out()
 
-    def _guest(self, service: Service, socket: Socket, scope: Scope) -> Guest:
-        course_id = body.course_id(scope)
+    def _guest(self, service: Service, socket: Socket, course_id: str, scope: Scope) -> Guest:
+        body.checked_id(course_id, "/course_id")
         socket.check_origin()
         if len(service.hub.listeners) + self._at_door >= service.settings.streams_limit:
             raise Limited("too many streams are open here", retry_after_s=5)
-        guest = Guest(service, scope["app"].state.lane, socket, course_id, *credentials(scope))
+        guest = Guest(service, self._lane, socket, course_id, *credentials(scope))
         guest.count_in()
         return guest
 

@@ -40,19 +40,17 @@ class Visit:
 
     async def stay(self) -> None:
         """Until either side ends it."""
-        service, tasks = self._service, list[asyncio.Task[None]]()
+        service = self._service
         service.metrics.streams.inc()
         try:
             await self._socket.send(self._joined.reply)
             self._listener = service.hub.attach(self._joined.courses, self._joined.viewers)
-            tasks += map(asyncio.ensure_future, (self._hear(), self._tell()))
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            telling = asyncio.get_running_loop().create_task(self._tell())
+            try:
+                await self._hear()
+            finally:
+                telling.cancel()
         finally:
-            for task in tasks:
-                task.cancel()
-            for error in await asyncio.gather(*tasks, return_exceptions=True):
-                if isinstance(error, Exception) and not isinstance(error, Gone):
-                    log.error("a visit failed", exc_info=error)
             service.renewer.release(self._held)
             service.hub.detach(self._listener)
             service.metrics.streams.dec()
@@ -97,7 +95,19 @@ class Visit:
         self._listener.close()
 
     async def _tell(self) -> None:
-        """Sends what is new until something ends the visit; `bye` means: come back, nobody has left."""
+        """Sends what is new until something ends the visit: then the socket closes, and no more is heard."""
+        code = DONE
+        try:
+            code = await self._told()
+        except Gone:
+            pass
+        except Exception:
+            log.exception("a visit failed")
+        finally:
+            await self._socket.close(code)
+
+    async def _told(self) -> int:
+        """Why it ended, as a closing code. `bye` means: come back, nobody has left."""
         loop, socket, listener = asyncio.get_running_loop(), self._socket, self._listener
         ends_at = loop.time() + self._service.settings.stream_lifetime * random.uniform(0.9, 1.1)
         expires_at = loop.time() + self._joined.caller.expires_at - time.time()
@@ -108,14 +118,14 @@ class Visit:
             if self._has_left:
                 self._is_over = True
                 await socket.tell("left")
-                return await socket.close(DONE)
+                return DONE
             if loop.time() >= expires_at:
                 await socket.tell("reauth")
-                return await socket.close(STATUS + 401)
+                return STATUS + 401
             if listener.closing or loop.time() >= ends_at:
                 self._is_over = True
                 await socket.tell("bye", retry_ms=retry_ms())
-                return await socket.close(GOING_AWAY)
+                return GOING_AWAY
 
     async def _leave_softly(self) -> None:
         """Not when this replica goes: its viewers come back elsewhere, and their leases last until then."""

@@ -109,3 +109,27 @@ class Crowd:
         self._selector.close()
         for one in self._sockets:
             one.close()
+
+
+class Sockets(Crowd):
+    """Viewers who have joined a course, each over a WebSocket of their own."""
+
+    def __init__(self, port: int, path: str) -> None:
+        super().__init__(port, path)
+        upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        key = b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+        self._request = b"GET %b HTTP/1.1\r\nHost: 127.0.0.1\r\n%b%b" % (path.encode(), upgrade, key)
+
+    def grow(self, n: int, hello: bytes = b'"joined"') -> None:
+        """Opens `n` more, a hundred at a time; returns when each has joined."""
+        for start in range(0, n, 100):
+            count = min(100, n - start)
+            super().grow(count, b" 101 ")
+            for number, one in enumerate(self._sockets[-count:], len(self._sockets) - count):
+                one.sendall(_text(b'{"type":"join","viewer_id":"user-%06d","chapter_id":"ch-1"}' % number))
+            self.gather(hello, count)
+
+
+def _text(message: bytes) -> bytes:
+    """A client's text frame of less than 126 bytes, under a mask that changes nothing."""
+    return b"\x81%c\0\0\0\0%b" % (0x80 | len(message), message)

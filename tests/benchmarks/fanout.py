@@ -1,4 +1,4 @@
-"""Rows 7 and 8: what a frame to each of very many listeners costs a replica, and what a listener takes.
+"""What a frame to each of very many listeners costs a replica, and what a listener and a socket take.
 
 Frames are caused by a message on the course's channel, so that nothing but the fan-out is measured.
 """
@@ -17,7 +17,7 @@ from redis import Redis
 from presence_svc.store.keys import Keys
 
 from . import peers, process
-from .browser import Crowd
+from .browser import Crowd, Sockets
 from .row import Figure, Missing, Scale
 
 COURSE = "course-0"
@@ -120,10 +120,21 @@ def frames(scale: Scale) -> list[Figure]:
 
 def memory(scale: Scale) -> list[Figure]:
     """What the resident memory of a replica grows by with each listener."""
+    return _memory(scale, Crowd, PATH, "listeners")
+
+
+def sockets_memory(scale: Scale) -> list[Figure]:
+    """The same with each WebSocket, whose viewer is present by it. Fewer: nobody here answers pings."""
+    return _memory(
+        scale._replace(listeners=max(1, scale.listeners // 4)), Sockets, f"/v1/courses/{COURSE}/ws", "sockets"
+    )
+
+
+def _memory(scale: Scale, kind: type[Crowd], path: str, what: str) -> list[Figure]:
     with (
         process.redis() as (_, url),
         process.service(url) as service,
-        Crowd(service.port, PATH) as crowd,
+        kind(service.port, path) as crowd,
     ):
         crowd.grow(min(FIRST_FEW, scale.listeners))
         sizes = []
@@ -131,4 +142,4 @@ def memory(scale: Scale) -> list[Figure]:
             before = process.rss_bytes(service.pid)
             crowd.grow(scale.listeners)
             sizes.append((process.rss_bytes(service.pid) - before) / scale.listeners / 1024)
-    return [Figure(f"{scale.listeners:,} listeners", sizes, "halved from its first value", "KiB")]
+    return [Figure(f"{scale.listeners:,} {what}", sizes, "halved from its first value", "KiB")]

@@ -14,6 +14,7 @@ ROWS = [
     Row("redis-bytes", "used_memory; structures by MEMORY USAGE", redis_cost.memory),
     Row("frame", "transport.write in a loop on uvloop, per listener", fanout.frames),
     Row("listener-bytes", "resident memory before", fanout.memory),
+    Row("socket-bytes", "resident memory before", fanout.sockets_memory),
     Row("join", "heartbeat at replica A to frame at replica B", change.join),
     Row("size", "the same service with ten viewers", crowd.size),
     Row("idle", "nothing happens", crowd.idle),

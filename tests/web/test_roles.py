@@ -8,7 +8,7 @@ import httpx2
 import orjson
 import pytest
 from joserfc import jwk
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Route
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -120,17 +120,11 @@ def api_routes() -> set[tuple[str, str]]:
     """(method, path) of everything that is not a file or open to all by design."""
     found = set()
     for route in _routes():
-        if isinstance(route, WebSocketRoute):
-            found.add(("WEBSOCKET", route.path))
-            continue
         assert isinstance(route, Route)
-        if (
-            route.path == SOCKET
-            or route.path in OPEN
-            or not (route.path.startswith("/v1") or route.path == "/metrics")
-        ):
-            continue
-        found |= {(method, route.path) for method in (route.methods or set()) - {"HEAD"}}
+        if route.path == SOCKET:
+            found.add(("WEBSOCKET", route.path))
+        elif route.path not in OPEN and (route.path.startswith("/v1") or route.path == "/metrics"):
+            found |= {(method, route.path) for method in (route.methods or set()) - {"HEAD"}}
     return found
 
 
