@@ -16,7 +16,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from ..errors import BadRequest, PresenceError
-from ..store.turn import Recorded
+from ..store.turn import Recorded, Turn
 from .lane import Admitted, Header, Lane, Reply
 from .plain import Cycle, Heads, Plain
 from .protocol import PresenceProtocol
@@ -110,11 +110,10 @@ class ExpressProtocol(PresenceProtocol):
         lane, plain = self._lane, cycle.plain
         try:
             admitted = lane.admit(plain.authorization, self._peer, plain.course_id, content)
-            if not isinstance(admitted, Admitted):
+            if not isinstance(admitted, Turn):
                 self._wait_for(cycle, admitted)
                 return
-            statement, turn = admitted
-            lane.service.presence.post(turn, partial(self._done, cycle, statement))
+            lane.service.presence.post(admitted, partial(self._done, cycle, admitted.ready))
         except PresenceError as error:
             # Not from within the parser: what follows in this packet is behind an unanswered request.
             self.loop.call_soon(self._write, cycle, lane.failed(error, plain.origin))
@@ -124,8 +123,8 @@ class ExpressProtocol(PresenceProtocol):
 
         async def record() -> None:
             try:
-                statement, turn = await admitted
-                self._done(cycle, statement, await self._lane.service.presence.heartbeat(turn))
+                turn = await admitted
+                self._done(cycle, turn.ready, await self._lane.service.presence.heartbeat(turn))
             except PresenceError as error:
                 self._write(cycle, self._lane.failed(error, cycle.plain.origin))
             finally:
