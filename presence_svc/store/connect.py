@@ -24,7 +24,6 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
-    ResponseError,
     TimeoutError,
 )
 
@@ -32,6 +31,7 @@ from ..errors import Unavailable
 from ..settings import Settings
 from .packed import Packed
 from .scripts import Script
+from .wire import Wires
 
 __all__ = ["Command", "Link", "PubSub", "connect"]
 
@@ -71,6 +71,7 @@ class Link:
         self.on_back: Callable[[], object] = lambda: None
         self.on_exchange: Callable[[float], object] = lambda seconds: None
         self.on_failure: Callable[[], object] = lambda: None
+        self._wires = Wires(redis.connection_pool)
         self._probe: asyncio.Task[None] | None = None
 
     @classmethod
@@ -95,8 +96,7 @@ class Link:
             raise Unavailable("Redis is away")
         began = perf_counter()
         try:
-            async with asyncio.timeout(self.timeout_s):
-                replies = await self._exchange(commands)
+            replies = await self._exchange(commands)
         except _LOST as error:
             self._lost(error)
             raise Unavailable("Redis does not answer") from error
@@ -111,10 +111,11 @@ class Link:
 
     async def _exchange(self, commands: Sequence[Command | Packed]) -> list[Any]:
         """One round trip, two when a script was unknown: nothing of it has run, so it is sent again."""
-        replies = await self._send([_by_sha(command) for command in commands])
+        deadline = asyncio.get_running_loop().time() + self.timeout_s
+        replies = await self._send([_by_sha(command) for command in commands], deadline)
         missing = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if missing:
-            again = await self._send([_by_text(commands[i]) for i in missing])
+            again = await self._send([_by_text(commands[i]) for i in missing], deadline)
             for i, reply in zip(missing, again, strict=True):
                 replies[i] = reply
         for reply in replies:
@@ -122,24 +123,16 @@ class Link:
                 raise reply
         return replies
 
-    async def _send(self, commands: Sequence[bytes]) -> list[Any]:
+    async def _send(self, commands: Sequence[bytes], deadline: float) -> list[Any]:
         """Replies as RESP2 has them. Packed by hiredis: redis-py packs in Python, at eight times the cost."""
-        pool = self.redis.connection_pool
-        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        wire = await self._wires.take(deadline)
         try:
-            await connection.send_packed_command(b"".join(commands), check_health=False)
-            replies: list[Any] = []
-            for _ in commands:
-                try:
-                    replies.append(await connection.read_response())
-                except ResponseError as error:
-                    replies.append(error)
+            replies = await wire.exchange(b"".join(commands), len(commands), deadline)
         except BaseException:
             # Half an exchange is on this connection: nobody may ever read the other half.
-            await connection.disconnect(nowait=True)
+            await self._wires.drop(wire)
             raise
-        finally:
-            await pool.release(connection)
+        await self._wires.give(wire)
         return replies
 
     def _lost(self, error: BaseException) -> None:
