@@ -54,6 +54,7 @@ class Lane:
     def __init__(self, settings: Settings) -> None:
         self._cors = CORSMiddleware(_silent, **cors_options(settings))
         self.cors_headers = lru_cache(ORIGINS_CACHED)(self._cors_headers)
+        self._ok_headers = lru_cache(ORIGINS_CACHED)(lambda origin: OK_HEADERS + self.cors_headers(origin))
         self.body_limit = settings.body_limit
         self.interval_ms = settings.heartbeat_interval * 1000
         self._statements = Statements(settings.statements_limit)
@@ -96,16 +97,14 @@ class Lane:
         return Statement(beat, caller, self.service.presence.keys, self.service.leave_tokens)
 
     def recorded(self, statement: Statement, recorded: Recorded, origin: bytes | None) -> Reply:
-        return self._reply(200, OK_HEADERS, statement.reply(recorded, self.interval_ms), origin)
+        self.service.metrics.answered(ROUTE, 200)
+        return Reply(200, self._ok_headers(origin), statement.reply(recorded, self.interval_ms))
 
     def failed(self, error: PresenceError, origin: bytes | None) -> Reply:
         headers = [(name.encode(), value.encode()) for name, value in headers_of(error).items()]
         headers.append((b"content-type", MEDIA_TYPE.encode()))
-        return self._reply(error.status, tuple(headers), orjson.dumps(problem(error)), origin)
-
-    def _reply(self, status: int, headers: tuple[Header, ...], content: bytes, origin: bytes | None) -> Reply:
-        self.service.metrics.answered(ROUTE, status)
-        return Reply(status, headers + self.cors_headers(origin), content)
+        self.service.metrics.answered(ROUTE, error.status)
+        return Reply(error.status, (*headers, *self.cors_headers(origin)), orjson.dumps(problem(error)))
 
     def _cors_headers(self, origin: bytes | None) -> tuple[Header, ...]:
         """What Starlette's middleware adds for this origin: asked once, by a request that awaits nothing."""
