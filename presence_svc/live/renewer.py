@@ -14,6 +14,7 @@ import random
 from collections.abc import Callable
 from functools import partial
 from itertools import count
+from typing import Any
 
 from ..errors import PresenceError, Unavailable
 from ..settings import Settings
@@ -31,7 +32,7 @@ class Held:
 
     __slots__ = ("on_left", "released", "turn")
 
-    def __init__(self, turn: Turn, on_left: Callable[[], None]) -> None:
+    def __init__(self, turn: Turn[Any], on_left: Callable[[], None]) -> None:
         self.turn = turn
         self.on_left = on_left
         self.released = False
@@ -62,7 +63,7 @@ class Renewer:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def hold(self, turn: Turn, on_left: Callable[[], None]) -> Held:
+    def hold(self, turn: Turn[Any], on_left: Callable[[], None]) -> Held:
         """Renews what was recorded just now."""
         held = Held(turn, on_left)
         self._plan(held, self._pause_s())

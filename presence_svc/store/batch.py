@@ -5,6 +5,7 @@ Pure: data in, data out, no Redis. Called by store.presence; the scripts' header
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -22,9 +23,9 @@ REFUSED = {-1: "too many chapters in this course", -2: "too many sessions of thi
 
 def by_course(ops: Sequence[Any], indices: list[int]) -> dict[str, list[int]]:
     """The indices of a round's heartbeats, gathered by course, in order of arrival."""
-    courses: dict[str, list[int]] = {}
+    courses: defaultdict[str, list[int]] = defaultdict(list)
     for index in indices:
-        courses.setdefault(ops[index].ready.course_id, []).append(index)
+        courses[ops[index].ready.course_id].append(index)
     return courses
 
 
@@ -69,12 +70,15 @@ def heartbeat_results(
     for indices in courses.values():
         total, due = reply[at], reply[at + 1]
         at += 2
+        recorded = Recorded(total, now, now)
         for index, ends in zip(indices, reply[at : at + len(indices)], strict=True):
-            if type(ends) is not int:
+            if type(ends) is not int:  # of a FRESH one
                 lease, seq = ends.split()
                 results[index] = Recorded(total, int(lease), now, int(seq))
             elif ends >= 0:
-                results[index] = Recorded(total, ends or now, now)
+                if (ends or now) != recorded.expires_at:  # of a course's leases nearly all end at one moment
+                    recorded = Recorded(total, ends or now, now)
+                results[index] = recorded
             else:
                 results[index] = Limited(REFUSED[ends], retry_after_s=settings.ttl)
         at += len(indices)
@@ -82,7 +86,7 @@ def heartbeat_results(
     return soonest
 
 
-def succeed_call(keys: Keys, settings: Settings, heirs: Sequence[Turn]) -> Command:
+def succeed_call(keys: Keys, settings: Settings, heirs: Sequence[Turn[Any]]) -> Command:
     """The call that makes anonymous sessions those of the viewers whose heartbeats follow.
 
     By its text: an unknown SHA would be sent again behind the heartbeats, which had counted people twice.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -21,6 +21,7 @@ Op = TypeVar("Op")
 Result = TypeVar("Result")
 Done = Callable[[Result | PresenceError], None]
 MAX_BATCH = 500
+FULL = "too many requests are waiting for Redis"
 
 
 class Committer(Generic[Op, Result]):
@@ -53,8 +54,31 @@ class Committer(Generic[Op, Result]):
     def post(self, op: Op, done: Done[Result]) -> None:
         """Calls `done` with the result or the error. Raises Unavailable when the queue is full."""
         if len(self._waiting) >= self._limit:
-            raise Unavailable("too many requests are waiting for Redis")
+            raise Unavailable(FULL)
         self._waiting.append((op, done))
+        self._start()
+
+    def submit_many(self, ops: Sequence[Op]) -> asyncio.Future[list[Result | PresenceError]]:
+        """A future for all results, in order, which raises none: those beyond the limit are Unavailable."""
+        future: asyncio.Future[list[Result | PresenceError]] = asyncio.get_running_loop().create_future()
+        taken = ops[: max(0, self._limit - len(self._waiting))]
+        refused: list[Result | PresenceError] = [Unavailable(FULL) for _ in ops[len(taken) :]]
+        if not taken:
+            future.set_result(refused)
+            return future
+        results: list[Result | PresenceError] = []
+
+        def last(result: Result | PresenceError) -> None:
+            results.append(result)
+            if not future.done():
+                future.set_result(results + refused)
+
+        # Results come in the order of submission: whoever waits is woken by the last one, once.
+        self._waiting += zip(taken, [*[results.append] * (len(taken) - 1), last], strict=True)
+        self._start()
+        return future
+
+    def _start(self) -> None:
         if self._task is None:
             # A task starts at the loop's next turn: what has arrived in this turn shares its batch.
             self._task = asyncio.get_running_loop().create_task(self._drain())

@@ -24,7 +24,6 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
-    ResponseError,
     TimeoutError,
 )
 
@@ -32,6 +31,7 @@ from ..errors import Unavailable
 from ..settings import Settings
 from .packed import Packed
 from .scripts import Script
+from .wire import Wires
 
 __all__ = ["Command", "Link", "PubSub", "connect"]
 
@@ -71,6 +71,7 @@ class Link:
         self.on_back: Callable[[], object] = lambda: None
         self.on_exchange: Callable[[float], object] = lambda seconds: None
         self.on_failure: Callable[[], object] = lambda: None
+        self._wires = Wires(redis.connection_pool)
         self._probe: asyncio.Task[None] | None = None
 
     @classmethod
@@ -95,8 +96,7 @@ class Link:
             raise Unavailable("Redis is away")
         began = perf_counter()
         try:
-            async with asyncio.timeout(self.timeout_s):
-                replies = await self._exchange(commands)
+            replies = await self._exchange(commands)
         except _LOST as error:
             self._lost(error)
             raise Unavailable("Redis does not answer") from error
@@ -110,36 +110,31 @@ class Link:
         return replies
 
     async def _exchange(self, commands: Sequence[Command | Packed]) -> list[Any]:
-        """One round trip, two when a script was unknown: nothing of it has run, so it is sent again."""
-        replies = await self._send([_by_sha(command) for command in commands])
-        missing = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if missing:
-            again = await self._send([_by_text(commands[i]) for i in missing])
-            for i, reply in zip(missing, again, strict=True):
-                replies[i] = reply
+        """One round trip, two when a script was unknown: then what follows it has run too early.
+
+        All from there on is sent again, in order: scripts write leases and seqs, not differences, so that
+        what has run may run twice.
+        """
+        deadline = asyncio.get_running_loop().time() + self.timeout_s
+        replies = await self._send([_by_sha(command) for command in commands], deadline)
+        missing = next((i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)), None)
+        if missing is not None:
+            replies[missing:] = await self._send(list(map(_by_text, commands[missing:])), deadline)
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
         return replies
 
-    async def _send(self, commands: Sequence[bytes]) -> list[Any]:
+    async def _send(self, commands: Sequence[bytes], deadline: float) -> list[Any]:
         """Replies as RESP2 has them. Packed by hiredis: redis-py packs in Python, at eight times the cost."""
-        pool = self.redis.connection_pool
-        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        wire = await self._wires.take(deadline)
         try:
-            await connection.send_packed_command(b"".join(commands), check_health=False)
-            replies: list[Any] = []
-            for _ in commands:
-                try:
-                    replies.append(await connection.read_response())
-                except ResponseError as error:
-                    replies.append(error)
+            replies = await wire.exchange(b"".join(commands), len(commands), deadline)
         except BaseException:
             # Half an exchange is on this connection: nobody may ever read the other half.
-            await connection.disconnect(nowait=True)
+            await self._wires.drop(wire)
             raise
-        finally:
-            await pool.release(connection)
+        await self._wires.give(wire)
         return replies
 
     def _lost(self, error: BaseException) -> None:
@@ -175,5 +170,7 @@ def _by_text(command: Command | Packed) -> bytes:
     """The command as it is sent when Redis does not know the script: EVAL also loads it."""
     if isinstance(command, Packed):
         return command.by_text()
-    packed: bytes = pack_command(("EVAL", command[1].text, *command[2:]))
+    if command[0] == "EVALSHA":
+        command = ("EVAL", command[1].text, *command[2:])
+    packed: bytes = pack_command(command)
     return packed

@@ -41,13 +41,13 @@ def rounds(ops: Sequence[Op], formers: Collection[Who] = ()) -> list[tuple[list[
     return found
 
 
-def _selves(op: Turn) -> list[Who]:
+def _selves(op: Turn[Any]) -> list[Who]:
     """Whose heartbeat this is, and whose the session was."""
     ready, heir = op.ready, op.ready.succession
     former = [(heir.course_id, heir.former)] if heir else []
     return [(ready.course_id, ready.viewer_id), *former]
 
 
-def heirs(ops: Sequence[Any], indices: list[int]) -> list[Turn]:
+def heirs(ops: Sequence[Any], indices: list[int]) -> list[Turn[Any]]:
     """Those of a round's heartbeats that succeed to an anonymous viewer."""
     return [ops[index] for index in indices if ops[index].ready.succession]

@@ -7,8 +7,9 @@ Heartbeats and leaves go by group commit in order of arrival; reads of a moment 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
+from typing import Any
 
 from ..errors import PresenceError
 from ..model import Count
@@ -44,11 +45,15 @@ class Presence:
         await self._writes.close()
         await self._reads.close()
 
-    def heartbeat(self, beat: Beat | Turn) -> asyncio.Future[Recorded]:
+    def heartbeat(self, beat: Beat | Turn[Any]) -> asyncio.Future[Recorded]:
         """Records presence. The future, or this call, raises Limited or Unavailable."""
         return self._writes.submit(beat if isinstance(beat, Turn) else turn(self.keys, beat))
 
-    def post(self, turn: Turn, done: Callable[[Recorded | PresenceError], None]) -> None:
+    def heartbeats(self, turns: Sequence[Turn[Any]]) -> asyncio.Future[list[Result]]:
+        """Records many, in order; what is wrong with one, or with all, stands in its place."""
+        return self._writes.submit_many(turns)
+
+    def post(self, turn: Turn[Any], done: Callable[[Recorded | PresenceError], None]) -> None:
         """As heartbeat, for callers with no task to wait in. Raises Unavailable when too many wait."""
         self._writes.post(turn, done)
 
@@ -83,7 +88,7 @@ class Presence:
         readers: list[dict[str, list[int]] | None] = []
         results: list[Result] = [Recorded(0, 0, 0)] * len(ops)
         refreshed: set[str] = set()
-        heirs: list[Turn] = []
+        heirs: list[Turn[Any]] = []
         formers = order.formers(ops) if self.settings.allow_anonymous else ()
         for beats, departures in order.rounds(ops, formers):
             if formers and (found := order.heirs(ops, beats)):

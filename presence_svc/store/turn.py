@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..errors import PresenceError
 from ..model import Heartbeat, Leave
@@ -52,10 +52,13 @@ class Ready:
         self.tail = words(f"{flags} {digest} {said.chapter_id or ''}", profile)
 
 
-class Turn(NamedTuple):
-    """One heartbeat: a session's statement, and its seq as it travels."""
+Said = TypeVar("Said", bound=Ready)
 
-    ready: Ready
+
+class Turn(NamedTuple, Generic[Said]):
+    """One heartbeat: a session's statement (web knows more of it than Ready), and its seq as it travels."""
+
+    ready: Said
     seq: bytes
 
 
@@ -75,11 +78,16 @@ class Recorded(NamedTuple):
     seq: int = 0
 
 
-Op = Turn | Departure
+Op = Turn[Any] | Departure
 Result = Recorded | PresenceError
 
 
-def turn(keys: Keys, beat: Beat) -> Turn:
+def turn(keys: Keys, beat: Beat) -> Turn[Ready]:
     """A heartbeat, packed."""
+    return Turn(Ready(keys, beat), packed_seq(beat))
+
+
+def packed_seq(beat: Beat) -> bytes:
+    """The seq that a heartbeat was read with, as it travels."""
     seq = beat.said.seq
-    return Turn(Ready(keys, beat), NO_SEQ if seq is None else number(seq))
+    return NO_SEQ if seq is None else number(seq)

@@ -11,9 +11,10 @@ from time import perf_counter
 from starlette.types import Receive, Scope, Send
 
 from ..errors import PresenceError
+from ..store.turn import Turn
 from . import body
 from .access import Access
-from .lane import Admitted, Lane, Reply
+from .lane import Lane, Reply
 from .sockets import CourseSocket
 
 HEARTBEAT = re.compile(r"/v1/courses/([^/]+)/heartbeat\Z")
@@ -62,8 +63,8 @@ class Door:
             body.checked_id(course_id, "/course_id")
             content = await body.read_fields(fields, receive, cap=self.lane.body_limit)
             admitted = self.lane.admit(fields.get(b"authorization"), peer, course_id, content)
-            statement, turn = admitted if isinstance(admitted, Admitted) else await admitted
-            return self.lane.recorded(statement, await self.lane.service.presence.heartbeat(turn), origin)
+            turn = admitted if isinstance(admitted, Turn) else await admitted
+            return self.lane.recorded(turn.ready, await self.lane.service.presence.heartbeat(turn), origin)
         except PresenceError as error:
             return self.lane.failed(error, origin)
 

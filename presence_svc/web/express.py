@@ -16,7 +16,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from ..errors import BadRequest, PresenceError
-from ..store.turn import Recorded
+from ..store.turn import Recorded, Turn
 from .lane import Admitted, Header, Lane, Reply
 from .plain import Cycle, Heads, Plain
 from .protocol import PresenceProtocol
@@ -34,6 +34,11 @@ class ExpressProtocol(PresenceProtocol):
     _heads = Heads()
     _packet = b""
     _idle = False
+    _said: tuple[tuple[Header, ...], list[Header], bytes] = (
+        (),
+        [],
+        b"",
+    )  # the last head, and what it is made of
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -110,11 +115,10 @@ class ExpressProtocol(PresenceProtocol):
         lane, plain = self._lane, cycle.plain
         try:
             admitted = lane.admit(plain.authorization, self._peer, plain.course_id, content)
-            if not isinstance(admitted, Admitted):
+            if not isinstance(admitted, Turn):
                 self._wait_for(cycle, admitted)
                 return
-            statement, turn = admitted
-            lane.service.presence.post(turn, partial(self._done, cycle, statement))
+            lane.service.presence.post(admitted, partial(self._done, cycle, admitted.ready))
         except PresenceError as error:
             # Not from within the parser: what follows in this packet is behind an unanswered request.
             self.loop.call_soon(self._write, cycle, lane.failed(error, plain.origin))
@@ -124,8 +128,8 @@ class ExpressProtocol(PresenceProtocol):
 
         async def record() -> None:
             try:
-                statement, turn = await admitted
-                self._done(cycle, statement, await self._lane.service.presence.heartbeat(turn))
+                turn = await admitted
+                self._done(cycle, turn.ready, await self._lane.service.presence.heartbeat(turn))
             except PresenceError as error:
                 self._write(cycle, self._lane.failed(error, cycle.plain.origin))
             finally:
@@ -146,16 +150,13 @@ class ExpressProtocol(PresenceProtocol):
         cycle.response_complete = True
         if cycle.disconnected or self.transport.is_closing():
             return
+        status, headers, content = reply
+        defaults = self.server_state.default_headers  # another list once a second, for the date
+        if headers is not self._said[0] or defaults is not self._said[1]:
+            self._said = headers, defaults, _head(status, headers, *defaults)
         closing = b"" if cycle.keep_alive else b"connection: close\r\n"
         self.transport.write(
-            b"%b%bcontent-length: %d\r\n%b\r\n%b"
-            % (
-                _head(reply.status, *self.server_state.default_headers),
-                _lines(reply.headers),
-                len(reply.body),
-                closing,
-                reply.body,
-            )
+            b"%bcontent-length: %d\r\n%b\r\n%b" % (self._said[2], len(content), closing, content)
         )
         if not cycle.keep_alive:
             self.transport.close()
@@ -188,12 +189,7 @@ class ExpressProtocol(PresenceProtocol):
         super().connection_lost(exc)
 
 
-@lru_cache(64)
-def _head(status: int, *defaults: Header) -> bytes:
-    """The status line and uvicorn's own headers, which change once a second (the date)."""
-    return STATUS_LINE[status] + _lines(defaults)
-
-
 @lru_cache(1024)
-def _lines(headers: tuple[Header, ...]) -> bytes:
-    return b"".join(b"%b: %b\r\n" % header for header in headers)
+def _head(status: int, headers: tuple[Header, ...], *defaults: Header) -> bytes:
+    """An answer's head up to the content's length: one object for all connections that are told the same."""
+    return STATUS_LINE[status] + b"".join(b"%b: %b\r\n" % header for header in (*defaults, *headers))

@@ -22,6 +22,7 @@ from .lane import Lane
 from .protocol import TooSlow
 from .service import Service
 from .socket import Socket
+from .statements import Statement
 
 
 class Joined(NamedTuple):
@@ -29,7 +30,7 @@ class Joined(NamedTuple):
 
     caller: Caller
     said: Heartbeat
-    turn: Turn
+    turn: Turn[Statement]
     viewer_id: str
     seq: int
     reply: str
@@ -83,13 +84,13 @@ class Guest:
         courses = await self._courses(caller, said.viewers)
         self.count_in(caller)
         statement = self._lane.statement(beat)
-        first = Turn(statement.ready, FRESH if said.seq is None else number(said.seq))
+        first = Turn(statement, FRESH if said.seq is None else number(said.seq))
         recorded: Recorded = await self.service.presence.heartbeat(first)
         if recorded.expires_at <= recorded.as_of:
             raise Invalid([("/session_id", "has left: a new visit is a new session")])
         seq = recorded.seq if said.seq is None else said.seq
         reply = message("joined", statement.reply(recorded, self.service.settings.heartbeat_interval * 1000))
-        turn = Turn(statement.ready, number(seq))
+        turn = Turn(statement, number(seq))
         return Joined(caller, said, turn, beat.viewer_id, seq, reply, courses, said.viewers)
 
     async def admitted(self, said: Heartbeat) -> Beat:
@@ -98,9 +99,9 @@ class Guest:
         beat = gate.admit(self._authorization, self._peer, self.course_id, said)
         return beat if isinstance(beat, Beat) else await beat
 
-    async def turn(self, said: Heartbeat, seq: int) -> Turn:
+    async def turn(self, said: Heartbeat, seq: int) -> Turn[Statement]:
         """The same, ready for Redis."""
-        return Turn(self._lane.statement(await self.admitted(said)).ready, number(seq))
+        return Turn(self._lane.statement(await self.admitted(said)), number(seq))
 
     async def _caller(self) -> Caller:
         caller = self.service.gate.caller(self._authorization)

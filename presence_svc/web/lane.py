@@ -43,11 +43,7 @@ class Reply(NamedTuple):
     body: bytes
 
 
-class Admitted(NamedTuple):
-    """A heartbeat that may be recorded, and what its reply is made from."""
-
-    statement: Statement
-    turn: Turn
+Admitted = Turn[Statement]  # a heartbeat that may be recorded, and what its reply is made from
 
 
 class Lane:
@@ -58,8 +54,9 @@ class Lane:
     def __init__(self, settings: Settings) -> None:
         self._cors = CORSMiddleware(_silent, **cors_options(settings))
         self.cors_headers = lru_cache(ORIGINS_CACHED)(self._cors_headers)
+        self._ok_headers = lru_cache(ORIGINS_CACHED)(lambda origin: OK_HEADERS + self.cors_headers(origin))
         self.body_limit = settings.body_limit
-        self._interval_ms = settings.heartbeat_interval * 1000
+        self.interval_ms = settings.heartbeat_interval * 1000
         self._statements = Statements(settings.statements_limit)
         self._secret = b""
 
@@ -69,11 +66,11 @@ class Lane:
         """A heartbeat that may be recorded, at once or once something is fetched. Raises what is wrong."""
         gate = self.service.gate
         shape, seq = cut(authorization, course_id, content)
-        known = self._known().get(shape)
+        known = self.known().get(shape)
         if known is not None:
             again = gate.again(known.caller, known.beat)
             if again is True:
-                return Admitted(known, Turn(known.ready, seq))
+                return Turn(known, seq)
             if again is not False:
                 return self._later(again)
         said = body.validate(Heartbeat, body.parse(content))
@@ -82,9 +79,9 @@ class Lane:
             return self._later(beat)
         statement = self.statement(beat, gate.caller_of(authorization))
         self._statements.remember(shape, content, statement, said.seq)
-        return Admitted(statement, statement.turn())
+        return statement.turn()
 
-    def _known(self) -> Statements:
+    def known(self) -> Statements:
         """What is remembered holds leave tokens, which die with the secret that they were made with."""
         secret = self.service.leave_tokens.secret
         if secret is not self._secret:
@@ -94,28 +91,20 @@ class Lane:
 
     async def _later(self, beat: Awaitable[Beat]) -> Admitted:
         statement = self.statement(await beat)
-        return Admitted(statement, statement.turn())
+        return statement.turn()
 
     def statement(self, beat: Beat, caller: Caller | None = None) -> Statement:
         return Statement(beat, caller, self.service.presence.keys, self.service.leave_tokens)
 
-    async def record(self, beat: Beat) -> bytes:
-        """Records one heartbeat of a batch, for its reply's body. Raises Limited or Unavailable."""
-        statement = self.statement(beat)
-        recorded = await self.service.presence.heartbeat(statement.turn())
-        return statement.reply(recorded, self._interval_ms)
-
     def recorded(self, statement: Statement, recorded: Recorded, origin: bytes | None) -> Reply:
-        return self._reply(200, OK_HEADERS, statement.reply(recorded, self._interval_ms), origin)
+        self.service.metrics.answered(ROUTE, 200)
+        return Reply(200, self._ok_headers(origin), statement.reply(recorded, self.interval_ms))
 
     def failed(self, error: PresenceError, origin: bytes | None) -> Reply:
         headers = [(name.encode(), value.encode()) for name, value in headers_of(error).items()]
         headers.append((b"content-type", MEDIA_TYPE.encode()))
-        return self._reply(error.status, tuple(headers), orjson.dumps(problem(error)), origin)
-
-    def _reply(self, status: int, headers: tuple[Header, ...], content: bytes, origin: bytes | None) -> Reply:
-        self.service.metrics.answered(ROUTE, status)
-        return Reply(status, headers + self.cors_headers(origin), content)
+        self.service.metrics.answered(ROUTE, error.status)
+        return Reply(error.status, (*headers, *self.cors_headers(origin)), orjson.dumps(problem(error)))
 
     def _cors_headers(self, origin: bytes | None) -> tuple[Header, ...]:
         """What Starlette's middleware adds for this origin: asked once, by a request that awaits nothing."""

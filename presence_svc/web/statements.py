@@ -12,8 +12,7 @@ import re
 from typing import NamedTuple
 
 from ..store.keys import Keys
-from ..store.packed import number
-from ..store.turn import NO_SEQ, Beat, Ready, Recorded, Turn
+from ..store.turn import NO_SEQ, Beat, Ready, Recorded, Turn, packed_seq
 from .auth.caller import Caller
 from .auth.leave_token import LeaveTokens
 
@@ -31,27 +30,26 @@ class Shape(NamedTuple):
     has_seq: bool
 
 
-class Statement:
+class Statement(Ready):
     """A heartbeat's reading: whom it was judged for, its packed form, its reply but for the numbers."""
 
-    __slots__ = ("_after", "_before", "beat", "caller", "ready")
+    __slots__ = ("_after", "_before", "beat", "caller")
 
     def __init__(self, beat: Beat, caller: Caller | None, keys: Keys, leave_tokens: LeaveTokens) -> None:
+        super().__init__(keys, beat)
         course_id, viewer_id, session_id = beat.course_id, beat.viewer_id, beat.said.session_id
         token = leave_tokens.make(course_id, viewer_id, session_id)
         self.beat = beat
         self.caller = caller
-        self.ready = Ready(keys, beat)
         # Ids hold nothing that JSON would escape (model.ID_PATTERN): the hottest path needs no encoder.
         self._before = (
             f'{{"course_id":"{course_id}","viewer_id":"{viewer_id}","session_id":"{session_id}","total":'
         ).encode()
         self._after = f',"leave_token":"{token}"}}'.encode()
 
-    def turn(self) -> Turn:
+    def turn(self) -> Turn[Statement]:
         """The heartbeat with the seq that it was read with."""
-        seq = self.beat.said.seq
-        return Turn(self.ready, NO_SEQ if seq is None else number(seq))
+        return Turn(self, packed_seq(self.beat))
 
     def reply(self, recorded: Recorded, interval_ms: float) -> bytes:
         """The next is due in HEARTBEAT_INTERVAL less 10 to 20 %, so that no crowd beats in step."""
@@ -64,7 +62,10 @@ class Statement:
         )
 
 
-class Statements(dict[Shape, Statement]):
+Key = Shape | bytes | tuple[bytes, ...]  # a whole body's; or an item's of many, as web.bundle cuts them
+
+
+class Statements(dict[Key, Statement]):
     """The statements of the last `room` sessions, about a kilobyte each."""
 
     def __init__(self, room: int) -> None:
@@ -80,9 +81,13 @@ class Statements(dict[Shape, Statement]):
             return
         if len(content) + len(shape.authorization or b"") > CAP:
             return
-        if shape not in self and len(self) >= self._room:
+        self.keep(shape, statement)
+
+    def keep(self, key: Key, statement: Statement) -> None:
+        """Keeps it under a key that stands for nothing else; the oldest makes room."""
+        if key not in self and len(self) >= self._room:
             del self[next(iter(self))]
-        self[shape] = statement
+        self[key] = statement
 
 
 def cut(authorization: bytes | None, course_id: str, content: bytes) -> tuple[Shape, bytes]:

@@ -298,3 +298,17 @@ async def test_evict_of_nobody_is_no_error(replica: Replica) -> None:
     await replica.presence.evict("c1", "nobody")
 
     assert await replica.total() == 1
+
+
+async def test_an_unknown_script_does_not_turn_the_order_round(replica: Replica) -> None:
+    """S6, R6: a leave whose script Redis has forgotten is sent again, and the heartbeat behind it with it."""
+    await replica.redis.script_flush()
+    await replica.beat("ada")
+
+    leaving = asyncio.ensure_future(replica.leave("ada", soft=True))
+    await asyncio.sleep(0)
+    back, _ = await asyncio.gather(replica.beat("ada"), leaving)
+
+    viewers = await replica.redis.zrange("presence:{c1}:viewers", 0, -1, withscores=True)
+    assert viewers == [(b"ada", back.expires_at)]
+    assert back.expires_at - back.as_of == replica.settings.ttl_ms

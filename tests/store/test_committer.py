@@ -124,6 +124,68 @@ async def test_a_caller_that_gave_up_disturbs_nobody(redis: Redis, committer: Co
     assert await stays == 20
 
 
+async def test_many_are_told_together(redis: Redis, committer: Committer[int, int]) -> None:
+    """One future for all, in order, though they take two exchanges; an error stands in its place."""
+    alone = committer.submit(1)
+    results = await committer.submit_many([6, 7, 8, 9])
+
+    assert await alone == 10
+    assert results[0::2] == [60, 80]
+    assert isinstance(results[1], Limited)
+    assert results[3] == 90
+    assert redis.batches == [[1, 6, 7], [8, 9]]
+
+
+async def test_many_share_exchanges_with_single_ones(redis: Redis, committer: Committer[int, int]) -> None:
+    """In order of arrival, whoever they belong to."""
+    first, two, last = committer.submit_many([1]), committer.submit_many([2, 3]), committer.submit(4)
+
+    assert (await first, await two, await last) == ([10], [20, 30], 40)
+    assert redis.batches == [[1, 2, 3], [4]]
+
+
+async def test_of_many_those_beyond_the_limit_are_refused(
+    redis: Redis, committer: Committer[int, int]
+) -> None:
+    """As many as there is room for, from the first on; the others are Unavailable in their places."""
+    alone = committer.submit(0)
+    some = committer.submit_many([1, 2, 3, 4, 5, 6])
+    none = committer.submit_many([8, 9])
+    results = await some
+
+    assert results[:4] == [10, 20, 30, 40]
+    assert [isinstance(result, Unavailable) for result in results[4:]] == [True, True]
+    assert [isinstance(result, Unavailable) for result in await none] == [True, True]
+    assert await alone == 0
+    assert redis.batches == [[0, 1, 2], [3, 4]]
+    assert await committer.submit_many([]) == []
+
+
+async def test_when_an_exchange_fails_the_rest_of_many_fail_with_it() -> None:
+    """What was recorded before stays so; nobody waits for a second deadline."""
+
+    async def commit(ops: list[int]) -> list[int | PresenceError]:
+        if 4 in ops:
+            raise Unavailable("away")
+        return [*ops]
+
+    results = await Committer[int, int](commit, limit=10, max_batch=2).submit_many([1, 2, 3, 4, 5])
+
+    assert results[:2] == [1, 2]
+    assert [isinstance(result, Unavailable) for result in results[2:]] == [True] * 3
+
+
+async def test_many_whose_caller_gave_up_disturb_nobody(redis: Redis, committer: Committer[int, int]) -> None:
+    """A cancelled wait takes nothing from the others of its batch."""
+    redis.open.clear()
+    gone, stays = committer.submit_many([1, 2]), committer.submit_many([3, 4])
+    await asyncio.sleep(0)
+    gone.cancel()
+    redis.open.set()
+
+    assert await stays == [30, 40]
+
+
 async def test_close_waits_for_what_is_under_way(redis: Redis, committer: Committer[int, int]) -> None:
     """After close every submission has its answer."""
     redis.open.clear()

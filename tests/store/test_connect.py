@@ -12,6 +12,7 @@ from time import monotonic
 import pytest
 
 from presence_svc.errors import Unavailable
+from presence_svc.store import wire
 from presence_svc.store.connect import Link, connect
 from presence_svc.store.embedded import EmbeddedServer
 from tests.live.eventually import eventually
@@ -19,6 +20,13 @@ from tests.live.proxy import Proxy
 
 TIMEOUT_S = 0.25
 ANSWERED_S = 0.5  # what a client waits at most while Redis is away
+
+
+@pytest.fixture(autouse=True, params=["wire", "streams"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to speak on a connection: ours, and redis-py's where that has no place for ours."""
+    if request.param == "streams":
+        monkeypatch.setattr(wire, "over", wire.Streamed)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from redis.exceptions import OutOfMemoryError
 
 from presence_svc.store import batch
-from presence_svc.store.turn import Turn, turn
+from presence_svc.store.turn import Ready, Turn, turn
 from tests.rig import Backend
 from tests.store.audit import audit
 from tests.store.replica import SIGNING_IN, Ear, Replica, beat_of
@@ -31,11 +31,11 @@ async def anonymous(replica: Replica, **said: Any) -> int:
     return (await replica.beat(A, S, anonymous=True, **said)).expires_at
 
 
-def heir(replica: Replica, viewer: str = "ada", **said: Any) -> Turn:
+def heir(replica: Replica, viewer: str = "ada", **said: Any) -> Turn[Ready]:
     return turn(replica.keys, beat_of(viewer, S, former=A, **said))
 
 
-async def succeed(replica: Replica, *heirs: Turn) -> list[int]:
+async def succeed(replica: Replica, *heirs: Turn[Ready]) -> list[int]:
     """The script alone, without the heartbeats that follow it."""
     call = batch.succeed_call(replica.keys, replica.settings, heirs)
     reply: list[int] = (await replica.link.pipeline([call]))[0]

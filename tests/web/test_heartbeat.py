@@ -190,6 +190,64 @@ def test_a_batch_answers_each_in_order(client: httpx2.Client) -> None:
     assert client.get("/v1/courses/b2/count").json()["chapters"] == {"ch-1": 1}
 
 
+def test_a_batch_said_again_is_told_the_same(client: httpx2.Client) -> None:
+    """What is remembered of a call's items answers as they did when they were read; their seq grows."""
+    wrong: list[Any] = [{"course_id": "a1"}, {"course_id": "a1", "viewer_id": "x", "seq": 2.5}, None]
+
+    def told(seq: int) -> list[Any]:
+        items = [{"course_id": "a1", "viewer_id": f"v{n}", "seq": seq} for n in range(3)]
+        results = client.post("/v1/heartbeats", json={"heartbeats": [*items, *wrong]}).json()["results"]
+        for result in results[:3]:
+            assert 24_000 <= result.pop("next_heartbeat_ms") <= 27_000
+            assert result.pop("expires_at") > 1_600_000_000_000
+        return list(results)
+
+    first = told(1)
+
+    assert [result.get("status", 200) for result in first] == [200, 200, 200, 422, 422, 422]
+    assert first == told(2) == told(3)
+    assert client.get("/v1/courses/a1/count").json()["total"] == 3
+
+
+def test_a_seq_in_a_batch_is_heard(client: httpx2.Client) -> None:
+    """S6: a late heartbeat of a session changes nothing, also when its like is remembered."""
+
+    def chapters(seq: int, chapter: str) -> dict[str, int]:
+        item = {"course_id": "order", "viewer_id": "ada", "chapter_id": chapter, "seq": seq}
+        client.post("/v1/heartbeats", json={"heartbeats": [item]})
+        told: dict[str, int] = client.get("/v1/courses/order/count").json()["chapters"]
+        return told
+
+    assert chapters(5, "ch-1") == {"ch-1": 1}
+    assert chapters(6, "ch-2") == {"ch-2": 1}
+    assert chapters(5, "ch-1") == {"ch-2": 1}
+    assert chapters(7, "ch-1") == {"ch-1": 1}
+
+
+def test_a_limit_in_a_batch_is_told_in_its_place(client: httpx2.Client) -> None:
+    """Two sessions of a viewer are recorded, the third is a problem, and the next viewer is recorded."""
+    said = [("ada", "s1"), ("ada", "s2"), ("ada", "s3"), ("bob", "s1")]
+    items = [{"course_id": "many", "viewer_id": viewer, "session_id": session} for viewer, session in said]
+
+    for _ in range(2):
+        results = client.post("/v1/heartbeats", json={"heartbeats": items}).json()["results"]
+        assert [result.get("status", 200) for result in results] == [200, 200, 429, 200]
+        assert "session" in results[2]["detail"]
+
+
+def test_a_batch_over_the_queue_s_limit() -> None:
+    """As many as have room are recorded, what is wrong takes no room, and the rest are told to come back."""
+    items: list[Any] = [{"course_id": "q", "viewer_id": f"v{n}"} for n in range(5)]
+    items.insert(1, {"course_id": "q"})
+
+    with Service({"PRESENCE_QUEUE_LIMIT": "3"}) as narrow, httpx2.Client(base_url=narrow.url) as client:
+        for _ in range(2):
+            results = client.post("/v1/heartbeats", json={"heartbeats": items}).json()["results"]
+            assert [result.get("status", 200) for result in results] == [200, 422, 200, 200, 503, 503]
+            assert results[4]["type"] == "urn:presence:unavailable"
+        assert client.get("/v1/courses/q/count").json()["total"] == 3
+
+
 def test_the_largest_batch(client: httpx2.Client) -> None:
     """A thousand at once are all recorded; one more, none, or no list is refused."""
     items = [{"course_id": "big", "viewer_id": f"v{n}"} for n in range(1_000)]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from types import SimpleNamespace
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import pytest
 from hypothesis import example, given
@@ -12,89 +11,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from joserfc import jwk, jwt
 
-from presence_svc.errors import PresenceError
-from presence_svc.metrics import Metrics
-from presence_svc.model import MAX_SAFE_INT, Heartbeat
-from presence_svc.settings import Settings
-from presence_svc.store.keys import Keys
+from presence_svc.model import MAX_SAFE_INT
 from presence_svc.store.packed import number
-from presence_svc.store.turn import Beat, Recorded, Turn, turn
-from presence_svc.web import body
-from presence_svc.web.auth.gate import Gate
-from presence_svc.web.auth.leave_token import LeaveTokens
-from presence_svc.web.auth.subject import named
-from presence_svc.web.lane import Admitted, Lane
-from presence_svc.web.limits import Limits
-from presence_svc.web.statements import CAP, Statements, cut
+from presence_svc.web.statements import CAP, cut
+from tests.web.desk import Desk, Meaning
 
-KEYS = Keys("presence")
-RECORDED = Recorded(3, 1_790_000_060_000, 1_790_000_000_000)
 COURSE = "c1"
 PLAIN = b'{"viewer_id":"u1","chapter_id":"ch-1","seq":7}'
-
-
-class Meaning(NamedTuple):
-    """All that a heartbeat comes to: what travels to Redis, and the reply but for its numbers."""
-
-    keys: bytes
-    head: bytes
-    seq: bytes
-    tail: bytes
-    reply: bytes
-
-
-class Desk:
-    """A lane with everything that admission needs, and a secret that a test may change."""
-
-    def __init__(self, **settings: Any) -> None:
-        self.settings = Settings(**settings)
-        self.shared = SimpleNamespace(secret=b"s" * 32)
-        self.leave_tokens = LeaveTokens(cast(Any, self.shared))
-        gate = Gate(
-            self.settings,
-            limits=Limits(self.settings),
-            newcomers=cast(Any, None),
-            anonymous=cast(Any, None),
-            leave_tokens=self.leave_tokens,
-        )
-        self.lane = Lane(self.settings)
-        self.lane.service = cast(
-            Any,
-            SimpleNamespace(
-                gate=gate,
-                leave_tokens=self.leave_tokens,
-                presence=SimpleNamespace(keys=KEYS),
-                metrics=Metrics(),
-            ),
-        )
-
-    @property
-    def remembered(self) -> Statements:
-        return self.lane._statements
-
-    def heard(self, content: bytes, authorization: bytes | None = None) -> Meaning | tuple[int, str]:
-        """What the lane makes of a body: its meaning, or the status and the detail of the refusal."""
-        try:
-            admitted = self.lane.admit(authorization, "127.0.0.1", COURSE, content)
-        except PresenceError as error:
-            return error.status, error.detail
-        assert isinstance(admitted, Admitted)
-        return _meaning(admitted.turn, admitted.statement.reply(RECORDED, 0))
-
-    def read_afresh(self, content: bytes) -> Meaning | tuple[int, str]:
-        """The same, by a reading that remembers nothing."""
-        try:
-            said = body.validate(Heartbeat, body.parse(content))
-            beat = Beat(COURSE, named(said), said)
-        except PresenceError as error:
-            return error.status, error.detail
-        reply = self.lane.statement(beat).reply(RECORDED, 0)
-        return _meaning(turn(KEYS, beat), reply)
-
-
-def _meaning(turn: Turn, reply: bytes) -> Meaning:
-    ready = turn.ready
-    return Meaning(ready.keys, ready.head, turn.seq, ready.tail, reply)
 
 
 # Every way to write a seq, right and wrong, with the blanks and the neighbours that it may have.
@@ -247,7 +170,7 @@ def test_the_room_is_bounded_and_the_oldest_go_first() -> None:
         desk.heard(content)
         desk.heard(content)
 
-    assert [shape.body for shape in desk.remembered] == [cut(None, COURSE, body)[0].body for body in said[2:]]
+    assert list(desk.remembered) == [cut(None, COURSE, body)[0] for body in said[2:]]
 
 
 def test_a_statement_that_is_remembered_anew_pushes_nobody_out() -> None:
