@@ -52,7 +52,7 @@ class ExpressProtocol(PresenceProtocol):
             super().data_received(data)
             return
         end = data.find(b"\r\n\r\n") + 4
-        plain = self._heads.get(data[:end])
+        plain = self._heads.find(data[:end])
         if plain is None or len(data) != end + plain.length:
             self._packet = data
             super().data_received(data)
