@@ -70,6 +70,19 @@ class Buckets:
         known.move_to_end(key)
         return 0.0
 
+    def again(self, key: Hashable, now: float) -> bool:
+        """Takes one for a key that is known, `now`; False, and nothing is taken, where `take` must say."""
+        known = self._full_at
+        before = known.get(key)
+        if before is None:
+            return False
+        full_at = (before if before > now else now) + self._gap_s
+        if full_at - now - self._depth_s > EPSILON:
+            return False
+        known[key] = full_at
+        known.move_to_end(key)
+        return True
+
     def demand(self, key: Hashable, detail: str) -> None:
         """Takes one. Raises OverRate."""
         wait_s = self.take(key)
@@ -83,6 +96,8 @@ class Limits:
     def __init__(self, settings: Settings, clock: Callable[[], float] = monotonic) -> None:
         rate, burst, many = settings.beats_per_s, settings.beat_burst, settings.sessions_per_viewer
 
+        self._clock = clock
+
         def buckets(policy: str, rate: float, burst: int) -> Buckets:
             return Buckets(policy, rate, burst, settings.buckets_limit, clock)
 
@@ -93,6 +108,14 @@ class Limits:
         self.joins = buckets("join", settings.join_rate, settings.join_burst)
         self._streams: Counter[str] = Counter()
         self._per_viewer, self._per_address = settings.streams_per_viewer, settings.streams_per_address
+
+    def again(self, session: int, viewer_id: str) -> None:
+        """One more heartbeat of a session that is known here: `beat` and `viewer` in one. Raises OverRate."""
+        now = self._clock()
+        if not self.sessions.again(session, now):
+            self.beat(session)
+        if not self.viewers.again(hash(viewer_id), now):
+            self.viewer(viewer_id)
 
     def beat(self, session: int) -> None:
         """One heartbeat of a session. Raises OverRate."""

@@ -167,13 +167,14 @@ class Gate:
     def _in_limits(self, beat: Beat, address: str | None) -> Beat | Awaitable[Beat]:
         """A session that is known here is held to its rate; one that is new, to the limits on newcomers."""
         session = hash((beat.course_id, beat.viewer_id, beat.said.session_id))
-        is_known = session in self.limits.sessions
-        if is_known:
-            self.limits.beat(session)
+        if session in self.limits.sessions:
+            if address is None:
+                self.limits.again(session, beat.viewer_id)
+            else:
+                self.limits.beat(session)
+            return beat
         if address is None:  # without a token a viewer is one session
             self.limits.viewer(beat.viewer_id)
-        if is_known:
-            return beat
         if refusal := self.limits.join(beat.course_id, address):
             return self._if_present(beat, session, refusal)
         self.limits.beat(session)
