@@ -16,37 +16,13 @@ from presence_svc.settings import load
 from presence_svc.store.embedded import EmbeddedServer
 from presence_svc.web.socket import ABORT, Gone, Socket
 from tests.live.eventually import eventually
-from tests.rig import VALKEY, Service, real_server
+from tests.rig import Service
+from tests.web.conftest import FAST
 from tests.web.issuer import Issuer, bearer
-from tests.web.test_streams import FAST
 from tests.web.visitor import Visitor
 
 LASTING_S = 2.0  # well over PRESENCE_TTL
 KEY = "a-service-key-of-the-socket-tests"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[EmbeddedServer]:
-    with real_server(VALKEY) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def pair(server: EmbeddedServer) -> Iterator[tuple[Service, Service]]:
-    """Two replicas on one Redis, with leases of 1.2 s."""
-    env = {"PRESENCE_REDIS_URL": server.url, **FAST}
-    with Service(env) as one, Service(env) as other:
-        yield one, other
-
-
-@pytest.fixture
-def one(pair: tuple[Service, Service]) -> Service:
-    return pair[0]
-
-
-@pytest.fixture
-def other(pair: tuple[Service, Service]) -> Service:
-    return pair[1]
 
 
 @pytest.fixture(scope="module")
