@@ -39,7 +39,9 @@ class Joined(NamedTuple):
 
 
 class Guest:
-    """One socket in one course. `authorization` is the handshake's header, until the join brings a token."""
+    """One socket in one course. `authorization` is the handshake's header, until the join brings a token;
+    `viewers` is the query's, unless the join says how many names to tell.
+    """
 
     def __init__(
         self,
@@ -47,11 +49,13 @@ class Guest:
         lane: Lane,
         socket: Socket,
         course_id: str,
+        viewers: int,
         authorization: bytes | None,
         peer: str,
     ) -> None:
         self.service, self.socket, self.course_id = service, socket, course_id
         self._lane, self._authorization, self._peer = lane, authorization, peer
+        self._viewers = viewers
         self.count_out: Callable[[], None] = lambda: None
 
     def count_in(self, caller: Caller = PUBLIC) -> None:
@@ -74,6 +78,8 @@ class Guest:
         said = body.validate(Join, first)
         if "session_id" not in said.model_fields_set:  # each socket is a tab, unless it says which
             said = said.model_copy(update={"session_id": f"ws-{secrets.token_hex(12)}"})
+        if "viewers" not in said.model_fields_set:
+            said = said.model_copy(update={"viewers": self._viewers})
         if said.token:
             self._authorization = b"Bearer " + said.token.encode()
         return await self._recorded(said.model_copy(update={"token": None}))

@@ -69,7 +69,7 @@ OPERATIONS = (
     Operation("get", f"{COURSE}/live", "Counts of a course as they change", "text/event-stream",
               query={"viewers": _range(0, 20, 0)}),
     Operation("get", f"{COURSE}/ws", "WebSocket: join, be counted while it is open, hear of changes", None,
-              status=101, errors=(403, 422, 426, 429)),
+              query={"viewers": _range(0, 20, 0)}, status=101, errors=(403, 422, 426, 429)),
     Operation("get", "/v1/live", "Counts of a catalogue as they change", "text/event-stream",
               query={"course_id": _ids(100), "viewers": _range(0, 20, 0)}),
     Operation("get", "/v1/stats", "Live totals over all courses", model.Stats),

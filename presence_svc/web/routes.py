@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import Any
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Scope
 
@@ -91,7 +91,7 @@ def course_ids(request: Request, limit: int) -> list[str]:
     return [body.checked_id(course, f"/course_id/{i}") for i, course in enumerate(courses)]
 
 
-def whole(request: Request, name: str, default: int, low: int, high: int) -> int:
+def whole(request: HTTPConnection, name: str, default: int, low: int, high: int) -> int:
     """A whole number in the query. Raises Invalid outside of its range."""
     text = request.query_params.get(name, str(default))
     if not (text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= high):

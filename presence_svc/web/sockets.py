@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import contextlib
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.types import Receive, Scope, Send
 
 from ..errors import Limited, PresenceError, UpgradeRequired
+from ..live.hub import MAX_VIEWERS
 from . import body
 from .guest import Guest
 from .lane import Lane
-from .routes import credentials
+from .routes import credentials, whole
 from .service import Service
 from .socket import STATUS, Gone, Socket
 from .visit import Visit
@@ -50,7 +51,8 @@ class CourseSocket:
         socket.check_origin()
         if len(service.hub.listeners) + self._at_door >= service.settings.streams_limit:
             raise Limited("too many streams are open here", retry_after_s=5)
-        guest = Guest(service, self._lane, socket, course_id, *credentials(scope))
+        viewers = whole(HTTPConnection(scope), "viewers", 0, 0, MAX_VIEWERS)
+        guest = Guest(service, self._lane, socket, course_id, viewers, *credentials(scope))
         guest.count_in()
         return guest
 

@@ -130,11 +130,17 @@ async def test_a_hidden_tab_has_the_longer_lease(one: Service) -> None:
 
 
 async def test_names_are_told_to_those_who_want_them(one: Service) -> None:
-    """`viewers` in the join, as `?viewers=` of a stream."""
+    """`viewers` in the join or, as for a stream, in the query; a wrong one gets no handshake."""
     async with Visitor(one, "names", viewer_id="ada", name="Ada", viewers=5) as ada:
         told = await ada.until("viewers", total=1)
+    async with Visitor(one, "names", query="?viewers=1", viewer_id="bob", name="Bob") as bob:
+        told_bob = await bob.until("viewers")
+    with pytest.raises(InvalidStatus) as refused:
+        await Visitor(one, "names", query="?viewers=21").__aenter__()
 
     assert [viewer["name"] for viewer in told["viewers"]] == ["Ada"]
+    assert len(told_bob["viewers"]) == 1
+    assert refused.value.response.status_code == 422
 
 
 async def test_a_closed_socket_is_a_soft_leave(one: Service, other: Service) -> None:
