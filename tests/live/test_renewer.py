@@ -1,0 +1,117 @@
+"""Leases of open sockets: renewed in time, together, until released; what fails is tried again."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
+
+import pytest
+
+from presence_svc.errors import PresenceError, Unavailable
+from presence_svc.live.renewer import Renewer
+from presence_svc.settings import load
+from presence_svc.store.presence import Presence
+from presence_svc.store.turn import Recorded, Turn
+from tests.live.eventually import eventually
+
+INTERVAL_S = 0.3
+RENEWED, LEFT = Recorded(1, 2_000, 1_000), Recorded(0, 1_000, 1_000)
+
+
+class Recorder:
+    """Stands where Presence is: answers with `result`, or raises it, and remembers when it was asked."""
+
+    def __init__(self) -> None:
+        self.result: Recorded | PresenceError = RENEWED
+        self.is_full = False
+        self.asked: list[tuple[float, str]] = []
+
+    def post(self, turn: Turn[Any], done: Callable[[Recorded | PresenceError], None]) -> None:
+        self.asked.append((asyncio.get_running_loop().time(), str(turn.ready)))
+        if self.is_full:
+            raise Unavailable("too many requests are waiting for Redis")
+        asyncio.get_running_loop().call_soon(done, self.result)
+
+    def of(self, name: str) -> list[float]:
+        return [at for at, asked in self.asked if asked == name]
+
+
+@pytest.fixture
+def presence() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+async def renewer(presence: Recorder) -> AsyncIterator[Renewer]:
+    made = Renewer(cast(Presence, presence), load(heartbeat_interval=INTERVAL_S))
+    made.start()
+    yield made
+    await made.stop()
+
+
+def turn(name: str) -> Turn[Any]:
+    return Turn(cast(Any, name), b"")
+
+
+def nothing() -> None:
+    raise AssertionError("nobody has left")
+
+
+async def test_a_lease_is_renewed_as_often_as_a_player_would(presence: Recorder, renewer: Renewer) -> None:
+    """After 0.8 to 0.9 of the interval and at most a tenth more, again and again."""
+    began = asyncio.get_running_loop().time()
+    renewer.hold(turn("ada"), nothing)
+    await eventually("three renewals", lambda: len(presence.of("ada")) >= 3)
+
+    times = [began, *presence.of("ada")]
+    assert all(after - before >= INTERVAL_S * 0.8 for before, after in itertools.pairwise(times))
+
+
+async def test_what_is_said_now_is_renewed(presence: Recorder, renewer: Renewer) -> None:
+    """A viewer who has moved is renewed where they are."""
+    held = renewer.hold(turn("before"), nothing)
+    held.turn = turn("after")
+    await eventually("a renewal", lambda: presence.asked)
+
+    assert not presence.of("before")
+
+
+async def test_a_released_lease_is_not_renewed(presence: Recorder, renewer: Renewer) -> None:
+    """Also when its renewal was planned already; and nothing is kept of it."""
+    renewer.release(renewer.hold(turn("ada"), nothing))
+    renewer.hold(turn("bob"), nothing)
+    await eventually("bob's renewal", lambda: presence.of("bob"))
+
+    assert not presence.of("ada")
+    assert len(renewer) <= 1
+
+
+@pytest.mark.parametrize("is_full", [False, True], ids=["redis away", "queue full"])
+async def test_what_fails_is_tried_again(presence: Recorder, renewer: Renewer, is_full: bool) -> None:
+    """S9: an absence of Redis that is shorter than the lease loses nobody."""
+    presence.result, presence.is_full = Unavailable("Redis is away"), is_full
+    renewer.hold(turn("ada"), nothing)
+    await eventually("a try", lambda: presence.asked)
+    presence.result, presence.is_full = RENEWED, False
+    await eventually("two more, the lease goes on", lambda: len(presence.asked) >= 3)
+
+
+async def test_a_session_that_was_ended_is_told_and_left_alone(presence: Recorder, renewer: Renewer) -> None:
+    """An eviction, or a leave by HTTP."""
+    presence.result = LEFT
+    told: list[int] = []
+    renewer.hold(turn("ada"), lambda: told.append(1))
+    await eventually("told", lambda: told)
+    await asyncio.sleep(INTERVAL_S)
+
+    assert len(presence.asked) == 1
+
+
+async def test_it_survives_whatever_goes_wrong(presence: Recorder, renewer: Renewer) -> None:
+    """One that cannot even be posted does not end the others."""
+    broken = renewer.hold(turn("broken"), nothing)
+    renewer.hold(turn("ada"), nothing)
+    broken.turn = cast(Any, None)
+    await eventually("ada is renewed", lambda: presence.of("ada"))
