@@ -15,7 +15,7 @@ from ..settings import Settings
 from . import scripts
 from .connect import Command
 from .keys import Keys
-from .packed import Packed, number, text_of, words
+from .packed import Packed, made, number, text_of, words
 from .turn import Recorded, Result, Turn
 
 REFUSED = {-1: "too many chapters in this course", -2: "too many sessions of this viewer"}
@@ -70,20 +70,25 @@ def heartbeat_results(
     for indices in courses.values():
         total, due = reply[at], reply[at + 1]
         at += 2
-        recorded = Recorded(total, now, now)
+        found: dict[Any, Result] = {}  # of a course's leases nearly all end at one moment
         for index, ends in zip(indices, reply[at : at + len(indices)], strict=True):
-            if type(ends) is not int:  # of a FRESH one
-                lease, seq = ends.split()
-                results[index] = Recorded(total, int(lease), now, int(seq))
-            elif ends >= 0:
-                if (ends or now) != recorded.expires_at:  # of a course's leases nearly all end at one moment
-                    recorded = Recorded(total, ends or now, now)
-                results[index] = recorded
-            else:
-                results[index] = Limited(REFUSED[ends], retry_after_s=settings.ttl)
+            result = found.get(ends)
+            if result is None:
+                result = found[ends] = _result(total, now, ends, settings)
+            results[index] = result
         at += len(indices)
         soonest = _sooner(soonest, due, now)
     return soonest
+
+
+def _result(total: int, now: int, ends: Any, settings: Settings) -> Result:
+    """What heartbeat.lua answers for one heartbeat."""
+    if type(ends) is not int:  # of a FRESH one
+        lease, seq = ends.split()
+        return Recorded(total, int(lease), now, int(seq))
+    if ends < 0:
+        return Limited(REFUSED[ends], retry_after_s=settings.ttl)
+    return made(Recorded, (total, ends or now, now, 0))
 
 
 def succeed_call(keys: Keys, settings: Settings, heirs: Sequence[Turn[Any]]) -> Command:

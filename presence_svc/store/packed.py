@@ -13,6 +13,8 @@ from hiredis import pack_command
 from .scripts import Script
 
 Word = str | bytes | int
+# Makes a NamedTuple, of all its fields, in half the time of its own constructor: for what every beat needs.
+made = tuple.__new__
 
 
 def words(*values: Word) -> bytes:

@@ -13,6 +13,7 @@ import orjson
 
 from ..errors import Invalid, PresenceError
 from ..model import CourseHeartbeat
+from ..store.packed import made
 from ..store.turn import NO_SEQ, Beat, Turn
 from . import body
 from .auth.caller import SERVICE
@@ -70,7 +71,7 @@ def _apart(lane: Lane, texts: list[bytes], name: bytes) -> list[Reading] | None:
         statement = known.get(key)
         if statement is not None:
             seq = b"$%d\r\n%b\r\n" % (len(digits), digits) if digits else NO_SEQ
-            readings.append(Turn(statement, seq))
+            readings.append(made(Turn, (statement, seq)))
             continue
         item = alone(text)
         if item is None:

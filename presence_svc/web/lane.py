@@ -18,6 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 from ..errors import PresenceError
 from ..model import Heartbeat
 from ..settings import Settings
+from ..store.packed import made
 from ..store.turn import Beat, Recorded, Turn
 from . import body
 from .auth.caller import Caller
@@ -70,7 +71,7 @@ class Lane:
         if known is not None:
             again = gate.again(known.caller, known.beat)
             if again is True:
-                return Turn(known, seq)
+                return made(Turn, (known, seq))
             if again is not False:
                 return self._later(again)
         said = body.validate(Heartbeat, body.parse(content))
@@ -98,7 +99,7 @@ class Lane:
 
     def recorded(self, statement: Statement, recorded: Recorded, origin: bytes | None) -> Reply:
         self.service.metrics.answered(ROUTE, 200)
-        return Reply(200, self._ok_headers(origin), statement.reply(recorded, self.interval_ms))
+        return made(Reply, (200, self._ok_headers(origin), statement.reply(recorded, self.interval_ms)))
 
     def failed(self, error: PresenceError, origin: bytes | None) -> Reply:
         headers = [(name.encode(), value.encode()) for name, value in headers_of(error).items()]

@@ -60,14 +60,14 @@ class _Silent:
 class Cycle:
     """A heartbeat under way; has what uvicorn's protocol asks of a request's cycle."""
 
-    __slots__ = ("body", "disconnected", "keep_alive", "more_body", "plain", "response_complete")
     message_event = _Silent()
     response_started = False
+    # How each begins: few are ever set on one of them, and there is one for every heartbeat.
+    body = b""
+    more_body = True
+    keep_alive = True
+    disconnected = False
+    response_complete = False
 
     def __init__(self, plain: Plain) -> None:
         self.plain = plain
-        self.body = b""
-        self.more_body = True
-        self.keep_alive = True
-        self.disconnected = False
-        self.response_complete = False

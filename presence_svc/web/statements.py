@@ -12,6 +12,7 @@ import re
 from typing import NamedTuple
 
 from ..store.keys import Keys
+from ..store.packed import made
 from ..store.turn import NO_SEQ, Beat, Ready, Recorded, Turn, packed_seq
 from .auth.caller import Caller
 from .auth.leave_token import LeaveTokens
@@ -97,7 +98,7 @@ def cut(authorization: bytes | None, course_id: str, content: bytes) -> tuple[Sh
         return Shape(authorization, course_id, content, False), NO_SEQ
     start, end = seq.span(1)
     digits = content[start:end]
-    shape = Shape(authorization, course_id, content[:start] + content[end:], True)
+    shape = made(Shape, (authorization, course_id, content[:start] + content[end:], True))
     return shape, b"$%d\r\n%b\r\n" % (end - start, digits)
 
 
