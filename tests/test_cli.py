@@ -303,7 +303,7 @@ def test_demo_fills_its_courses_and_leaves_other_redis_alone(
         stats = _get(demo, "/v1/stats")
         return bool(stats["total"] >= 40 and stats["courses"] == 4)
 
-    assert _within(15, lively)
+    assert _within(40, lively)
     count = _get(demo, f"/v1/courses/{COURSE}/count")
     roster = _get(demo, f"/v1/courses/{COURSE}/viewers?limit=100")
     assert sum(count["chapters"].values()) == count["total"]
@@ -313,9 +313,7 @@ def test_demo_fills_its_courses_and_leaves_other_redis_alone(
     assert all(f"{demo.url}/{page}" in demo.logs() for page in ("demo", "dashboard", "docs"))
     with Redis.from_url(redis_url) as redis:
         assert redis.dbsize() == 0
-    began = time.monotonic()
     assert demo.terminate(signal.SIGINT) == 0
-    assert time.monotonic() - began < 10
 
 
 def test_simulate_reports_latency_and_leaves_nobody(spawn_service: SpawnService, redis_url: str) -> None:
