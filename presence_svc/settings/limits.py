@@ -21,10 +21,10 @@ class LimitSettings(BaseSettings):
         500, description="chapters with somebody in them, per course"
     )
     queue_limit: Limit = Field(20_000, description="heartbeats waiting for Redis before 503, per worker")
-    streams_limit: Limit = Field(20_000, description="open streams per worker")
-    streams_per_viewer: Limit = Field(20, description="open streams of one viewer, per worker (AUTH=jwt)")
+    streams_limit: Limit = Field(20_000, description="open streams and sockets per worker")
+    streams_per_viewer: Limit = Field(20, description="of these of one viewer, per worker (AUTH=jwt)")
     streams_per_address: Limit = Field(
-        500, description="open streams without a token from one address, per worker (AUTH=jwt)"
+        500, description="of these without a token from one address, per worker (AUTH=jwt)"
     )
     beat_burst: Limit = Field(20, description="heartbeats that one session may send at once (AUTH=jwt)")
     beat_rate: Rate | None = Field(
