@@ -51,7 +51,7 @@ class StreamProtocol(asyncio.Protocol):
         words = self._stream.last_words(asyncio.get_running_loop().time())
         if words:
             self._transport.write(chunk(words) + LAST_CHUNK)
-            self._transport.close()
+            self.shutdown()
         return bool(words)
 
     def _rest(self) -> None:
@@ -67,12 +67,17 @@ class StreamProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._is_slow = True
+        self._abort_later()
+
+    def _abort_later(self) -> None:
         self._stop_timer()
         deadline_s = self._stream.deadline_s
         self._timer = asyncio.get_running_loop().call_later(deadline_s, self._transport.abort)
 
     def resume_writing(self) -> None:
         self._is_slow = False
+        if self._transport.is_closing():
+            return
         self._stop_timer()
         self.ring()
         self._rest()
@@ -83,8 +88,9 @@ class StreamProtocol(asyncio.Protocol):
         self._stream.end()
 
     def shutdown(self) -> None:
-        """uvicorn's; the goodbye has been said before (Hub.close)."""
+        """What was written has the send deadline to go out. uvicorn calls this too, after the goodbye."""
         self._transport.close()
+        self._abort_later()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

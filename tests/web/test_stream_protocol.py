@@ -143,6 +143,16 @@ async def test_its_end_takes_it_off_the_books(lost: Exception | None) -> None:
     assert stage.wire.written == []
 
 
+async def test_last_words_that_nobody_takes_do_not_keep_it() -> None:
+    """L3: a dead client's connection, and its place among its viewer's streams, end at the deadline."""
+    stage = Stage(send_deadline=0.05)
+    stage.listener.close()
+    before = stage.wire.ended
+    await asyncio.sleep(0.1)
+
+    assert (before, stage.wire.ended) == ("closed", "aborted")
+
+
 async def test_a_lifetime_ends_it() -> None:
     """With goodbye, between keep-alives too."""
     stage = Stage(stream_lifetime=0.05)
