@@ -70,9 +70,8 @@ class Hub:
                 feed = self._feeds[course_id] = Feed(course_id)
                 self.bus.add(course_id)
             feed.listeners.add(listener)
-            feed.tell(
-                listener
-            )  # what others see already: a read that fails must not leave this one with nothing
+            # What others see already: a read that fails must not leave this one with nothing.
+            feed.tell(listener)
         self._spawn(self._first(listener))
         if self.closing:
             listener.close()

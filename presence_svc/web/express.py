@@ -34,11 +34,8 @@ class ExpressProtocol(PresenceProtocol):
     _heads = Heads()
     _packet = b""
     _idle = False
-    _said: tuple[tuple[Header, ...], list[Header], bytes] = (
-        (),
-        [],
-        b"",
-    )  # the last head, and what it is made of
+    # What the last head was made of, and that head.
+    _said: tuple[tuple[Header, ...], list[Header], bytes] = ((), [], b"")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

@@ -95,7 +95,7 @@ class Guest:
         if recorded.expires_at <= recorded.as_of:
             raise Invalid([("/session_id", "has left: a new visit is a new session")])
         seq = recorded.seq if said.seq is None else said.seq
-        reply = message("joined", statement.reply(recorded, self.service.settings.heartbeat_interval * 1000))
+        reply = message("joined", statement.reply(recorded, self._lane.interval_ms))
         turn = Turn(statement, number(seq))
         return Joined(caller, said, turn, beat.viewer_id, seq, reply, courses, said.viewers)
 

@@ -56,18 +56,14 @@ class Buckets:
     def take(self, key: Hashable) -> float:
         """Takes one and returns 0, or returns in how many seconds there will be one."""
         now, known = self._clock(), self._full_at
-        before = known.get(key)
-        if before is None:
-            known[key] = now + self._gap_s
-            if len(known) > self._room:
-                known.popitem(last=False)
+        if self.again(key, now):
             return 0.0
-        full_at = (before if before > now else now) + self._gap_s
-        wait_s = full_at - now - self._depth_s
-        if wait_s > EPSILON:
-            return wait_s
-        known[key] = full_at
-        known.move_to_end(key)
+        before = known.get(key)
+        if before is not None:
+            return before + self._gap_s - now - self._depth_s  # refused, so that it is not full yet
+        known[key] = now + self._gap_s
+        if len(known) > self._room:
+            known.popitem(last=False)
         return 0.0
 
     def again(self, key: Hashable, now: float) -> bool:

@@ -18,7 +18,7 @@ from ..settings import Settings
 from . import body
 from .problems import MEDIA_TYPE, headers_of, problem
 
-ABORT = "presence.abort"  # an extension: ends a connection whose client takes no bytes (web.protocol)
+ABORT = "presence.abort"  # an extension: ends a connection whose client takes no bytes (web.socket_protocol)
 DONE, GOING_AWAY = 1000, 1001
 STATUS = 4000  # and an HTTP status: why a socket was closed, for those who see nothing but the code
 
@@ -98,8 +98,8 @@ class Socket:
 
     async def complain(self, error: PresenceError) -> None:
         """A message that tells what was wrong with the client's last one."""
-        fields = problem(error) | {"problem": problem(error)["type"]}
-        del fields["type"]
+        fields = problem(error)
+        fields["problem"] = fields.pop("type")
         if error.retry_after_s is not None:
             fields["retry_after_ms"] = round(error.retry_after_s * 1000)
         await self.tell("error", **fields)
