@@ -12,10 +12,17 @@ from collections.abc import Callable
 
 from ..live.frame import bye_frame
 from ..live.listener import Listener
+from ..settings import Settings
 from .auth.caller import Caller
 from .service import Service
 
 KEEP_ALIVE_S = 15.0
+
+
+def term(settings: Settings, caller: Caller) -> tuple[float, float]:
+    """When a stream or socket ends for its age (a crowd not all at once), and when its token does."""
+    now = asyncio.get_running_loop().time()
+    return now + settings.stream_lifetime * random.uniform(0.9, 1.1), now + caller.expires_at - time.time()
 
 
 class Stream:
@@ -26,13 +33,11 @@ class Stream:
     def __init__(
         self, service: Service, caller: Caller, listener: Listener, give_back: Callable[[], None]
     ) -> None:
-        now, settings = asyncio.get_running_loop().time(), service.settings
         self.listener = listener
-        self.deadline_s = settings.send_deadline
+        self.deadline_s = service.settings.send_deadline
         self._service = service
         self._give_back = give_back
-        self._ends_at = now + settings.stream_lifetime * random.uniform(0.9, 1.1)
-        self._expires_at = now + caller.expires_at - time.time()
+        self._ends_at, self._expires_at = term(service.settings, caller)
         service.metrics.streams.inc()
 
     def pause_s(self, now: float) -> float:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
-import time
 from typing import Any
 
 from ..errors import Invalid, PresenceError
@@ -21,6 +19,7 @@ from ..store.turn import Departure
 from . import body
 from .guest import Guest, Joined
 from .socket import DONE, GOING_AWAY, STATUS, Gone
+from .stream import term
 
 log = logging.getLogger("presence.visit")
 FOREVER_S = 3600.0
@@ -109,8 +108,7 @@ class Visit:
     async def _told(self) -> int:
         """Why it ended, as a closing code. `bye` means: come back, nobody has left."""
         loop, socket, listener = asyncio.get_running_loop(), self._socket, self._listener
-        ends_at = loop.time() + self._service.settings.stream_lifetime * random.uniform(0.9, 1.1)
-        expires_at = loop.time() + self._joined.caller.expires_at - time.time()
+        ends_at, expires_at = term(self._service.settings, self._joined.caller)
         while True:
             ends_in = min(ends_at, expires_at) - loop.time()
             for frame in await listener.frames(min(ends_in, FOREVER_S)):
