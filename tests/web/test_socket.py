@@ -277,6 +277,29 @@ async def test_limits_are_told(server: EmbeddedServer) -> None:
     assert refused.value.response.status_code == 429
 
 
+async def test_streams_per_viewer_and_address(server: EmbeddedServer, issuer: Issuer) -> None:
+    """H7: a viewer's sockets count as their streams, whoever has not joined as their address's; both end."""
+    limits = {"STREAMS_PER_VIEWER": "1", "STREAMS_PER_ADDRESS": "1", "KEY_PREFIX": "places"}
+    env = {f"PRESENCE_{name}": value for name, value in limits.items()}
+    with Service(issuer.env | env | {"PRESENCE_REDIS_URL": server.url}) as service:
+        ada, bob = ({"token": issuer.token(name)} for name in ("ada", "bob"))
+        async with Visitor(service, "c1", **ada), Visitor(service, "c1", **bob) as other:
+            async with Visitor(service, "c1", **ada) as second:
+                assert await second.closed() == 4429
+            async with Visitor(service, "c1", joins=False):
+                with pytest.raises(InvalidStatus) as refused:
+                    await Visitor(service, "c1", **ada).__aenter__()
+
+        async def has_room() -> bool:
+            async with Visitor(service, "c1", **ada) as again:
+                return bool(again.joined["type"] == "joined")
+
+        await eventually("room again", has_room)
+
+    assert other.joined["type"] == "joined"
+    assert refused.value.response.status_code == 429
+
+
 async def test_redis_away_at_the_join(own_server: EmbeddedServer, spawn_service: Any) -> None:
     """503, told; who is there already stays through a short absence."""
     service = spawn_service(
