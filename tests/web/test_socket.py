@@ -282,7 +282,8 @@ async def test_streams_per_viewer_and_address(server: EmbeddedServer, issuer: Is
     limits = {"STREAMS_PER_VIEWER": "1", "STREAMS_PER_ADDRESS": "1", "KEY_PREFIX": "places"}
     env = {f"PRESENCE_{name}": value for name, value in limits.items()}
     with Service(issuer.env | env | {"PRESENCE_REDIS_URL": server.url}) as service:
-        ada, bob = ({"token": issuer.token(name)} for name in ("ada", "bob"))
+        ada: dict[str, Any] = {"token": issuer.token("ada")}
+        bob: dict[str, Any] = {"token": issuer.token("bob")}
         async with Visitor(service, "c1", **ada), Visitor(service, "c1", **bob) as other:
             async with Visitor(service, "c1", **ada) as second:
                 assert await second.closed() == 4429
