@@ -109,7 +109,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Service, Sw
     link.on_exchange, link.on_failure = metrics.exchange.observe, metrics.redis_failures.inc
     presence = Presence(link, settings, on_batch=metrics.batch.observe)
     shared = Shared(link, settings)
-    rosters = Rosters(link, settings)
+    rosters = Rosters(link, settings, shared)
     seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
     hub = Hub(presence, seen_rosters)
     hub.on_fan_out, link.on_back = metrics.frames.inc, hub.refresh

@@ -17,6 +17,8 @@ from .connect import Link
 from .cursor import Cursor, digest
 from .entry import Entry, read_entry
 from .keys import Keys
+from .seal import Seal
+from .shared import Shared
 
 AT_ONCE = 4  # pages under way: a crowd of readers must leave connections to the heartbeats
 STEPS = 8
@@ -32,26 +34,38 @@ class _Stretch:
     whole: bool
 
 
+_Page = tuple[_Stretch, list[Viewer], Cursor | None]  # whose numbers it shows, whom, and where to go on
+
+
 class Rosters:
     """Reads who is there. Raises Unavailable when Redis is away, Invalid for a foreign cursor."""
 
-    def __init__(self, link: Link, settings: Settings) -> None:
+    def __init__(self, link: Link, settings: Settings, shared: Shared) -> None:
         self.link = link
         self.settings = settings
         self.keys = Keys(settings.key_prefix)
+        self._seal = Seal(shared, b"presence-cursor")
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def page(
         self, course_id: str, *, limit: int, cursor: str | None = None, chapter_id: str = ""
     ) -> Roster:
         """At most `limit` named viewers. Who beats meanwhile may be shown twice, never left out."""
-        at = Cursor.decode(cursor) if cursor is not None else None
+        at = Cursor.decode(cursor, self._seal, course_id) if cursor is not None else None
         async with self._turns:
             if at is None:
-                return await self._first(course_id, chapter_id, limit)
-            return await self._later(course_id, chapter_id, limit, at)
+                part, shown, on = await self._first(course_id, chapter_id, limit)
+            else:
+                part, shown, on = await self._later(course_id, chapter_id, limit, at)
+        return Roster(
+            viewers=shown,
+            total=part.total,
+            named=part.total - part.anonymous,
+            anonymous=part.anonymous,
+            next_cursor=on.encode(self._seal, course_id) if on else None,
+        )
 
-    async def _first(self, course_id: str, chapter_id: str, limit: int) -> Roster:
+    async def _first(self, course_id: str, chapter_id: str, limit: int) -> _Page:
         """The order is by lease, hidden sessions have longer ones: the last heard are found from two ends.
 
         From a TTL downwards are the visible, among hidden ones that were heard long ago: it is read until
@@ -78,11 +92,11 @@ class Rosters:
         shown = [entry.shown for entry in order if entry.shown]
         named = top.total - top.anonymous
         if (top.whole and len(found) <= limit) or (not chapter_id and len(shown) >= named):
-            return _roster(top, shown, None)
+            return top, shown, None
         first = "".join(digest(entry.viewer_id) for entry in order)
-        return _roster(top, shown, Cursor(top.now, 0, first, news=True))
+        return top, shown, Cursor(top.now, 0, first, news=True)
 
-    async def _later(self, course_id: str, chapter_id: str, limit: int, at: Cursor) -> Roster:
+    async def _later(self, course_id: str, chapter_id: str, limit: int, at: Cursor) -> _Page:
         shown: list[Viewer] = []
         on: Cursor | None = at
         for _ in range(STEPS):
@@ -93,7 +107,7 @@ class Rosters:
             if on is None or len(shown) == limit:
                 break
             at = on
-        return _roster(part, shown, on)
+        return part, shown, on
 
     def _walk(self, at: Cursor, part: _Stretch, shown: list[Viewer], limit: int) -> Cursor | None:
         """Takes what is new from a stretch. At a round's end: another, over those heard since it began."""
@@ -157,13 +171,3 @@ def _is_new(entry: Entry, at: Cursor) -> bool:
 
 def _last_heard(found: dict[str, Entry], limit: int) -> list[Entry]:
     return sorted(found.values(), key=lambda e: (e.heard, e.viewer_id), reverse=True)[:limit]
-
-
-def _roster(part: _Stretch, viewers: list[Viewer], cursor: Cursor | None) -> Roster:
-    return Roster(
-        viewers=viewers,
-        total=part.total,
-        named=part.total - part.anonymous,
-        anonymous=part.anonymous,
-        next_cursor=cursor.encode() if cursor else None,
-    )

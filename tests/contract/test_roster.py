@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 
 import pytest
 
@@ -168,3 +169,23 @@ async def test_a_foreign_cursor_is_refused(replica: Replica, cursor: str) -> Non
         await replica.page(cursor=cursor)
 
     assert refused.value.errors[0][0] == "/cursor"
+
+
+async def test_a_cursor_tells_nobody_and_fits_nowhere_else(replica: Replica) -> None:
+    """S7: where a walk goes on is the place of a viewer whom the roster may not show."""
+    for n in range(4):
+        await replica.beat(f"shy-{n}@corp.example", anonymous=True)
+        await replica.beat(f"ada-{n}@corp.example")
+        await replica.beat("bob", course=f"c{n}")
+    first = await replica.page(limit=1)
+    second = await replica.page(limit=1, cursor=first.next_cursor)
+    cursors = [page.next_cursor for page in (first, second) if page.next_cursor]
+    assert len(cursors) == 2
+
+    for cursor in cursors:
+        raw = base64.urlsafe_b64decode(cursor + "===")
+        assert b"corp.example" not in raw
+        changed = base64.urlsafe_b64encode(raw[:-1] + bytes([raw[-1] ^ 1])).decode().rstrip("=")
+        for course, text in (("c2", cursor), ("c1", changed), ("c1", cursor[:-8])):
+            with pytest.raises(Invalid):
+                await replica.page(course, cursor=text)

@@ -74,9 +74,9 @@ class Replica:
         self.keys = Keys(self.settings.key_prefix)
         self.link = Link(redis, timeout_s=GENEROUS_S)
         self.presence = Presence(self.link, self.settings)
-        self.rosters = Rosters(self.link, self.settings)
-        self.agenda = Agenda(self.link, self.settings)
         self.shared = Shared(self.link, self.settings)
+        self.rosters = Rosters(self.link, self.settings, self.shared)
+        self.agenda = Agenda(self.link, self.settings)
         self.totals = Totals(self.link, self.presence, self.keys)
 
     async def beat(self, viewer: str, session: str = "main", *, course: str = "c1", **said: Any) -> Recorded:

@@ -40,7 +40,7 @@ class Pseudonyms(Rosters):
     """Rosters as viewers may see them: under ids that differ from course to course."""
 
     def __init__(self, link: Link, settings: Settings, shared: Shared) -> None:
-        super().__init__(link, settings)
+        super().__init__(link, settings, shared)
         self._shared = shared
 
     def of(self, course_id: str, viewer_id: str) -> str:
