@@ -32,9 +32,14 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     return None
 
 
+def headers(scope: Scope) -> dict[bytes, bytes]:
+    """A request's headers by their lower-case names; of equal ones the first counts."""
+    return dict(reversed(scope["headers"]))
+
+
 async def read(scope: Scope, receive: Receive, *, cap: int = CAP, media: tuple[bytes, ...] = JSON) -> bytes:
     """The body. Raises TooLarge before it has read more than `cap` bytes, also when it comes in chunks."""
-    return await read_fields(dict(reversed(scope["headers"])), receive, cap=cap, media=media)
+    return await read_fields(headers(scope), receive, cap=cap, media=media)
 
 
 async def read_fields(

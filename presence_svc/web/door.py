@@ -47,8 +47,7 @@ class Door:
 
     async def _heartbeat(self, course_id: str, scope: Scope, receive: Receive, send: Send) -> None:
         began = perf_counter()
-        fields = dict(reversed(scope["headers"]))  # of equal names the first counts
-        reply = await self._reply(course_id, fields, scope.get("client"), receive)
+        reply = await self._reply(course_id, body.headers(scope), scope.get("client"), receive)
         headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
@@ -60,6 +59,7 @@ class Door:
     ) -> Reply:
         origin, peer = fields.get(b"origin"), client[0] if client else ""
         try:
+            self.lane.origins.check(fields)
             body.checked_id(course_id, "/course_id")
             content = await body.read_fields(fields, receive, cap=self.lane.body_limit)
             admitted = self.lane.admit(fields.get(b"authorization"), peer, course_id, content)

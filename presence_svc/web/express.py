@@ -95,6 +95,8 @@ class ExpressProtocol(PresenceProtocol):
         headers = dict(self.headers)
         if len(headers) != len(self.headers) or not UNUSUAL.isdisjoint(headers):
             return None
+        if not self._lane.origins.allow(headers):
+            return None
         length = headers.get(b"content-length")
         if length is None or not length.isdigit() or len(length) > 4 or int(length) > self._lane.body_limit:
             return None

@@ -13,7 +13,7 @@ from . import body, bundle
 from .auth.roles import Action
 from .lane import Lane
 from .problems import problem
-from .routes import enter
+from .routes import check_origin, enter
 
 
 async def heartbeat(request: Request) -> Response:
@@ -24,6 +24,7 @@ async def heartbeat(request: Request) -> Response:
 async def heartbeats(request: Request) -> Response:
     """`POST /v1/heartbeats`: up to 1,000 of any courses; a result or a problem for each, in order."""
     lane: Lane = request.app.state.lane
+    check_origin(request)
     await enter(request, Action.BATCH)
     readings = bundle.read(lane, await body.read(request.scope, request.receive, cap=body.BATCH_CAP))
     turns = [one for one in readings if isinstance(one, Turn)]

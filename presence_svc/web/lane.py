@@ -22,6 +22,7 @@ from ..store.packed import made
 from ..store.turn import Beat, Recorded, Turn
 from . import body
 from .auth.caller import Caller
+from .origins import Origins
 from .problems import MEDIA_TYPE, headers_of, problem
 from .service import Service
 from .statements import Statement, Statements, cut
@@ -56,6 +57,7 @@ class Lane:
         self._cors = CORSMiddleware(_silent, **cors_options(settings))
         self.cors_headers = lru_cache(ORIGINS_CACHED)(self._cors_headers)
         self._ok_headers = lru_cache(ORIGINS_CACHED)(lambda origin: OK_HEADERS + self.cors_headers(origin))
+        self.origins = Origins(settings.cors_origins)
         self.body_limit = settings.body_limit
         self.interval_ms = settings.heartbeat_interval * 1000
         self._statements = Statements(settings.statements_limit)

@@ -43,8 +43,14 @@ async def enter(request: Request, action: Action, *courses: str) -> Caller:
     return await service_of(request).gate.enter(*credentials(request.scope), action, *courses)
 
 
+def check_origin(request: Request) -> None:
+    """For what changes something. Raises Forbidden for a page that may not."""
+    request.app.state.lane.origins.check(body.headers(request.scope))
+
+
 async def leave(request: Request) -> Response:
     """`POST /v1/courses/{course_id}/leave`: 204, also when nothing was there; a beacon sends text/plain."""
+    check_origin(request)
     course_id = body.course_id(request.scope)
     service = service_of(request)
     raw = await body.read(
@@ -116,6 +122,7 @@ async def viewers(request: Request) -> Response:
 
 async def evict(request: Request) -> Response:
     """`DELETE /v1/courses/{course_id}/viewers/{viewer_id}`: 204."""
+    check_origin(request)
     viewer_id = body.checked_id(request.path_params["viewer_id"], "/viewer_id")
     course_id = body.course_id(request.scope)
     caller = await enter(request, Action.EVICT, course_id)

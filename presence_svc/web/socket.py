@@ -1,6 +1,6 @@
 """One WebSocket as ASGI brings it: JSON objects in and out, each within a size and a deadline.
 
-Used by web.visit. Refuses pages of foreign origins, what is not a JSON object in text, and readers that take
+Used by web.visit. Refuses what is not a JSON object in text, and readers that take
 nothing; a refusal before the handshake is an HTTP answer, one after it a message and a closing code.
 """
 
@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from ..errors import Forbidden, PresenceError, TooLarge, Unsupported
+from ..errors import PresenceError, TooLarge, Unsupported
 from ..settings import Settings
 from . import body
 from .problems import MEDIA_TYPE, headers_of, problem
@@ -28,27 +27,14 @@ class Gone(Exception):
 
 
 class Socket:
-    """`settings` say how large a message may be, how slow its reader, and which pages may connect."""
+    """`settings` say how large a message may be, and how slow its reader."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, settings: Settings) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._origins = settings.cors_origins
         self._cap = settings.body_limit
         self._deadline_s = settings.send_deadline
-
-    def check_origin(self) -> None:
-        """A browser says which page connects, and asks nobody first (no CORS): that is decided here.
-
-        Raises Forbidden. Programs send no origin; a page of our own (the demo) has our own host.
-        """
-        origin = body.header(self._scope, b"origin")
-        if origin is None or "*" in self._origins or origin.decode("latin-1") in self._origins:
-            return
-        host = body.header(self._scope, b"host")
-        if not host or urlsplit(origin.decode("latin-1")).netloc != host.decode("latin-1"):
-            raise Forbidden("pages of this origin may not connect (PRESENCE_CORS_ORIGINS)")
 
     async def accept(self) -> None:
         """The handshake. Raises Gone."""

@@ -48,7 +48,7 @@ class CourseSocket:
 
     def _guest(self, service: Service, socket: Socket, course_id: str, scope: Scope) -> Guest:
         body.checked_id(course_id, "/course_id")
-        socket.check_origin()
+        self._lane.origins.check(body.headers(scope))
         if len(service.hub.listeners) + self._at_door >= service.settings.streams_limit:
             raise Limited("too many streams are open here", retry_after_s=5)
         viewers = whole(HTTPConnection(scope), "viewers", 0, 0, MAX_VIEWERS)

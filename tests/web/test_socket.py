@@ -401,6 +401,8 @@ async def test_a_socket_ends_with_its_token(guarded: Service, issuer: Issuer) ->
         ("https://evil.example", 403),
         ("null", 403),
         ("https://school.example.evil.example", 403),
+        ("http://[", 403),
+        ("http://a]b", 403),
     ],
 )
 async def test_foreign_pages_may_not_connect(
