@@ -131,7 +131,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Service, Sw
     gate = Gate(
         settings,
         limits=limits,
-        newcomers=Newcomers(presence),
+        newcomers=Newcomers(presence, limits),
         anonymous=AnonymousIds(shared),
         leave_tokens=leave_tokens,
     )

@@ -74,7 +74,7 @@ class Settings(IdentitySettings, LimitSettings):
             Rule(self.leave_grace < self.ttl, "LEAVE_GRACE", "must be below PRESENCE_TTL"),
             Rule(self.publish_interval <= 2, "PUBLISH_INTERVAL", "must not be over 2 s (rule S8)"),
             Rule(
-                self.beats_per_s * ASKED_SHARE * self.heartbeat_interval >= 1,
+                self.beats_per_s * self.asked_s >= 1,
                 "BEAT_RATE",
                 "must let through what we ask for: one heartbeat per 0.8 of PRESENCE_HEARTBEAT_INTERVAL",
             ),
@@ -88,7 +88,12 @@ class Settings(IdentitySettings, LimitSettings):
     @property
     def beats_per_s(self) -> float:
         """What a session may send for long: always more than it is asked for."""
-        return self.beat_rate or max(1.0, 2 / (ASKED_SHARE * self.heartbeat_interval))
+        return self.beat_rate or max(1.0, 2 / self.asked_s)
+
+    @property
+    def asked_s(self) -> float:
+        """The shortest time after which a session is asked to beat again."""
+        return ASKED_SHARE * self.heartbeat_interval
 
     @property
     def ttl_ms(self) -> int:

@@ -1,6 +1,6 @@
 """The settings that bound what anybody can take. A part of Settings.
 
-Rates are per second and hold per replica; bursts are what may come at once.
+Rates are per second and hold per process (of `--workers`, each); bursts are what may come at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ class LimitSettings(BaseSettings):
 
     sessions_per_viewer: Limit = Field(10, description="live sessions of one viewer in one course")
     chapters_per_course: Annotated[int, Field(ge=1, le=2_000)] = Field(
-        500, description="chapters with somebody in them, per course"
+        500,
+        description="chapters with somebody in them, per course; the anonymous open new ones up to half",
     )
     queue_limit: Limit = Field(20_000, description="heartbeats waiting for Redis before 503, per worker")
     streams_limit: Limit = Field(20_000, description="open streams and sockets per worker")
@@ -37,6 +38,9 @@ class LimitSettings(BaseSettings):
         200, description="requests without a token, or with a bad one, from one address at once (AUTH=jwt)"
     )
     address_rate: Rate = Field(20, description="such requests per second")
+    address_sessions: Limit = Field(
+        2_000, description="sessions without a token that one address may keep present, about (AUTH=jwt)"
+    )
     join_burst: Limit = Field(2_000, description="new viewers of one course at once (AUTH=jwt)")
     join_rate: Rate = Field(500, description="new viewers of one course per second")
     statements_limit: Limit = Field(

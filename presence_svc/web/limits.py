@@ -8,139 +8,105 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable
+from collections import Counter
+from collections.abc import Callable
 from time import monotonic
 
 from ..errors import Limited, PresenceError
 from ..settings import Settings
-
-EPSILON = 1e-9
-
-
-class OverRate(Limited):
-    """A rate was passed. `policy`, `quota` and `window_s` (to fill a burst) go into RateLimit fields."""
-
-    def __init__(self, detail: str, policy: str, quota: int, window_s: float, retry_after_s: float) -> None:
-        super().__init__(detail, retry_after_s=retry_after_s)
-        self.policy = policy
-        self.quota = quota
-        self.window_s = window_s
-
-
-class Buckets:
-    """A token bucket per key, as one number: when it will be full again (GCRA). Forgets the oldest."""
-
-    def __init__(
-        self,
-        policy: str,
-        rate: float,
-        burst: int,
-        room: int,
-        clock: Callable[[], float] = monotonic,
-    ) -> None:
-        self.policy = policy
-        self.burst = burst
-        self._gap_s = 1 / rate
-        self._depth_s = burst / rate
-        self._room = room
-        self._clock = clock
-        self._full_at: OrderedDict[Hashable, float] = OrderedDict()
-
-    def __contains__(self, key: Hashable) -> bool:
-        return key in self._full_at
-
-    def __len__(self) -> int:
-        return len(self._full_at)
-
-    def take(self, key: Hashable) -> float:
-        """Takes one and returns 0, or returns in how many seconds there will be one."""
-        now, known = self._clock(), self._full_at
-        if self.again(key, now):
-            return 0.0
-        before = known.get(key)
-        if before is not None:
-            return before + self._gap_s - now - self._depth_s  # refused, so that it is not full yet
-        known[key] = now + self._gap_s
-        if len(known) > self._room:
-            known.popitem(last=False)
-        return 0.0
-
-    def again(self, key: Hashable, now: float) -> bool:
-        """Takes one for a key that is known, `now`; False, and nothing is taken, where `take` must say."""
-        known = self._full_at
-        before = known.get(key)
-        if before is None:
-            return False
-        full_at = (before if before > now else now) + self._gap_s
-        if full_at - now - self._depth_s > EPSILON:
-            return False
-        known[key] = full_at
-        known.move_to_end(key)
-        return True
-
-    def demand(self, key: Hashable, detail: str) -> None:
-        """Takes one. Raises OverRate."""
-        wait_s = self.take(key)
-        if wait_s:
-            raise OverRate(detail, self.policy, self.burst, self._depth_s, wait_s)
+from .buckets import Buckets, OverRate
 
 
 class Limits:
-    """Every rate of one replica. Keys are hashes, salted per process: a fraction of the ids' memory."""
+    """Every rate of one process. `clock` is in seconds."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = monotonic) -> None:
         rate, burst, many = settings.beats_per_s, settings.beat_burst, settings.sessions_per_viewer
-
-        self._clock = clock
+        crowd, lease_s = settings.address_sessions, max(settings.ttl, settings.hidden_ttl)
 
         def buckets(policy: str, rate: float, burst: int) -> Buckets:
             return Buckets(policy, rate, burst, settings.buckets_limit, clock)
 
+        self._clock, self._lease_s = clock, lease_s
         self.sessions = buckets("session", rate, burst)
+        self.leaves = buckets("leave", rate, burst)
         self.viewers = buckets("viewer", rate * many, burst * many)
         self.reads = buckets("read", settings.read_rate, settings.read_burst)
         self.addresses = buckets("address", settings.address_rate, settings.address_burst)
+        self.crowds = buckets("crowd", crowd / settings.asked_s, crowd)
         self.joins = buckets("join", settings.join_rate, settings.join_burst)
-        self._streams: Counter[str] = Counter()
+        self.joined = buckets("joined", 1 / lease_s, 1)  # viewers of courses: who has joined within a lease
+        self._streams: Counter[int] = Counter()
         self._per_viewer, self._per_address = settings.streams_per_viewer, settings.streams_per_address
 
-    def again(self, session: int, viewer_id: str) -> None:
-        """One more heartbeat of a session that is known here: `beat` and `viewer` in one. Raises OverRate."""
+    def again(self, session: int, viewer_id: str) -> bool:
+        """One more heartbeat of a viewer's session that beats here; False for one that is new, or lapsed.
+
+        Nothing is taken then. Raises OverRate.
+        """
         now = self._clock()
-        if not self.sessions.again(session, now):
-            self.beat(session)
+        if not self._again(session, now):
+            return False
         if not self.viewers.again(hash(viewer_id), now):
             self.viewer(viewer_id)
+        return True
+
+    def again_without_token(self, session: int, address: str) -> bool:
+        """The same for one without a token: an address keeps so many of them alive, and no more."""
+        if not self._again(session, self._clock()):
+            return False
+        detail = "too many viewers without a token stay present from this address"
+        self.crowds.demand(_hash_of(address), detail)
+        return True
+
+    def _again(self, session: int, now: float) -> bool:
+        since = now - self._lease_s
+        if not self.sessions.again(session, now, since):
+            if not self.sessions.is_known(session, since):
+                return False
+            self.beat(session)
+        return True
 
     def beat(self, session: int) -> None:
         """One heartbeat of a session. Raises OverRate."""
         self.sessions.demand(session, "this session sends heartbeats faster than it was asked to")
+
+    def leave(self, session: int) -> None:
+        """One leave of a session, by its leave token. Raises OverRate."""
+        self.leaves.demand(session, "this session leaves too often")
 
     def viewer(self, viewer_id: str) -> None:
         """One heartbeat of all that a viewer has anywhere. Raises OverRate."""
         self.viewers.demand(hash(viewer_id), "this viewer sends too many heartbeats")
 
     def read(self, viewer_id: str) -> None:
+        """One request of a viewer that is no heartbeat, also one that is refused. Raises OverRate."""
         self.reads.demand(hash(viewer_id), "this viewer asks too often")
 
     def unknown(self, address: str) -> None:
         """A request without credentials, or with bad ones. Raises OverRate."""
-        self.addresses.demand(network(address), "too many requests without a token from this address")
+        self.addresses.demand(_hash_of(address), "too many requests without a token from this address")
 
-    def join(self, course_id: str, address: str | None) -> OverRate | None:
-        """A session that is new here. Returns what to raise, unless it turns out to be present already."""
+    def join(self, course_id: str, viewer_id: str, address: str | None) -> OverRate | None:
+        """A session that is new here. Returns what to raise, unless its viewer is present already.
+
+        A viewer joins once in a lease, with however many sessions.
+        """
+        viewer = hash((course_id, viewer_id))
         try:
             if address is not None:
                 self.unknown(address)
+            if self.joined.is_known(viewer, self._clock()):
+                return None
             self.joins.demand(hash(course_id), "too many new viewers at once in this course")
         except OverRate as error:
             return error
+        self.joined.take(viewer)
         return None
 
     def open_stream(self, viewer_id: str, address: str) -> Callable[[], None]:
         """Counts a viewer's stream, or an address's; call the result at its end. Raises Limited."""
-        key = viewer_id or f"\n{network(address)}"
+        key = hash(viewer_id) if viewer_id else _hash_of(address)
         if self._streams[key] >= (self._per_viewer if viewer_id else self._per_address):
             raise Limited("too many streams are open", retry_after_s=5)
         self._streams[key] += 1
@@ -151,6 +117,10 @@ class Limits:
                 del self._streams[key]
 
         return close
+
+
+def _hash_of(address: str) -> int:
+    return hash(("address", network(address)))  # no viewer's
 
 
 def network(address: str) -> str:

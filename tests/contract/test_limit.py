@@ -57,6 +57,17 @@ async def test_a_chapter_too_many_is_refused(narrow: Replica) -> None:
     assert (await narrow.count()).chapters == {"ch-1": 1, "ch-2": 1}
 
 
+async def test_the_anonymous_leave_chapters_to_others(narrow: Replica) -> None:
+    """Made-up chapters of those who do not say who they are fill half the places and shut nobody out."""
+    await narrow.beat("ghost-1", chapter="junk-1", anonymous=True)
+    with pytest.raises(Limited):
+        await narrow.beat("ghost-2", chapter="junk-2", anonymous=True)
+    await narrow.beat("ada", chapter="ch-1")
+    await narrow.beat("ghost-3", chapter="ch-1", anonymous=True)
+
+    assert (await narrow.count()).chapters == {"junk-1": 1, "ch-1": 2}
+
+
 async def test_an_empty_chapter_makes_room(narrow: Replica) -> None:
     """Only chapters with somebody in them count against the limit, also before any sweep."""
     await narrow.beat("ada", chapter="ch-1")

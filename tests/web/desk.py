@@ -17,6 +17,7 @@ from presence_svc.store.turn import Beat, Recorded, Turn, turn
 from presence_svc.web import body
 from presence_svc.web.auth.gate import Gate
 from presence_svc.web.auth.leave_token import LeaveTokens
+from presence_svc.web.auth.newcomer import Newcomers
 from presence_svc.web.auth.subject import named
 from presence_svc.web.lane import Lane
 from presence_svc.web.limits import Limits
@@ -44,10 +45,11 @@ class Desk:
         self.settings = Settings(**settings)
         self.shared = SimpleNamespace(secret=b"s" * 32)
         self.leave_tokens = LeaveTokens(cast(Any, self.shared))
+        limits = Limits(self.settings)
         gate = Gate(
             self.settings,
-            limits=Limits(self.settings),
-            newcomers=cast(Any, None),
+            limits=limits,
+            newcomers=Newcomers(cast(Any, SimpleNamespace()), limits),
             anonymous=cast(Any, None),
             leave_tokens=self.leave_tokens,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,7 +17,8 @@ from redis import Redis
 
 from presence_svc.errors import Limited, Misconfigured
 from presence_svc.settings import Settings, load
-from presence_svc.web.limits import Buckets, Limits, OverRate, network, rate_limit_fields
+from presence_svc.web.buckets import Buckets, OverRate
+from presence_svc.web.limits import Limits, network, rate_limit_fields
 from tests.conftest import SpawnService
 from tests.rig import Service
 from tests.web.issuer import Issuer, bearer
@@ -24,6 +26,7 @@ from tests.web.issuer import Issuer, bearer
 QUOTA = re.compile(r'"[a-z]+";q=\d+;w=\d+')
 LEFT = re.compile(r'"[a-z]+";r=0;t=\d+')
 HONEST = "honest-session-0123456789"
+ACTIVE = -1
 
 
 class Clock:
@@ -34,6 +37,17 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def limits(clock: Clock) -> Limits:
+    """Three viewers may join a course at once."""
+    return Limits(Settings(join_burst=3, join_rate=0.02), clock)
 
 
 @pytest.fixture
@@ -59,7 +73,7 @@ def test_a_bucket_never_gives_more_than_burst_plus_rate(rate: float, burst: int,
 
     for gap in gaps:
         clock.now += gap
-        if buckets.take("k") == 0:
+        if buckets.take(1) == 0:
             taken.append(clock.now)
 
     for first in range(len(taken)):
@@ -75,7 +89,7 @@ def test_a_bucket_never_refuses_who_keeps_to_the_rate(rate: float, burst: int, c
     buckets = Buckets("test", rate, burst, 10, clock)
 
     for _ in range(count):
-        assert buckets.take("k") == 0
+        assert buckets.take(1) == 0
         clock.now += 1.001 / rate
 
 
@@ -83,27 +97,27 @@ def test_the_wait_that_is_told_is_enough() -> None:
     """Whoever comes back after Retry-After gets one; a moment earlier they do not."""
     clock = Clock()
     buckets = Buckets("test", 2.0, 3, 10, clock)
-    while not (wait_s := buckets.take("k")):
+    while not (wait_s := buckets.take(1)):
         pass
 
     clock.now += wait_s - 0.01
-    assert buckets.take("k") > 0
+    assert buckets.take(1) > 0
     clock.now += 0.01
-    assert buckets.take("k") == 0
+    assert buckets.take(1) == 0
 
 
 def test_buckets_are_bounded_and_forget_the_longest_unused() -> None:
     """A hundred thousand keys take the room of a hundred; whoever is active stays."""
     buckets = Buckets("test", 1, 2, 100, Clock())
-    buckets.take("active")
+    buckets.take(ACTIVE)
 
     for key in range(100_000):
         buckets.take(key)
         if key % 50 == 0:
-            buckets.take("active")
+            buckets.take(ACTIVE)
 
     assert len(buckets) == 100
-    assert "active" in buckets
+    assert buckets.is_known(ACTIVE, since=0)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +162,49 @@ def test_streams_of_a_viewer_and_of_an_address_are_counted_apart_and_given_back(
         close()
 
     assert not limits._streams
+
+
+def test_a_session_that_has_lapsed_is_as_new(clock: Clock, limits: Limits) -> None:
+    """Who was heard an hour ago must not pass by the limits on newcomers; who beats as told stays known."""
+    limits.beat(1)
+    clock.now += 27
+    assert limits.again(1, "ada")
+    clock.now += 149
+    assert limits.again(1, "ada")
+    clock.now += 152
+
+    assert not limits.again(1, "ada")
+    assert not limits.again(2, "ada")
+
+
+def test_a_viewer_joins_once_with_however_many_tabs(clock: Clock, limits: Limits) -> None:
+    """The limit is on new viewers: eight tabs of one leave room for the others."""
+    assert [limits.join("c1", "ada", None) for _ in range(8)] == [None] * 8
+    assert limits.join("c1", "bob", None) is None
+    assert [bool(limits.join("c1", f"u{n}", None)) for n in range(2)] == [False, True]
+    assert limits.join("c2", "ada", None) is None
+
+    assert limits.join("c1", "u1", None)  # who was refused has not joined
+    clock.now += 151
+    assert [bool(limits.join("c1", f"u{n}", None)) for n in range(5)] == [False] * 3 + [True] * 2
+
+
+@pytest.mark.parametrize("many", [50, 400])
+def test_an_address_keeps_so_many_sessions_alive(clock: Clock, many: int) -> None:
+    """Renewals without a token are counted too: else a few newcomers a second would grow into any number."""
+    limits = Limits(Settings(address_sessions=50), clock)
+    for session in range(many):
+        limits.beat(session)
+    passed, began = 0, clock.now
+    for _ in range(20):  # each renews every 27 s, as it is asked to
+        for session in range(many):
+            clock.now += 27 / many
+            with contextlib.suppress(OverRate):
+                passed += limits.again_without_token(session, "192.0.2.1")
+
+    most = 50 + (clock.now - began) * 50 / 24
+    assert passed == 20 * many if many == 50 else passed <= most + 1
+    assert limits.again_without_token(0, "192.0.2.2")  # another address has room of its own
 
 
 def test_a_rate_below_what_we_ask_for_is_refused_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,6 +310,43 @@ async def test_a_course_takes_so_many_new_viewers_at_once(
     ]
 
     assert statuses == [200] * 5 + [429] * 2 + [200] * 3
+
+
+async def test_what_is_refused_is_counted_too(
+    spawn_service: SpawnService, issuer: Issuer, http: httpx2.AsyncClient
+) -> None:
+    """A viewer who asks for foreign courses, in any way, is told to slow down as one who may."""
+    limits = {"READ_BURST": 4, "READ_RATE": 0.01, "BEAT_BURST": 1, "SESSIONS_PER_VIEWER": 4}
+    service = spawn_service(env_of(issuer, JWT_COURSES_CLAIM="courses", **limits))
+    headers = bearer(issuer.token("ada", courses=["c1"]))
+
+    reads = [await http.get(f"{service.url}/v1/courses/c2/count", headers=headers) for _ in range(3)]
+    batch = await http.post(f"{service.url}/v1/heartbeats", json={"heartbeats": []}, headers=headers)
+    over = await http.get(f"{service.url}/v1/courses/c1/count", headers=headers)
+    url = f"{service.url}/v1/courses/c2/heartbeat"
+    beats = [await http.post(url, json={}, headers=headers) for _ in range(5)]
+
+    assert [reply.status_code for reply in (*reads, batch, over)] == [403] * 4 + [429]
+    assert [reply.status_code for reply in beats] == [403] * 4 + [429]
+
+
+async def test_leaves_by_token_are_limited_per_session(
+    spawn_service: SpawnService, issuer: Issuer, http: httpx2.AsyncClient
+) -> None:
+    """A leave token is no way around the limits; a school that closes its tabs at once passes."""
+    service = spawn_service(env_of(issuer, BEAT_BURST=3, ADDRESS_BURST=1, ADDRESS_RATE=0.01))
+    url, headers = f"{service.url}/v1/courses/c1", bearer(issuer.token("ada"))
+    leaves = []
+    for n in range(3):
+        reply = await http.post(f"{url}/heartbeat", json={"session_id": f"s{n}"}, headers=headers)
+        leaves.append({"viewer_id": "ada", "session_id": f"s{n}", "leave_token": reply.json()["leave_token"]})
+
+    once = [await http.post(f"{url}/leave", json=leave) for leave in leaves]
+    again = [await http.post(f"{url}/leave", json=leaves[0]) for _ in range(4)]
+
+    assert [reply.status_code for reply in once] == [204] * 3
+    assert [reply.status_code for reply in again] == [204] * 2 + [429] * 2
+    assert again[-1].headers["ratelimit-policy"].startswith('"leave";')
 
 
 async def test_streams_per_viewer(

@@ -169,6 +169,14 @@ def test_public_counts_open_counts_and_nothing_else(public: Service) -> None:
     assert seen == expected
 
 
+def test_who_signs_in_sees_no_less_than_before(public: Service, issuer: Issuer) -> None:
+    """PUBLIC_COUNTS: the numbers of a course that the token does not open are as public as they are."""
+    opens, shut = headers_of("u1", issuer), headers_of("u2", issuer)
+
+    assert {ask(public, "GET", route, headers) for route in COUNTS for headers in (opens, shut)} == {200}
+    assert ask(public, "GET", f"{COURSE}/viewers", shut) == 403
+
+
 @pytest.mark.parametrize("path", [f"{COURSE}/live", "/v1/live"])
 def test_a_public_stream_carries_no_names(public: Service, path: str) -> None:
     """`viewers=5` on a stream is a roster."""

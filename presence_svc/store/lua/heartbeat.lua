@@ -63,12 +63,14 @@ local function book_of(c)
 end
 
 -- The place of a chapter, given out when it has none yet; nil at the limit. There a chapter whose viewers have
--- lapsed gives its place up, and the next sweep clears it.
-local function place_for(c, chapter)
+-- lapsed gives its place up, and the next sweep clears it. The anonymous reach the limit at half of the places:
+-- whoever makes up chapters without showing who they are leaves the others room.
+local function place_for(c, chapter, said)
   local known = call('HGET', c.chapters, chapter)
   if known then return tonumber(known) end
-  local book, place = book_of(c), nil
-  if book.n < chapters_limit then
+  local book, place, room = book_of(c), nil, chapters_limit
+  if byte(said, 2) == ANONYMOUS then room = math.ceil(room / 2) end
+  if book.n < room then
     while book.taken[book.free] do book.free = book.free + 1 end
     place = book.free
     book.taken[place], book.n = true, book.n + 1
@@ -99,7 +101,7 @@ local function arrive(c, key, viewer, field, lease, seq, said, profile, old_plac
   if not alive and is_full(key, now, sessions_limit) then return -2, false end
   local chapter, place = match(said, '^%S+ %S+ (.*)$'), 0
   if chapter ~= '' then
-    place = place_for(c, chapter)
+    place = place_for(c, chapter, said)
     if not place then return -1, false end
   end
   local there_until = tonumber(call('ZSCORE', c.viewers, viewer) or false)

@@ -13,11 +13,11 @@ from ...errors import Forbidden, Unauthorized
 from ...model import Heartbeat, Leave
 from ...settings import Settings
 from ...store.turn import Beat
-from ..limits import Limits, OverRate
+from ..limits import Limits
 from .anonymous import PREFIX, AnonymousIds
 from .caller import PUBLIC, SERVICE, Caller, Role, TokenRefused
 from .leave_token import LeaveTokens
-from .newcomer import Newcomers
+from .newcomer import Newcomers, session_of
 from .roles import Action, rights
 from .subject import named, own, under_own_name
 from .tokens import Tokens
@@ -73,27 +73,25 @@ class Gate:
             return True
         if caller is None or not self.tokens.holds(caller):
             return False
-        if caller.role is Role.SERVICE:
+        if caller.role is Role.SERVICE or self.limits.again(session_of(beat), beat.viewer_id):
             return True
-        admitted = self._in_limits(beat, None)
+        admitted = self._newcomers.admit(beat, None)
         return True if isinstance(admitted, Beat) else admitted
 
     async def enter(self, authorization: bytes | None, peer: str, action: Action, *courses: str) -> Caller:
-        """Whoever may do this in all of these courses. Reads of viewers and of the public are counted."""
+        """Whoever may do this in all of these courses. All but services are counted, also the refused."""
         if self.tokens is None:
             return SERVICE
         try:
             caller = await self._resolved(authorization)
-            self._check(caller, action)
-        except Unauthorized:
+        except TokenRefused:
             self.limits.unknown(peer)
             raise
-        for course_id in courses:
-            caller.check_course(course_id)
         if caller.role is Role.VIEWER:
             self.limits.read(caller.subject)
         elif caller.role is Role.PUBLIC:
             self.limits.unknown(peer)
+        self._check(caller, action, courses)
         return caller
 
     async def leaver(self, authorization: bytes | None, peer: str, course_id: str, said: Leave) -> str:
@@ -102,6 +100,7 @@ class Gate:
             return named(said)
         token, viewer_id = said.leave_token, said.viewer_id
         if token and viewer_id and self._leave_tokens.holds(token, course_id, viewer_id, said.session_id):
+            self.limits.leave(hash((course_id, viewer_id, said.session_id)))
             return viewer_id
         caller = await self.enter(authorization, peer, Action.LEAVE)
         if caller.role is Role.PUBLIC:
@@ -125,8 +124,11 @@ class Gate:
     def may(self, caller: Caller, action: Action) -> bool:
         return action in self._rights[caller.role]
 
-    def _check(self, caller: Caller, action: Action) -> None:
+    def _check(self, caller: Caller, action: Action, courses: tuple[str, ...]) -> None:
         if self.may(caller, action):
+            if not self.may(PUBLIC, action):  # what strangers may see, nobody needs a course for
+                for course_id in courses:
+                    caller.check_course(course_id)
             return
         if caller.role is Role.PUBLIC:
             raise Unauthorized("a bearer token is needed")
@@ -147,7 +149,7 @@ class Gate:
         if caller.role is Role.SERVICE:
             return Beat(course_id, named(said), said)
         if caller.role is Role.VIEWER:
-            caller.check_course(course_id)
+            self._check_course(caller, course_id)
             former = self._anonymous.former(course_id, said.session_id) if self._has_anonymous else ""
             viewer_id = own(caller, said.viewer_id)
             beat = Beat(course_id, viewer_id, under_own_name(caller, said, self._names_from_body), former)
@@ -164,27 +166,20 @@ class Gate:
         statement = said.model_copy(update={"anonymous": True, "name": None, "avatar_url": None})
         return Beat(course_id, viewer_id, statement)
 
-    def _in_limits(self, beat: Beat, address: str | None) -> Beat | Awaitable[Beat]:
-        """A session that is known here is held to its rate; one that is new, to the limits on newcomers."""
-        session = hash((beat.course_id, beat.viewer_id, beat.said.session_id))
-        if session in self.limits.sessions:
-            if address is None:
-                self.limits.again(session, beat.viewer_id)
-            else:
-                self.limits.beat(session)
-            return beat
-        if address is None:  # without a token a viewer is one session
-            self.limits.viewer(beat.viewer_id)
-        if refusal := self.limits.join(beat.course_id, address):
-            return self._if_present(beat, session, refusal)
-        self.limits.beat(session)
-        return beat
+    def _check_course(self, caller: Caller, course_id: str) -> None:
+        try:
+            caller.check_course(course_id)
+        except Forbidden:
+            self.limits.viewer(caller.subject)
+            raise
 
-    async def _if_present(self, beat: Beat, session: int, refusal: OverRate) -> Beat:
-        if not await self._newcomers.is_present(beat.course_id, beat.viewer_id):
-            raise refusal
-        self.limits.beat(session)
-        return beat
+    def _in_limits(self, beat: Beat, address: str | None) -> Beat | Awaitable[Beat]:
+        """A session that beats here is held to its rate; one that is new, to the limits on newcomers."""
+        if address is None:
+            is_known = self.limits.again(session_of(beat), beat.viewer_id)
+        else:
+            is_known = self.limits.again_without_token(session_of(beat), address)
+        return beat if is_known else self._newcomers.admit(beat, address)
 
 
 def _token(authorization: bytes) -> bytes:

@@ -1,13 +1,19 @@
-"""Whether a viewer is in a course already: asked of Redis once a limit on new viewers is reached.
+"""Sessions that are new to this process: held to the limits on newcomers, unless their viewer is present.
 
-A replica that has just started knows nobody, and must not take those who renew for a crowd that is new.
+That is asked of Redis, once such a limit is reached. A replica that has just started knows nobody, and must
+not take those who renew for a crowd that is new.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from ...errors import PresenceError
 from ...store.committer import Committer
 from ...store.presence import Presence
+from ...store.turn import Beat
+from ..buckets import OverRate
+from ..limits import Limits
 
 WAITING = 5_000
 
@@ -17,9 +23,25 @@ Pair = tuple[str, str]
 class Newcomers:
     """Questions of a moment share one exchange."""
 
-    def __init__(self, presence: Presence) -> None:
+    def __init__(self, presence: Presence, limits: Limits) -> None:
         self._presence = presence
+        self._limits = limits
         self._asked: Committer[Pair, bool] = Committer(self._read, limit=WAITING)
+
+    def admit(self, beat: Beat, address: str | None) -> Beat | Awaitable[Beat]:
+        """The first of a session here; `address` of one without a token. Raises OverRate, Unavailable."""
+        if address is None:  # without a token a viewer is one session
+            self._limits.viewer(beat.viewer_id)
+        if refusal := self._limits.join(beat.course_id, beat.viewer_id, address):
+            return self._if_present(beat, refusal)
+        self._limits.beat(session_of(beat))
+        return beat
+
+    async def _if_present(self, beat: Beat, refusal: OverRate) -> Beat:
+        if not await self.is_present(beat.course_id, beat.viewer_id):
+            raise refusal
+        self._limits.beat(session_of(beat))
+        return beat
 
     async def is_present(self, course_id: str, viewer_id: str) -> bool:
         """Raises Unavailable."""
@@ -31,3 +53,8 @@ class Newcomers:
         (seconds, micros), *ends = await self._presence.link.pipeline([("TIME",), *scores])
         now = int(seconds) * 1000 + int(micros) // 1000
         return [end is not None and float(end) > now for end in ends]
+
+
+def session_of(beat: Beat) -> int:
+    """What limits know a session by."""
+    return hash((beat.course_id, beat.viewer_id, beat.said.session_id))
