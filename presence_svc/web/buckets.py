@@ -10,6 +10,7 @@ from time import monotonic
 from ..errors import Limited
 
 EPSILON = 1e-9
+CHANCES = 8  # of those in use, before one of them goes
 
 
 class OverRate(Limited):
@@ -22,11 +23,20 @@ class OverRate(Limited):
         self.window_s = window_s
 
 
-class Buckets:
-    """A token bucket per key, as one number: when it will be full again (GCRA).
+LAPSED = -1.0
 
-    Keys are hashes, salted per process: a fraction of the ids' memory, and of one size.
-    """
+
+class Bucket:
+    """One key's, as one number: when it will be full again, in s (GCRA); `seen` is that of a while ago."""
+
+    __slots__ = ("full_at", "seen")
+
+    def __init__(self, full_at: float) -> None:
+        self.full_at = self.seen = full_at
+
+
+class Buckets:
+    """A bucket per key. Keys are hashes, salted per process: a fraction of the memory of ids."""
 
     def __init__(
         self,
@@ -42,46 +52,59 @@ class Buckets:
         self._depth_s = burst / rate
         self._room = room
         self._clock = clock
-        self._full_at: OrderedDict[int, float] = OrderedDict()
+        self._buckets: OrderedDict[int, Bucket] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._full_at)
+        return len(self._buckets)
+
+    def get(self, key: int) -> Bucket | None:
+        """To take from again and again, without a look for it."""
+        return self._buckets.get(key)
 
     def is_known(self, key: int, since: float) -> bool:
         """Whether this key's bucket was not full `since` then."""
-        return self._full_at.get(key, -math.inf) >= since
+        bucket = self._buckets.get(key)
+        return bucket is not None and bucket.full_at >= since
 
     def take(self, key: int) -> float:
         """Takes one and returns 0, or returns in how many seconds there will be one."""
-        now, known = self._clock(), self._full_at
-        if self.again(key, now):
-            return 0.0
-        before = known.get(key)
-        if before is not None:
-            return before + self._gap_s - now - self._depth_s  # refused, so that it is not full yet
-        known[key] = now + self._gap_s
-        if len(known) > self._room:
-            known.popitem(last=False)
+        now, bucket = self._clock(), self._buckets.get(key)
+        if bucket is not None:
+            return self.again(bucket, now)
+        self._buckets[key] = Bucket(now + self._gap_s)
+        if len(self._buckets) > self._room:
+            self._forget()
         return 0.0
 
-    def again(self, key: int, now: float, since: float = -math.inf) -> bool:
-        """Takes one for a key that is known, `now`; False, and nothing is taken, where `take` must say.
-
-        Nobody is known whose bucket has been full `since` then.
-        """
-        known = self._full_at
-        before = known.get(key)
-        if before is None or before < since:
-            return False
+    def again(self, bucket: Bucket, now: float, since: float = -math.inf) -> float:
+        """As take, of a bucket at hand, `now`; LAPSED when it has been full `since` then, or is forgotten."""
+        before = bucket.full_at
+        if before < since:
+            return LAPSED
         full_at = (before if before > now else now) + self._gap_s
-        if full_at - now - self._depth_s > EPSILON:
-            return False
-        known[key] = full_at
-        known.move_to_end(key)
-        return True
+        wait_s = full_at - now - self._depth_s
+        if wait_s > EPSILON:
+            return wait_s
+        bucket.full_at = full_at
+        return 0.0
 
     def demand(self, key: int, detail: str) -> None:
         """Takes one. Raises OverRate."""
         wait_s = self.take(key)
         if wait_s:
-            raise OverRate(detail, self.policy, self.burst, self._depth_s, wait_s)
+            raise self.refusal(detail, wait_s)
+
+    def refusal(self, detail: str, wait_s: float) -> OverRate:
+        return OverRate(detail, self.policy, self.burst, self._depth_s, wait_s)
+
+    def _forget(self) -> None:
+        """The oldest goes, unless something was taken from it since it was last asked: one more chance."""
+        for _ in range(CHANCES):
+            key, bucket = self._buckets.popitem(last=False)
+            if bucket.full_at == bucket.seen:
+                break
+            bucket.seen = bucket.full_at
+            self._buckets[key] = bucket
+        else:
+            _, bucket = self._buckets.popitem(last=False)
+        bucket.full_at = -math.inf

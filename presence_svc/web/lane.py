@@ -22,6 +22,7 @@ from ..store.packed import made
 from ..store.turn import Beat, Recorded, Turn
 from . import body
 from .auth.caller import Caller
+from .limits import Pace
 from .origins import Origins
 from .problems import MEDIA_TYPE, headers_of, problem
 from .service import Service
@@ -70,17 +71,13 @@ class Lane:
         gate = self.service.gate
         shape, seq = cut(authorization, course_id, content)
         known = self.known().get(shape)
-        if known is not None:
-            again = gate.again(known.caller, known.beat)
-            if again is True:
-                return made(Turn, (known, seq))
-            if again is not False:
-                return self._later(again)
+        if known is not None and gate.again(known.caller, known.pace):
+            return made(Turn, (known, seq))
         said = body.validate(Heartbeat, body.parse(content))
         beat = gate.admit(authorization, peer, course_id, said)
         if not isinstance(beat, Beat):
             return self._later(beat)
-        statement = self.statement(beat, gate.caller_of(authorization))
+        statement = self.statement(beat, gate.caller_of(authorization), gate.pace_of(beat))
         self._statements.remember(shape, content, statement, said.seq)
         return statement.turn()
 
@@ -96,8 +93,9 @@ class Lane:
         statement = self.statement(await beat)
         return statement.turn()
 
-    def statement(self, beat: Beat, caller: Caller | None = None) -> Statement:
-        return Statement(beat, caller, self.service.presence.keys, self.service.leave_tokens)
+    def statement(self, beat: Beat, caller: Caller | None = None, pace: Pace | None = None) -> Statement:
+        service = self.service
+        return Statement(beat, service.presence.keys, service.leave_tokens, caller=caller, pace=pace)
 
     def recorded(self, statement: Statement, recorded: Recorded, origin: bytes | None) -> Reply:
         self.service.metrics.answered(ROUTE, 200)

@@ -11,10 +11,21 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from time import monotonic
+from typing import NamedTuple
 
 from ..errors import Limited, PresenceError
 from ..settings import Settings
-from .buckets import Buckets, OverRate
+from .buckets import Bucket, Buckets, OverRate
+
+TOO_FAST = "this session sends heartbeats faster than it was asked to"
+TOO_MANY = "this viewer sends too many heartbeats"
+
+
+class Pace(NamedTuple):
+    """What a session's heartbeats are taken from."""
+
+    session: Bucket
+    viewer: Bucket
 
 
 class Limits:
@@ -39,37 +50,37 @@ class Limits:
         self._streams: Counter[int] = Counter()
         self._per_viewer, self._per_address = settings.streams_per_viewer, settings.streams_per_address
 
-    def again(self, session: int, viewer_id: str) -> bool:
-        """One more heartbeat of a viewer's session that beats here; False for one that is new, or lapsed.
+    def pace(self, session: int, viewer_id: str) -> Pace | None:
+        """What the heartbeats of a session that beats here are taken from."""
+        mine, all_of_them = self.sessions.get(session), self.viewers.get(hash(viewer_id))
+        return Pace(mine, all_of_them) if mine and all_of_them else None
 
-        Nothing is taken then. Raises OverRate.
-        """
+    def again(self, pace: Pace) -> bool:
+        """One more heartbeat; False, and nothing is taken, when its session has lapsed. Raises OverRate."""
         now = self._clock()
-        if not self._again(session, now):
-            return False
-        if not self.viewers.again(hash(viewer_id), now):
-            self.viewer(viewer_id)
-        return True
+        since = now - self._lease_s
+        wait_s = self.sessions.again(pace.session, now, since)
+        if wait_s > 0:
+            raise self.sessions.refusal(TOO_FAST, wait_s)
+        if wait_s == 0:
+            wait_s = self.viewers.again(pace.viewer, now, since)
+            if wait_s > 0:
+                raise self.viewers.refusal(TOO_MANY, wait_s)
+        return wait_s == 0
 
     def again_without_token(self, session: int, address: str) -> bool:
-        """The same for one without a token: an address keeps so many of them alive, and no more."""
-        if not self._again(session, self._clock()):
+        """The same without a token: an address keeps so many sessions alive, and no more."""
+        if not self.sessions.is_known(session, self._clock() - self._lease_s):
             return False
-        detail = "too many viewers without a token stay present from this address"
-        self.crowds.demand(_hash_of(address), detail)
-        return True
-
-    def _again(self, session: int, now: float) -> bool:
-        since = now - self._lease_s
-        if not self.sessions.again(session, now, since):
-            if not self.sessions.is_known(session, since):
-                return False
-            self.beat(session)
+        self.beat(session)
+        self.crowds.demand(
+            _hash_of(address), "too many viewers without a token stay present from this address"
+        )
         return True
 
     def beat(self, session: int) -> None:
         """One heartbeat of a session. Raises OverRate."""
-        self.sessions.demand(session, "this session sends heartbeats faster than it was asked to")
+        self.sessions.demand(session, TOO_FAST)
 
     def leave(self, session: int) -> None:
         """One leave of a session, by its leave token. Raises OverRate."""
@@ -77,7 +88,7 @@ class Limits:
 
     def viewer(self, viewer_id: str) -> None:
         """One heartbeat of all that a viewer has anywhere. Raises OverRate."""
-        self.viewers.demand(hash(viewer_id), "this viewer sends too many heartbeats")
+        self.viewers.demand(hash(viewer_id), TOO_MANY)
 
     def read(self, viewer_id: str) -> None:
         """One request of a viewer that is no heartbeat, also one that is refused. Raises OverRate."""

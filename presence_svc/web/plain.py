@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+from ..store.packed import made
 
 HEADS = 4096
 HEAD_CAP = 2048
+BEARER = b"Bearer "
+LINES = b"\r\nAuthorization: ", b"\r\nauthorization: "
 # What a token is made of (RFC 6750): nothing that could end its line, or be read in another way.
-BEARER = re.compile(rb"\r\n[Aa]uthorization: (Bearer [A-Za-z0-9._~+/=-]+)(?=\r\n)")
+TOKEN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
+
+
+Like = TypeVar("Like", bytes, tuple[bytes, bytes])
 
 
 class Plain(NamedTuple):
@@ -20,34 +26,49 @@ class Plain(NamedTuple):
     length: int
 
 
-class Heads(dict[bytes | tuple[bytes, bytes], Plain]):
+class Heads:
     """Heads that the parser has read before, byte for byte: most requests begin with one. Bounded.
 
     Of one with a token, what is before and behind the token is kept, and the token is not: a crowd whose
-    heads differ in nothing else needs one place. Such a key is a pair, which no whole head can equal.
+    heads differ in nothing else needs one place.
     """
+
+    def __init__(self) -> None:
+        self._whole: dict[bytes, Plain] = {}
+        self._parts: dict[tuple[bytes, bytes], Plain] = {}
 
     def find(self, head: bytes) -> Plain | None:
         """What this head says, if its like was read before."""
-        plain = self.get(head)
-        if plain is None and (bearer := BEARER.search(head)):
-            start, end = bearer.span(1)
-            like = self.get((head[:start], head[end:]))
-            if like is not None:
-                return Plain(like.course_id, bearer[1], like.origin, like.length)
+        plain = self._whole.get(head) if self._whole else None
+        if plain is None and self._parts:
+            before, bearer, behind = _split(head)
+            like = self._parts.get((before, behind))
+            if like is not None and len(bearer) > len(BEARER) and bearer.translate(None, TOKEN) == b" ":
+                return made(Plain, (like.course_id, bearer, like.origin, like.length))
         return plain
 
     def remember(self, head: bytes, plain: Plain) -> None:
         if len(head) > HEAD_CAP:
             return
-        if len(self) >= HEADS:
-            del self[next(iter(self))]
-        bearer = BEARER.search(head)
         if plain.authorization is None:
-            self[head] = plain
-        elif bearer and bearer[1] == plain.authorization:
-            start, end = bearer.span(1)
-            self[head[:start], head[end:]] = plain._replace(authorization=None)
+            _keep(self._whole, head, plain)
+            return
+        before, bearer, behind = _split(head)
+        if bearer == plain.authorization and before.endswith(LINES):
+            _keep(self._parts, (before, behind), plain._replace(authorization=None))
+
+
+def _split(head: bytes) -> tuple[bytes, bytes, bytes]:
+    """A head up to its bearer token, the token with its scheme, and what is behind it."""
+    start = head.find(BEARER)
+    end = head.find(b"\r", start)
+    return head[:start], head[start:end], head[end:]
+
+
+def _keep(heads: dict[Like, Plain], head: Like, plain: Plain) -> None:
+    if len(heads) >= HEADS:
+        del heads[next(iter(heads))]
+    heads[head] = plain
 
 
 class _Silent:

@@ -16,6 +16,7 @@ from ..store.packed import made
 from ..store.turn import NO_SEQ, Beat, Ready, Recorded, Turn, packed_seq
 from .auth.caller import Caller
 from .auth.leave_token import LeaveTokens
+from .limits import Pace
 
 CAP = 3_072  # bytes of a body and of the credentials that it came with: longer ones are read anew
 # Digits as JSON writes a whole number, few enough to be exact (model.MAX_SAFE_INT).
@@ -32,16 +33,23 @@ class Shape(NamedTuple):
 
 
 class Statement(Ready):
-    """A heartbeat's reading: whom it was judged for, its packed form, its reply but for the numbers."""
+    """A heartbeat's reading: for whom it was judged, its packed form, its reply but for the numbers."""
 
-    __slots__ = ("_after", "_before", "beat", "caller")
+    __slots__ = ("_after", "_before", "beat", "caller", "pace")
 
-    def __init__(self, beat: Beat, caller: Caller | None, keys: Keys, leave_tokens: LeaveTokens) -> None:
+    def __init__(
+        self,
+        beat: Beat,
+        keys: Keys,
+        leave_tokens: LeaveTokens,
+        *,
+        caller: Caller | None = None,
+        pace: Pace | None = None,
+    ) -> None:
         super().__init__(keys, beat)
         course_id, viewer_id, session_id = beat.course_id, beat.viewer_id, beat.said.session_id
         token = leave_tokens.make(course_id, viewer_id, session_id)
-        self.beat = beat
-        self.caller = caller
+        self.beat, self.caller, self.pace = beat, caller, pace
         # Ids hold nothing that JSON would escape (model.ID_PATTERN): the hottest path needs no encoder.
         self._before = (
             f'{{"course_id":"{course_id}","viewer_id":"{viewer_id}","session_id":"{session_id}","total":'

@@ -7,6 +7,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Literal
 
 import httpx2
 import pytest
@@ -166,15 +167,53 @@ def test_streams_of_a_viewer_and_of_an_address_are_counted_apart_and_given_back(
 
 def test_a_session_that_has_lapsed_is_as_new(clock: Clock, limits: Limits) -> None:
     """Who was heard an hour ago must not pass by the limits on newcomers; who beats as told stays known."""
+    assert limits.pace(1, "ada") is None
     limits.beat(1)
+    limits.viewer("ada")
+    pace = limits.pace(1, "ada")
+    assert pace
     clock.now += 27
-    assert limits.again(1, "ada")
+    assert limits.again(pace)
     clock.now += 149
-    assert limits.again(1, "ada")
+    assert limits.again(pace)
     clock.now += 152
 
-    assert not limits.again(1, "ada")
-    assert not limits.again(2, "ada")
+    assert not limits.again(pace)
+
+
+@pytest.mark.parametrize("which", ["sessions", "viewers"])
+def test_what_is_at_hand_is_counted_as_what_is_looked_for(
+    clock: Clock, limits: Limits, which: Literal["sessions", "viewers"]
+) -> None:
+    """A heartbeat that is remembered and one that is read anew are taken from the same bucket."""
+    limits.beat(1)
+    limits.viewer("ada")
+    pace = limits.pace(1, "ada")
+    assert pace
+    with contextlib.suppress(OverRate):
+        while True:
+            limits.beat(1) if which == "sessions" else limits.viewer("ada")
+
+    with pytest.raises(OverRate) as refused:
+        limits.again(pace)
+
+    assert refused.value.policy == which[:-1]
+    clock.now += refused.value.retry_after_s or 0
+    assert limits.again(pace)
+
+
+def test_a_bucket_that_was_forgotten_is_taken_from_no_more() -> None:
+    """Else who keeps it at hand had one of their own beside the one that is looked for."""
+    clock = Clock()
+    buckets = Buckets("test", 1, 2, 10, clock)
+    buckets.take(ACTIVE)
+    bucket = buckets.get(ACTIVE)
+    assert bucket
+    for key in range(100):
+        buckets.take(key)
+
+    assert not buckets.is_known(ACTIVE, since=0)
+    assert buckets.again(bucket, clock.now, since=0) < 0
 
 
 def test_a_viewer_joins_once_with_however_many_tabs(clock: Clock, limits: Limits) -> None:

@@ -13,7 +13,7 @@ from ...errors import Forbidden, Unauthorized
 from ...model import Heartbeat, Leave
 from ...settings import Settings
 from ...store.turn import Beat
-from ..limits import Limits
+from ..limits import Limits, Pace
 from .anonymous import PREFIX, AnonymousIds
 from .caller import PUBLIC, SERVICE, Caller, Role, TokenRefused
 from .leave_token import LeaveTokens
@@ -64,19 +64,20 @@ class Gate:
             return SERVICE
         return self.tokens.remembered(_token(authorization)) if authorization else None
 
-    def again(self, caller: Caller | None, beat: Beat) -> bool | Awaitable[Beat]:
+    def pace_of(self, beat: Beat) -> Pace | None:
+        """What the heartbeats of a viewer with a token are taken from; None for whom no limit holds."""
+        return None if self.tokens is None else self.limits.pace(session_of(beat), beat.viewer_id)
+
+    def again(self, caller: Caller | None, pace: Pace | None) -> bool:
         """Whether this caller, who said the same before with the same credentials, may say it again.
 
-        False = judge it anew: the verdict has lapsed. Raises as admit does; limits count as ever.
+        False = judge it anew: the verdict or the session has lapsed. Raises OverRate; limits count as ever.
         """
         if self.tokens is None:
             return True
         if caller is None or not self.tokens.holds(caller):
             return False
-        if caller.role is Role.SERVICE or self.limits.again(session_of(beat), beat.viewer_id):
-            return True
-        admitted = self._newcomers.admit(beat, None)
-        return True if isinstance(admitted, Beat) else admitted
+        return self.limits.again(pace) if pace else caller.role is Role.SERVICE
 
     async def enter(self, authorization: bytes | None, peer: str, action: Action, *courses: str) -> Caller:
         """Whoever may do this in all of these courses. All but services are counted, also the refused."""
@@ -176,7 +177,8 @@ class Gate:
     def _in_limits(self, beat: Beat, address: str | None) -> Beat | Awaitable[Beat]:
         """A session that beats here is held to its rate; one that is new, to the limits on newcomers."""
         if address is None:
-            is_known = self.limits.again(session_of(beat), beat.viewer_id)
+            pace = self.pace_of(beat)
+            is_known = pace is not None and self.limits.again(pace)
         else:
             is_known = self.limits.again_without_token(session_of(beat), address)
         return beat if is_known else self._newcomers.admit(beat, address)
