@@ -333,6 +333,23 @@ async def test_renewals_pass_when_the_limits_on_newcomers_are_reached(
     assert [reply.status_code for reply in renewed] == [200] * 3
 
 
+async def test_renewals_without_a_token_are_counted_per_address(
+    spawn_service: SpawnService, issuer: Issuer, http: httpx2.AsyncClient
+) -> None:
+    """ADDRESS_SESSIONS: who keeps more alive than that is told so, and signed-in neighbours do not feel it."""
+    service = spawn_service(env_of(issuer, ALLOW_ANONYMOUS="true", ADDRESS_SESSIONS=3))
+    url = f"{service.url}/v1/courses/c1/heartbeat"
+    for n in range(5):
+        assert (await http.post(url, json=anonymous(f"{HONEST}{n}"))).status_code == 200
+
+    renewed = [await http.post(url, json=anonymous(f"{HONEST}{n}")) for n in range(5)]
+    neighbour = [(await http.post(url, json={}, headers=bearer(issuer.token()))).status_code for _ in "ab"]
+
+    assert [reply.status_code for reply in renewed] == [200] * 3 + [429] * 2
+    assert renewed[-1].headers["ratelimit-policy"].startswith('"crowd";q=3;')
+    assert neighbour == [200, 200]
+
+
 async def test_a_course_takes_so_many_new_viewers_at_once(
     spawn_service: SpawnService, issuer: Issuer, http: httpx2.AsyncClient
 ) -> None:
