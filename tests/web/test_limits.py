@@ -336,7 +336,7 @@ async def test_renewals_pass_when_the_limits_on_newcomers_are_reached(
 async def test_renewals_without_a_token_are_counted_per_address(
     spawn_service: SpawnService, issuer: Issuer, http: httpx2.AsyncClient
 ) -> None:
-    """ADDRESS_SESSIONS: who keeps more alive than that is told so, and signed-in neighbours do not feel it."""
+    """ADDRESS_SESSIONS: who keeps more alive is told so, and signed-in neighbours do not feel it."""
     service = spawn_service(env_of(issuer, ALLOW_ANONYMOUS="true", ADDRESS_SESSIONS=3))
     url = f"{service.url}/v1/courses/c1/heartbeat"
     for n in range(5):
