@@ -472,11 +472,56 @@ async def test_old_keys_are_renewed_while_they_are_used(issuer: Issuer) -> None:
     """Nobody waits for a renewal: the key is given at once, the fetch runs beside it."""
     clock = Clock(1_000.0)
     keys = await keys_of(issuer, clock)
-    clock.now += jwks.FRESH_S
+    clock.now += jwks.RENEW_S
 
     assert keys.find("k1") is not None
     await settled(keys)
 
+    assert issuer.fetches == 2
+
+
+async def test_a_withdrawn_key_is_believed_for_ten_minutes_at_most(
+    issuer: Issuer, judge_of: Callable[..., Tokens]
+) -> None:
+    """A verdict of the last moment at which old keys are believed is the last one that they give."""
+    clock = Clock(time.time())
+    judge = judge_of(clock)
+    judge.keys = Jwks(issuer.url, clock)
+    token, twin = issuer.token(lasts_s=90_000), issuer.token(lasts_s=90_001)
+    await judged(judge, token)
+    issuer.rotate("k2")
+
+    clock.now += jwks.FRESH_S - 1
+    issuer.status = 503  # so that the renewal in the background brings nothing
+    assert (await judged(judge, twin)).subject == "u1"
+    await settled(judge.keys)
+    issuer.status = 200
+    clock.now += 302
+
+    assert jwks.FRESH_S + tokens.VERDICT_S <= 600
+    for withdrawn in (token, twin):
+        with pytest.raises(TokenRefused, match="publish"):
+            await judged(judge, withdrawn)
+
+
+@pytest.mark.parametrize("idle_s", [jwks.FRESH_S, 23 * 3_600.0])
+async def test_keys_that_nobody_used_for_long_are_looked_for_first(
+    issuer: Issuer, judge_of: Callable[..., Tokens], idle_s: float
+) -> None:
+    """Else the first token after a quiet night would be judged by keys of the evening."""
+    clock = Clock(time.time())
+    judge = judge_of(clock)
+    judge.keys = Jwks(issuer.url, clock)
+    old = issuer.token(lasts_s=90_000)
+    await judged(judge, old)
+    issuer.rotate("k2")
+    new = issuer.token(lasts_s=90_000)
+
+    clock.now += idle_s
+    with pytest.raises(TokenRefused, match="publish"):
+        await judged(judge, old)
+
+    assert (await judged(judge, new)).subject == "u1"
     assert issuer.fetches == 2
 
 
@@ -487,35 +532,67 @@ async def test_a_key_server_that_is_down_costs_nothing_for_a_day(issuer: Issuer)
     issuer.status = 503
     clock.now += jwks.FRESH_S
 
-    for _ in range(50):
-        assert keys.find("k1") is not None
-        await asyncio.sleep(0)
-    await settled(keys)
-    assert issuer.fetches == 2
+    await keys.look()
+    for _ in range(3):
+        for _ in range(50):
+            assert keys.find("k1") is not None
+            await asyncio.sleep(0)
+        await settled(keys)
+        clock.now += jwks.COOLDOWN_S
+    assert issuer.fetches == 4
 
     clock.now = 1_000.0 + jwks.KEPT_S
     assert keys.find("k1") is None
+    await keys.look()
+    assert keys.find("k1") is None
     with pytest.raises(Unavailable):
-        await keys.look()
-    await keys.close()
+        keys.check()
 
 
-async def test_without_any_keys_the_answer_is_503_and_the_server_is_asked_again(issuer: Issuer) -> None:
-    """A token that cannot be judged is not a bad token; a second later the key server may be back."""
+async def test_a_token_that_cannot_be_judged_is_no_bad_token(
+    issuer: Issuer, judge_of: Callable[..., Tokens]
+) -> None:
+    """Without any keys the answer is 503, however often; a second later the key server may be back."""
     issuer.status = 500
-    clock = Clock(1_000.0)
-    keys = Jwks(issuer.url, clock)
+    clock = Clock(time.time())
+    judge = judge_of(clock)
+    judge.keys = Jwks(issuer.url, clock)
 
-    for _ in range(20):
+    for number in range(20):
         with pytest.raises(Unavailable):
-            await keys.look()
+            await judged(judge, issuer.token(f"u{number}"))
     down = issuer.fetches
     issuer.status = 200
     clock.now += jwks.RETRY_S
-    await keys.look()
 
+    assert (await judged(judge, issuer.token("u1"))).subject == "u1"
     assert down == 1
-    assert keys.find("k1") is not None
+
+
+async def test_a_failed_fetch_does_not_spend_the_look_for_a_new_key(
+    issuer: Issuer, judge_of: Callable[..., Tokens]
+) -> None:
+    """A made-up kid during a blip of the key server must not keep out those whose key is really new."""
+    clock = Clock(time.time())
+    judge = judge_of(clock)
+    judge.keys = Jwks(issuer.url, clock)
+    await judged(judge, issuer.token("u1"))
+    issuer.status = 503
+    made_up = issuer.token("u1", header={"kid": "made-up"})
+    for _ in range(20):
+        with pytest.raises(Unavailable):
+            await judged(judge, made_up)
+    issuer.status = 200
+    issuer.rotate("k2")
+
+    with pytest.raises(Unavailable):
+        await judged(judge, issuer.token("u2"))
+    clock.now += jwks.RETRY_S
+
+    assert (await judged(judge, issuer.token("u2"))).subject == "u2"
+    assert issuer.fetches == 3
+    with pytest.raises(TokenRefused, match="publish"):
+        await judged(judge, made_up)
 
 
 @pytest.mark.parametrize("broken", [b"[]", b"{", b'{"keys":[]}', b" " * (jwks.SIZE_LIMIT + 1)])
@@ -526,7 +603,7 @@ async def test_a_broken_key_set_does_not_replace_a_good_one(
     clock = Clock(1_000.0)
     keys = await keys_of(issuer, clock)
     monkeypatch.setattr(issuer, "document", lambda: broken)
-    clock.now += jwks.FRESH_S
+    clock.now += jwks.RENEW_S
 
     keys.find("k1")
     await settled(keys)
@@ -539,9 +616,10 @@ async def test_a_redirect_of_the_key_server_is_not_followed(issuer: Issuer) -> N
     """Keys come from the address in the settings and from nowhere else."""
     issuer.status = 302
 
-    with pytest.raises(Unavailable):
-        await Jwks(issuer.url, Clock(1_000.0)).look()
+    keys = Jwks(issuer.url, Clock(1_000.0))
+    await keys.look()
 
+    assert keys.trouble == "status 302"
     assert issuer.fetches == 1
 
 

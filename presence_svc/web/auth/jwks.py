@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Callable
 from time import monotonic
 
@@ -19,7 +20,9 @@ from ...errors import Unavailable
 from .signing_key import SigningKey, from_jwks
 
 log = logging.getLogger("presence.jwks")
-FRESH_S = 600.0
+RENEW_S = 240.0
+FRESH_S = 300.0  # whoever needs an older key waits for a fetch
+AWAY_S = 60.0  # how long a fetch that failed lets the last keys serve on
 KEPT_S = 86_400.0
 COOLDOWN_S = 30.0
 RETRY_S = 1.0
@@ -42,29 +45,34 @@ class FixedKey:
     async def look(self) -> None:
         return
 
+    def check(self) -> None:
+        return
+
     async def close(self) -> None:
         return
 
 
 class Jwks:
-    """Keys by `kid`. `clock` is in seconds and never goes back."""
+    """Keys by `kid`. `clock` is in seconds and never goes back.
+
+    `trouble`: why the last fetch failed; "" when it did not.
+    """
 
     def __init__(self, url: str, clock: Callable[[], float] = monotonic) -> None:
+        self.trouble = ""
         self._url = url
         self._clock = clock
         self._keys: dict[str, SigningKey] = {}
-        self._read_at = -KEPT_S
-        self._renew_at = 0.0
-        self._look_at = 0.0
+        self._renew_at = self._believed_until = self._kept_until = self._look_at = -math.inf
         self._flight: asyncio.Task[None] | None = None
 
     def find(self, kid: str) -> SigningKey | None:
-        """The key, from memory. Old keys are renewed meanwhile; very old ones are believed no more."""
+        """The key, from memory, unless it is old. Keys in use are renewed before that: nobody waits."""
         now = self._clock()
-        if now >= self._renew_at and self._keys:
-            self._fetch()
-        if now >= self._read_at + KEPT_S:
+        if now >= self._believed_until:
             return None
+        if now >= self._renew_at:
+            self._fetch()
         if not kid and len(self._keys) == 1:
             return next(iter(self._keys.values()))
         return self._keys.get(kid)
@@ -74,14 +82,17 @@ class Jwks:
         return self._flight is not None or self._clock() >= self._look_at
 
     async def look(self) -> None:
-        """Fetches the keys for one that is unknown. Raises Unavailable when there are none to judge by."""
+        """Fetches the keys for one that `find` does not give, unless that was done just now."""
         if self._flight is None and self.may_look():
-            if self._keys:
+            if self._clock() < self._believed_until:
                 self._look_at = self._clock() + COOLDOWN_S
             self._fetch()
         if self._flight is not None:
             await asyncio.shield(self._flight)
-        if self._clock() >= self._read_at + KEPT_S:
+
+    def check(self) -> None:
+        """Raises Unavailable while a key that `find` does not give may be published all the same."""
+        if self.trouble or self._clock() >= self._believed_until:
             raise Unavailable("the keys of the token's issuer are not at hand", retry_after_s=RETRY_S)
 
     async def close(self) -> None:
@@ -99,16 +110,26 @@ class Jwks:
                 keys = from_jwks(orjson.loads(await self._download()))
             if not keys:
                 raise ValueError("no usable key in it")
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, TimeoutError) as error:
-            log.warning("keys cannot be fetched: %s", str(error)[:200] or type(error).__name__)
-            self._renew_at = self._clock() + COOLDOWN_S
-            if self._clock() >= self._read_at + KEPT_S:
-                self._look_at = self._clock() + RETRY_S
+        except Exception as error:  # whatever another's server says must not end the asking
+            self._failed(str(error)[:200] or type(error).__name__)
         else:
-            self._keys, self._read_at = keys, self._clock()
-            self._renew_at = self._read_at + FRESH_S
+            self._read(keys)
         finally:
             self._flight = None
+
+    def _read(self, keys: dict[str, SigningKey]) -> None:
+        now = self._clock()
+        self._keys, self.trouble = keys, ""
+        self._renew_at, self._believed_until = now + RENEW_S, now + FRESH_S
+        self._kept_until = now + KEPT_S
+
+    def _failed(self, trouble: str) -> None:
+        """The last keys serve on, for a day. An unknown key may be looked for soon: it may be a new one."""
+        log.warning("keys cannot be fetched: %s", trouble)
+        now = self._clock()
+        self.trouble = trouble
+        self._renew_at, self._look_at = now + COOLDOWN_S, now + RETRY_S
+        self._believed_until = min(now + AWAY_S, self._kept_until)
 
     async def _download(self) -> bytes:
         """At most SIZE_LIMIT bytes; no redirect is followed."""

@@ -25,7 +25,7 @@ from .jwks import FixedKey, Jwks
 from .signing_key import SigningKey, from_pem, from_secret
 
 VERDICTS = 50_000
-VERDICT_S = 600.0  # a key that its issuer withdraws is believed no longer than this
+VERDICT_S = 300.0  # with jwks.FRESH_S: for how long a key that its issuer withdraws is believed
 TOKEN_BYTES = 8_192
 TYPES = ("jwt", "at+jwt", "application/at+jwt")
 
@@ -51,11 +51,9 @@ class Tokens:
             return self._remember(digest, SERVICE)
         kid, algorithm = _header(token)
         key = self.keys.find(kid)
-        if key is not None:
-            return self._verify(token, digest, key, algorithm)
-        if self.keys.may_look():
+        if key is None and self.keys.may_look():
             return self._look_and_verify(token, digest, kid, algorithm)
-        raise TokenRefused("the token is signed with a key that its issuer does not publish")
+        return self._verify(token, digest, key, algorithm)
 
     def remembered(self, token: bytes) -> Caller | None:
         """The verdict on a token that was judged before, while it holds."""
@@ -79,12 +77,12 @@ class Tokens:
 
     async def _look_and_verify(self, token: bytes, digest: bytes, kid: str, algorithm: str) -> Caller:
         await self.keys.look()
-        key = self.keys.find(kid)
-        if key is None:
-            raise TokenRefused("the token is signed with a key that its issuer does not publish")
-        return self._verify(token, digest, key, algorithm)
+        return self._verify(token, digest, self.keys.find(kid), algorithm)
 
-    def _verify(self, token: bytes, digest: bytes, key: SigningKey, algorithm: str) -> Caller:
+    def _verify(self, token: bytes, digest: bytes, key: SigningKey | None, algorithm: str) -> Caller:
+        if key is None:
+            self.keys.check()
+            raise TokenRefused("the token is signed with a key that its issuer does not publish")
         if algorithm not in key.algorithms:
             raise TokenRefused("the token's `alg` is not its key's")
         try:
