@@ -20,7 +20,7 @@ from presence_svc.settings import Settings
 from presence_svc.web.auth import jwks, tokens
 from presence_svc.web.auth.caller import Caller, TokenRefused
 from presence_svc.web.auth.jwks import Jwks
-from presence_svc.web.auth.signing_key import from_jwks
+from presence_svc.web.auth.signing_key import MAX_KEYS, from_jwks
 from presence_svc.web.auth.tokens import Tokens
 from tests.web.issuer import AUDIENCE, ISSUER, Issuer
 
@@ -328,6 +328,8 @@ def test_only_what_may_sign_is_taken_from_a_key_set() -> None:
         jwk.RSAKey.generate_key(1024, {"kid": "short"}).as_dict(private=False),
         jwk.RSAKey.generate_key(2048, {"kid": "enc", "use": "enc"}).as_dict(private=False),
         jwk.RSAKey.generate_key(2048, {"kid": "hmac", "alg": "HS256"}).as_dict(private=False),
+        {**good.as_dict(private=False), "kid": "signs only", "key_ops": ["sign"]},
+        {**good.as_dict(private=False), "kid": "encrypts", "key_ops": ["encrypt"]},
         jwk.OKPKey.generate_key("X25519", {"kid": "exchange"}).as_dict(private=False),
         {"kty": "RSA", "kid": "broken"},
         {"kty": "AKP", "kid": "unknown"},
@@ -338,8 +340,56 @@ def test_only_what_may_sign_is_taken_from_a_key_set() -> None:
 
     found = from_jwks({"keys": keys})
 
-    assert set(found) == {"good"}
-    assert found["good"].algorithms == ("RS256",)
+    assert [key.kid for key in found] == ["good"]
+    assert found[0].algorithms == ("RS256",)
+
+
+async def test_a_key_that_cannot_verify_hides_no_other(
+    issuer: Issuer, judge_of: Callable[..., Tokens], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under the kid of the good key: one for encryption, one that signs only, one of another kind."""
+    good = issuer.keys["k1"].as_dict(private=False)
+    other = jwk.RSAKey.generate_key(2048, {"kid": "k1"}).as_dict(private=False)
+    curve = jwk.ECKey.generate_key("P-256", {"kid": "k1"}).as_dict(private=False)
+    set_ = [
+        other | {"key_ops": ["encrypt"]},
+        other | {"key_ops": ["sign"]},
+        other | {"use": "enc"},
+        curve,
+        good,
+    ]
+    monkeypatch.setattr(issuer, "document", lambda: json.dumps({"keys": set_}).encode())
+
+    assert (await judged(judge_of(), issuer.token("u1"))).subject == "u1"
+
+
+def test_only_usable_keys_count_towards_the_most() -> None:
+    """Whatever stands before it, a good key is found; of endlessly many a hundred are kept."""
+    good = jwk.RSAKey.generate_key(2048, {"kid": "good"}).as_dict(private=False)
+
+    assert [key.kid for key in from_jwks({"keys": [{"kty": "oct"}] * 200 + [good]})] == ["good"]
+    assert len(from_jwks({"keys": [good] * 200})) == MAX_KEYS
+
+
+async def test_a_token_without_a_kid_is_judged_by_every_key_of_its_algorithm(
+    issuer: Issuer, judge_of: Callable[..., Tokens], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issuers that name no keys rotate too; a few are tried, and a forgery holds under none."""
+    rsa = [jwk.RSAKey.generate_key(2048) for _ in range(tokens.TRIED + 1)]
+    curve = jwk.ECKey.generate_key("P-256")
+    set_ = [curve.as_dict(private=False), *(key.as_dict(private=False) for key in rsa)]
+    monkeypatch.setattr(issuer, "document", lambda: json.dumps({"keys": set_}).encode())
+    judge = judge_of()
+
+    def signed(key: jwk.Key, algorithm: str = "RS256") -> str:
+        return jwt.encode({"alg": algorithm}, good_claims(), key, algorithms=[algorithm])
+
+    for key in rsa[: tokens.TRIED]:
+        assert (await judged(judge, signed(key))).subject == "u1"
+    assert (await judged(judge, signed(curve, "ES256"))).subject == "u1"
+    for stranger in (rsa[-1], jwk.RSAKey.generate_key(2048)):
+        with pytest.raises(TokenRefused, match="signature"):
+            await judged(judge, signed(stranger))
 
 
 @pytest.mark.parametrize("document", [[], {}, {"keys": {}}, None, "x"])
@@ -458,7 +508,7 @@ async def test_made_up_kids_make_no_flood_of_fetches(issuer: Issuer) -> None:
     keys = await keys_of(issuer, clock)
 
     for number in range(200):
-        if keys.find(f"made-up-{number}") is None and keys.may_look():
+        if not keys.find(f"made-up-{number}") and keys.may_look():
             await keys.look()
     within = issuer.fetches
     clock.now += jwks.COOLDOWN_S
@@ -474,7 +524,7 @@ async def test_old_keys_are_renewed_while_they_are_used(issuer: Issuer) -> None:
     keys = await keys_of(issuer, clock)
     clock.now += jwks.RENEW_S
 
-    assert keys.find("k1") is not None
+    assert keys.find("k1")
     await settled(keys)
 
     assert issuer.fetches == 2
@@ -535,16 +585,16 @@ async def test_a_key_server_that_is_down_costs_nothing_for_a_day(issuer: Issuer)
     await keys.look()
     for _ in range(3):
         for _ in range(50):
-            assert keys.find("k1") is not None
+            assert keys.find("k1")
             await asyncio.sleep(0)
         await settled(keys)
         clock.now += jwks.COOLDOWN_S
     assert issuer.fetches == 4
 
     clock.now = 1_000.0 + jwks.KEPT_S
-    assert keys.find("k1") is None
+    assert not keys.find("k1")
     await keys.look()
-    assert keys.find("k1") is None
+    assert not keys.find("k1")
     with pytest.raises(Unavailable):
         keys.check()
 
@@ -609,7 +659,7 @@ async def test_a_broken_key_set_does_not_replace_a_good_one(
     await settled(keys)
 
     assert issuer.fetches == 2
-    assert keys.find("k1") is not None
+    assert keys.find("k1")
 
 
 async def test_a_redirect_of_the_key_server_is_not_followed(issuer: Issuer) -> None:

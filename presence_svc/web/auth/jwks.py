@@ -36,8 +36,8 @@ class FixedKey:
     def __init__(self, key: SigningKey) -> None:
         self._key = key
 
-    def find(self, kid: str) -> SigningKey | None:
-        return self._key
+    def find(self, kid: str) -> list[SigningKey]:
+        return [self._key]
 
     def may_look(self) -> bool:
         return False
@@ -53,7 +53,7 @@ class FixedKey:
 
 
 class Jwks:
-    """Keys by `kid`. `clock` is in seconds and never goes back.
+    """The keys of a set. `clock` is in seconds and never goes back.
 
     `trouble`: why the last fetch failed; "" when it did not.
     """
@@ -62,20 +62,21 @@ class Jwks:
         self.trouble = ""
         self._url = url
         self._clock = clock
-        self._keys: dict[str, SigningKey] = {}
+        self._keys: list[SigningKey] = []
         self._renew_at = self._believed_until = self._kept_until = self._look_at = -math.inf
         self._flight: asyncio.Task[None] | None = None
 
-    def find(self, kid: str) -> SigningKey | None:
-        """The key, from memory, unless it is old. Keys in use are renewed before that: nobody waits."""
+    def find(self, kid: str) -> list[SigningKey]:
+        """The keys that may be meant (all, without a `kid`), from memory, unless they are old.
+
+        Keys in use are renewed before they are: nobody waits.
+        """
         now = self._clock()
         if now >= self._believed_until:
-            return None
+            return []
         if now >= self._renew_at:
             self._fetch()
-        if not kid and len(self._keys) == 1:
-            return next(iter(self._keys.values()))
-        return self._keys.get(kid)
+        return [key for key in self._keys if not kid or key.kid == kid]
 
     def may_look(self) -> bool:
         """Whether it is worth waiting for `look`: a fetch is under way, or may begin."""
@@ -117,7 +118,7 @@ class Jwks:
         finally:
             self._flight = None
 
-    def _read(self, keys: dict[str, SigningKey]) -> None:
+    def _read(self, keys: list[SigningKey]) -> None:
         now = self._clock()
         self._keys, self.trouble = keys, ""
         self._renew_at, self._believed_until = now + RENEW_S, now + FRESH_S

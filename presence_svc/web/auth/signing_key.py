@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from joserfc import jwk
@@ -36,15 +37,16 @@ class Registry(JWSRegistry):
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A key with what it may be used for."""
+    """A key with what it may be used for. `kid` is "" for a key that has none."""
 
     key: jwk.Key
     algorithms: tuple[str, ...]
     registry: Registry
+    kid: str = ""
 
 
-def signing_key(key: jwk.Key, algorithms: tuple[str, ...]) -> SigningKey:
-    return SigningKey(key, algorithms, Registry(algorithms=algorithms, strict_check_header=False))
+def signing_key(key: jwk.Key, algorithms: tuple[str, ...], kid: str = "") -> SigningKey:
+    return SigningKey(key, algorithms, Registry(algorithms=algorithms, strict_check_header=False), kid)
 
 
 def from_secret(secret: str) -> SigningKey:
@@ -66,23 +68,20 @@ def from_pem(pem: str) -> SigningKey:
     raise Misconfigured("PRESENCE_JWT_PUBLIC_KEY is not an RSA (2048 bits or more), EC or Ed25519 key in PEM")
 
 
-def from_jwks(document: Any) -> dict[str, SigningKey]:
-    """The usable keys of a JWKS by their `kid` ("" for none). Raises ValueError when it is no JWKS at all."""
+def from_jwks(document: Any) -> list[SigningKey]:
+    """The first MAX_KEYS usable keys of a JWKS. Raises ValueError when it is no JWKS at all."""
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):
         raise ValueError("not a JWKS")
-    keys: dict[str, SigningKey] = {}
-    for entry in listed[:MAX_KEYS]:
-        if not isinstance(entry, dict):
-            continue
-        kid, usable = entry.get("kid", ""), _usable(entry)
-        if usable and isinstance(kid, str):
-            keys.setdefault(kid, usable)
-    return keys
+    usable = (_usable(entry) for entry in listed if isinstance(entry, dict))
+    return list(islice(filter(None, usable), MAX_KEYS))
 
 
 def _usable(entry: Mapping[str, Any]) -> SigningKey | None:
-    """None for what we cannot use: the others of the set are good all the same."""
+    """None for what cannot verify a token: the others of the set are good all the same."""
+    kid, operations = entry.get("kid", ""), entry.get("key_ops", ["verify"])
+    if not isinstance(kid, str) or not isinstance(operations, list) or "verify" not in operations:
+        return None
     if entry.get("kty") not in ("RSA", "EC", "OKP") or entry.get("use", "sig") != "sig" or "d" in entry:
         return None
     try:
@@ -90,7 +89,7 @@ def _usable(entry: Mapping[str, Any]) -> SigningKey | None:
         algorithms = _algorithms(key, entry.get("alg"))
     except (ValueError, TypeError, KeyError, JoseError):
         return None
-    return signing_key(key, algorithms) if algorithms else None
+    return signing_key(key, algorithms, kid) if algorithms else None
 
 
 def _algorithms(key: jwk.Key, named: Any) -> tuple[str, ...]:

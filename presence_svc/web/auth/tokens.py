@@ -10,6 +10,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
@@ -27,6 +28,7 @@ from .signing_key import SigningKey, from_pem, from_secret
 VERDICTS = 50_000
 VERDICT_S = 300.0  # with jwks.FRESH_S: for how long a key that its issuer withdraws is believed
 TOKEN_BYTES = 8_192
+TRIED = 4  # keys of one algorithm, for a token that does not say which
 TYPES = ("jwt", "at+jwt", "application/at+jwt")
 
 
@@ -50,10 +52,10 @@ class Tokens:
         if self._is_service(digest):
             return self._remember(digest, SERVICE)
         kid, algorithm = _header(token)
-        key = self.keys.find(kid)
-        if key is None and self.keys.may_look():
+        keys = self.keys.find(kid)
+        if not keys and self.keys.may_look():
             return self._look_and_verify(token, digest, kid, algorithm)
-        return self._verify(token, digest, key, algorithm)
+        return self._verify(token, digest, keys, algorithm)
 
     def remembered(self, token: bytes) -> Caller | None:
         """The verdict on a token that was judged before, while it holds."""
@@ -79,17 +81,14 @@ class Tokens:
         await self.keys.look()
         return self._verify(token, digest, self.keys.find(kid), algorithm)
 
-    def _verify(self, token: bytes, digest: bytes, key: SigningKey | None, algorithm: str) -> Caller:
-        if key is None:
+    def _verify(self, token: bytes, digest: bytes, keys: list[SigningKey], algorithm: str) -> Caller:
+        if not keys:
             self.keys.check()
             raise TokenRefused("the token is signed with a key that its issuer does not publish")
-        if algorithm not in key.algorithms:
+        fitting = [key for key in keys if algorithm in key.algorithms]
+        if not fitting:
             raise TokenRefused("the token's `alg` is not its key's")
-        try:
-            payload = deserialize_compact(token, key.key, registry=key.registry).payload
-            claims = orjson.loads(payload or b"")
-        except Exception:  # whatever a parser makes of hostile bytes must not decide how we answer
-            raise TokenRefused("the token's signature does not hold") from None
+        claims = _signed(token, fitting[:TRIED])
         if not isinstance(claims, dict):
             raise TokenRefused("the token holds no claims")
         return self._remember(digest, caller_of(claims, self._settings, self._clock()))
@@ -130,3 +129,11 @@ def _header(token: bytes) -> tuple[str, str]:
     if not isinstance(kind, str) or kind.lower() not in TYPES:
         raise TokenRefused("the token's `typ` is not a JWT's")
     return kid, algorithm
+
+
+def _signed(token: bytes, keys: list[SigningKey]) -> Any:
+    """What one of these keys has signed. Whatever a parser makes of hostile bytes is a refusal."""
+    for key in keys:
+        with suppress(Exception):
+            return orjson.loads(deserialize_compact(token, key.key, registry=key.registry).payload or b"")
+    raise TokenRefused("the token's signature does not hold")
