@@ -74,7 +74,7 @@ def _described(caller: Caller) -> str:
     if not caller.subject:
         return "an API key of the service role"
     courses = (
-        "any course" if caller.courses is None else f"courses {', '.join(sorted(caller.courses)) or 'none'}"
+        "any course" if caller.courses is None else f"courses {', '.join(caller.courses.split()) or 'none'}"
     )
     left_s = round(caller.expires_at - time.time())
     return f"viewer {caller.subject}, name {caller.name or 'none'}, {courses}, {left_s} s left"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hmac
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -24,8 +23,8 @@ from .caller import SERVICE, Caller, TokenRefused
 from .claims import caller_of
 from .jwks import FixedKey, Jwks
 from .signing_key import SigningKey, from_pem, from_secret
+from .verdict import Verdicts
 
-VERDICTS = 50_000
 VERDICT_S = 300.0  # with jwks.FRESH_S: for how long a key that its issuer withdraws is believed
 TOKEN_BYTES = 8_192
 TRIED = 4  # keys of one algorithm, for a token that does not say which
@@ -40,7 +39,7 @@ class Tokens:
         self._clock = clock
         self._salt = secrets.token_bytes(16)
         self._services = [self._digest(key.get_secret_value().encode()) for key in settings.service_keys]
-        self._verdicts: OrderedDict[bytes, Caller] = OrderedDict()
+        self._verdicts = Verdicts()
         self.keys = _keys(settings)
 
     def judge(self, token: bytes) -> Caller | Awaitable[Caller]:
@@ -59,12 +58,8 @@ class Tokens:
 
     def remembered(self, token: bytes) -> Caller | None:
         """The verdict on a token that was judged before, while it holds."""
-        digest = self._digest(token)
-        caller = self._verdicts.get(digest)
-        if caller is None or not self.holds(caller):
-            return None
-        self._verdicts.move_to_end(digest)
-        return caller
+        caller = self._verdicts.get(self._digest(token))
+        return caller if caller is not None and self.holds(caller) else None
 
     def holds(self, caller: Caller) -> bool:
         """Whether the verdict that this caller is may be relied on still."""
@@ -94,12 +89,10 @@ class Tokens:
         return self._remember(digest, caller_of(claims, self._settings, self._clock()))
 
     def _remember(self, digest: bytes, caller: Caller) -> Caller:
-        ends = min(caller.expires_at + self._settings.jwt_leeway, self._clock() + VERDICT_S)
+        now = self._clock()
+        ends = min(caller.expires_at + self._settings.jwt_leeway, now + VERDICT_S)
         verdict = replace(caller, holds_until=ends)
-        self._verdicts[digest] = verdict
-        self._verdicts.move_to_end(digest)
-        if len(self._verdicts) > VERDICTS:
-            self._verdicts.popitem(last=False)
+        self._verdicts.remember(digest, verdict, now)
         return verdict
 
 
