@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from typing import NamedTuple
 
+from ..errors import Unavailable
 from ..settings import Settings
 from . import scripts
 from .connect import Link
@@ -25,13 +26,19 @@ class Pulse(NamedTuple):
 
 
 class Shared:
-    """`secret` is this process's own until the first pulse has brought the common one."""
+    """`secret` is empty until the first pulse has brought the common one; `known_secret` is for its use."""
 
     def __init__(self, link: Link, settings: Settings) -> None:
         self.link = link
         self.settings = settings
         self.keys = Keys(settings.key_prefix)
-        self.secret = secrets.token_bytes(32)
+        self.secret = b""
+
+    def known_secret(self) -> bytes:
+        """Raises Unavailable before it is known: one of our own would make ids and tokens for us alone."""
+        if not self.secret:
+            raise Unavailable("what the replicas have in common is not known yet")
+        return self.secret
 
     async def pulse(self) -> Pulse:
         """Keeps the marks alive. Raises Unavailable.
@@ -47,9 +54,8 @@ class Shared:
             ]
         )
         if secret is None:
-            _, secret = await self.link.pipeline(
-                [("SET", key, self.secret, "NX", "PX", DAY_MS), ("GET", key)]
-            )
+            ours = self.secret or secrets.token_bytes(32)
+            _, secret = await self.link.pipeline([("SET", key, ours, "NX", "PX", DAY_MS), ("GET", key)])
         if secret != self.secret:
             self.secret = secret  # only then: who has used it compares by identity
         return Pulse(now, since, now - since < self.settings.ttl_ms)

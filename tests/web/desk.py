@@ -13,6 +13,7 @@ from presence_svc.metrics import Metrics
 from presence_svc.model import Heartbeat
 from presence_svc.settings import Settings
 from presence_svc.store.keys import Keys
+from presence_svc.store.shared import Shared
 from presence_svc.store.turn import Beat, Recorded, Turn, turn
 from presence_svc.web import body
 from presence_svc.web.auth.gate import Gate
@@ -43,8 +44,9 @@ class Desk:
 
     def __init__(self, **settings: Any) -> None:
         self.settings = Settings(**settings)
-        self.shared = SimpleNamespace(secret=b"s" * 32)
-        self.leave_tokens = LeaveTokens(cast(Any, self.shared))
+        self.shared = Shared(cast(Any, None), self.settings)
+        self.shared.secret = b"s" * 32
+        self.leave_tokens = LeaveTokens(self.shared)
         limits = Limits(self.settings)
         gate = Gate(
             self.settings,

@@ -16,6 +16,7 @@ from uvicorn.server import ServerState
 from presence_svc.metrics import Metrics
 from presence_svc.settings import Settings
 from presence_svc.store.keys import Keys
+from presence_svc.store.shared import Shared
 from presence_svc.store.turn import Recorded
 from presence_svc.web.auth.gate import Gate
 from presence_svc.web.auth.leave_token import LeaveTokens
@@ -136,7 +137,9 @@ class Connection:
 
     def __init__(self) -> None:
         settings = Settings(request_deadline=DEADLINE_S)
-        leave_tokens = LeaveTokens(cast(Any, SimpleNamespace(secret=b"s" * 32)))
+        shared = Shared(cast(Any, None), settings)
+        shared.secret = b"s" * 32
+        leave_tokens = LeaveTokens(shared)
         gate = Gate(
             settings,
             limits=Limits(settings),

@@ -161,6 +161,20 @@ def test_another_secret_makes_other_leave_tokens() -> None:
     assert len(desk.remembered) == 1
 
 
+def test_before_the_secret_is_known_a_heartbeat_is_told_to_come_back() -> None:
+    """S10: a leave token of this replica alone would be one that no other takes; nothing is remembered."""
+    desk = Desk()
+    desk.shared.secret = b""
+
+    refusals = [desk.heard(PLAIN), desk.heard(PLAIN)]
+    forgotten = len(desk.remembered)
+    desk.shared.secret = b"s" * 32
+
+    assert [refused[0] for refused in refusals] == [503, 503]
+    assert forgotten == 0
+    assert desk.heard(PLAIN) == desk.read_afresh(PLAIN)
+
+
 def test_the_room_is_bounded_and_the_oldest_go_first() -> None:
     """STATEMENTS_LIMIT sessions are remembered, and saying the same again takes no further room."""
     desk = Desk(statements_limit=3)

@@ -1,6 +1,7 @@
 """Ids that hide a person: an anonymous viewer's own, and pseudonyms for those whose ids others see.
 
 Both are keyed hashes with the replicas' common secret: nobody can make them up, every replica makes the same.
+Raises Unavailable before that is known.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class AnonymousIds:
         if len(session_id) < SESSION_CHARS:
             reason = f"must have {SESSION_CHARS} random characters or more for a viewer without a token"
             raise Invalid([("/session_id", reason)])
-        return PREFIX + _hash(self._shared.secret, b"presence-anon", f"{course_id}\n{session_id}")
+        return PREFIX + _hash(self._shared.known_secret(), b"presence-anon", f"{course_id}\n{session_id}")
 
     def former(self, course_id: str, session_id: str) -> str:
         """Who a session was before it had a token; "" for one that cannot have been anybody."""
@@ -44,7 +45,7 @@ class Pseudonyms(Rosters):
         self._shared = shared
 
     def of(self, course_id: str, viewer_id: str) -> str:
-        return "~" + _hash(self._shared.secret, b"presence-alias", f"{course_id}\n{viewer_id}")
+        return "~" + _hash(self._shared.known_secret(), b"presence-alias", f"{course_id}\n{viewer_id}")
 
     async def page(
         self, course_id: str, *, limit: int, cursor: str | None = None, chapter_id: str = ""

@@ -16,13 +16,15 @@ class LeaveTokens:
 
     @property
     def secret(self) -> bytes:
-        """What tokens are made with now; another object once it is another secret."""
+        """What tokens are made with now; another object once it is another secret, empty before the first."""
         return self._shared.secret
 
     def make(self, course_id: str, viewer_id: str, session_id: str) -> str:
+        """Raises Unavailable before the secret is known, as `holds` does."""
         # No id holds a newline, so that no two triples read alike.
         said = f"{course_id}\n{viewer_id}\n{session_id}".encode()
-        return blake2b(said, key=self._shared.secret, digest_size=16, person=b"presence-leave").hexdigest()
+        secret = self._shared.known_secret()
+        return blake2b(said, key=secret, digest_size=16, person=b"presence-leave").hexdigest()
 
     def holds(self, token: str, course_id: str, viewer_id: str, session_id: str) -> bool:
         """Compared in constant time."""

@@ -1,0 +1,51 @@
+"""What is made with the replicas' common secret: the same everywhere, or nothing yet (S10)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from presence_svc.errors import Unavailable
+from presence_svc.store.shared import Shared
+from presence_svc.web.auth.anonymous import AnonymousIds, Pseudonyms
+from presence_svc.web.auth.leave_token import LeaveTokens
+from tests.store.replica import Replica
+
+SESSION = "0123456789abcdef"
+MADE: dict[str, Callable[[Replica, Shared], object]] = {
+    "anonymous id": lambda replica, shared: AnonymousIds(shared).of("c1", SESSION),
+    "former id": lambda replica, shared: AnonymousIds(shared).former("c1", SESSION),
+    "pseudonym": lambda replica, shared: Pseudonyms(replica.link, replica.settings, shared).of("c1", "u1"),
+    "leave token": lambda replica, shared: LeaveTokens(shared).make("c1", "u1", SESSION),
+    "leave": lambda replica, shared: LeaveTokens(shared).holds("0" * 32, "c1", "u1", SESSION),
+}
+
+
+@pytest.mark.parametrize("what", MADE)
+async def test_a_replica_that_starts_without_redis_makes_nothing_for_itself_alone(
+    replica: Replica, other: Replica, what: str
+) -> None:
+    """S10: an id under a secret of its own would be a second viewer for the same session, for a TTL."""
+    await other.shared.pulse()
+    replica.link.away = True
+    with pytest.raises(Unavailable):
+        await replica.shared.pulse()
+
+    with pytest.raises(Unavailable, match="not known"):
+        MADE[what](replica, replica.shared)
+    replica.link.away = False
+    await replica.shared.pulse()
+
+    assert MADE[what](replica, replica.shared) == MADE[what](other, other.shared)
+
+
+async def test_a_secret_that_redis_has_lost_is_given_back(replica: Replica, other: Replica) -> None:
+    """After a restart without data the ids stay what they were: replicas that know the secret keep it."""
+    await replica.shared.pulse()
+    secret = replica.shared.secret
+    await replica.redis.flushall()
+    await replica.shared.pulse()
+    await other.shared.pulse()
+
+    assert replica.shared.secret == other.shared.secret == secret
