@@ -154,8 +154,8 @@ def doctor(
         typer.Option(help="Check this token too; - reads it from the input.", show_default=False),
     ] = None,
 ) -> None:
-    """Check the settings, Redis and the data; status 1 when something is wrong."""
+    """Check the settings, the issuer's keys, Redis and the data; status 1 when something is wrong."""
     from .commands import doctor as command
 
     is_piped = token == "-"  # noqa: S105 - a name for the input, as elsewhere
-    raise typer.Exit(command.run(sys.stdin.read() if is_piped else token))
+    raise typer.Exit(command.run(sys.stdin.buffer.read().decode(errors="replace") if is_piped else token))

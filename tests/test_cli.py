@@ -443,3 +443,20 @@ def test_doctor_without_redis(free_port: int) -> None:
     assert "wrong settings: PRESENCE_SWEEP_INTERVAL" in wrong.stdout
     assert "valkey-server" in embedded.stdout
     assert "Traceback" not in away.stderr + wrong.stderr
+
+
+def test_a_token_goes_from_one_command_to_the_other() -> None:
+    """Made, believed, refused once it is cut; what would be refused is not made, in one line (status 2)."""
+    env = {"PRESENCE_AUTH": "jwt", "PRESENCE_JWT_SECRET": "a secret of the tests that is long enough"}
+
+    made = _run("token", "ada", "--name", "Ada", **env)
+    good = _run("doctor", "--token", made.stdout, **env)
+    cut = _run("doctor", "--token", made.stdout.strip()[:-4], **env)
+    refused = _run("token", "ada", "--course", "c1", **env)
+
+    assert (made.returncode, good.returncode, cut.returncode, refused.returncode) == (0, 0, 1, 2)
+    assert "ok    token: viewer ada, name 'Ada'" in good.stdout
+    assert "wrong token: the token's signature does not hold" in cut.stdout
+    assert refused.stderr.splitlines() == [
+        "PRESENCE_JWT_COURSES_CLAIM is not set: any token opens every course"
+    ]

@@ -1,4 +1,4 @@
-"""`presence-svc doctor`: settings, Redis and its data, one line each; status 1 on trouble."""
+"""`presence-svc doctor`: settings, the issuer's keys, Redis, its data, a line each; status 1 on trouble."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..store.connect import connect
 from ..store.embedded import bundled_binary
 from ..store.keys import Keys
 from .serve import check_exposure
-from .token import examine as examine_token
+from .token import examine as examine_tokens
 
 TIMEOUT_S = 2.0
 
@@ -35,8 +35,7 @@ def _findings(token: str | None) -> list[Finding]:
         check_exposure(settings)
     except Misconfigured as error:
         return [Finding(False, "settings", line) for line in error.detail.splitlines()]
-    judged = [] if token is None else [examine_token(settings, token)]
-    return [Finding(True, "settings", "valid"), *judged, *_redis(settings)]
+    return [Finding(True, "settings", "valid"), *examine_tokens(settings, token), *_redis(settings)]
 
 
 def _redis(settings: Settings) -> list[Finding]:

@@ -1,6 +1,7 @@
 """`presence-svc token`: a token for development, signed with PRESENCE_JWT_SECRET; the doctor's look at one.
 
-Refuses without that secret: whoever has keys elsewhere has an issuer for tokens too.
+Refuses without that secret: whoever has keys elsewhere has an issuer for tokens too; and makes none that the
+service would refuse.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from typing import Any
 
 from joserfc import jwk, jwt
 
-from ..errors import Misconfigured, PresenceError
+from ..errors import Forbidden, Misconfigured, PresenceError
 from ..settings import Settings, load
 from ..store.checkup import Finding
-from ..web.auth.caller import Caller
+from ..web.auth.caller import Caller, TokenRefused
+from ..web.auth.jwks import FixedKey, Jwks
 from ..web.auth.tokens import Tokens
 
 
@@ -26,8 +28,17 @@ def make(viewer_id: str, *, name: str | None, courses: tuple[str, ...], seconds:
             "PRESENCE_JWT_SECRET is not set: tokens for development are signed with it"
             " (PRESENCE_AUTH=jwt, and 32 bytes or more, for instance of `openssl rand -hex 32`)"
         )
+    if courses and settings.jwt_courses_claim is None:
+        raise Misconfigured("PRESENCE_JWT_COURSES_CLAIM is not set: any token opens every course")
     key = jwk.OctKey.import_key(settings.jwt_secret.get_secret_value())
-    return jwt.encode({"alg": "HS256"}, _claims(settings, viewer_id, name, courses, seconds), key)
+    token = jwt.encode({"alg": "HS256"}, _claims(settings, viewer_id, name, courses, seconds), key)
+    try:
+        caller = asyncio.run(_judge(Tokens(settings), token))
+        for course in courses:
+            caller.check_course(course)
+    except (TokenRefused, Forbidden) as error:
+        raise Misconfigured(f"such a token would be refused: {error.detail}") from None
+    return token
 
 
 def _claims(
@@ -50,31 +61,58 @@ def _claims(
     return claims
 
 
-def examine(settings: Settings, token: str) -> Finding:
-    """Whether the service would believe this token, and if not, why."""
-    if settings.auth != "jwt":
-        return Finding(False, "token", "PRESENCE_AUTH is not jwt: tokens are not looked at")
-    try:
-        caller = asyncio.run(_judge(settings, token))
-    except PresenceError as error:
-        return Finding(False, "token", error.detail)
-    return Finding(True, "token", _described(caller))
+def examine(settings: Settings, token: str | None) -> list[Finding]:
+    """Whether there are keys to judge tokens by, and whether this one would be believed; if not, why."""
+    if settings.auth == "jwt":
+        return asyncio.run(_examine(settings, token))
+    if token is None:
+        return []
+    return [Finding(False, "token", "PRESENCE_AUTH is not jwt: tokens are not looked at")]
 
 
-async def _judge(settings: Settings, token: str) -> Caller:
-    tokens = Tokens(settings)
+async def _examine(settings: Settings, token: str | None) -> list[Finding]:
     try:
-        caller = tokens.judge(token.strip().encode())
-        return caller if isinstance(caller, Caller) else await caller
+        tokens = Tokens(settings)
+    except Misconfigured as error:
+        return [Finding(False, "keys", error.detail)]
+    try:
+        keys = await _keys(tokens.keys)
+        return keys if token is None else [*keys, await _verdict(tokens, token, settings.jwt_courses_claim)]
     finally:
         await tokens.keys.close()
 
 
-def _described(caller: Caller) -> str:
+async def _keys(keys: FixedKey | Jwks) -> list[Finding]:
+    if isinstance(keys, FixedKey):
+        return []
+    await keys.look()
+    found = f"{len(keys.find(''))} published" if not keys.trouble else f"not fetched: {keys.trouble}"
+    return [Finding(not keys.trouble, "keys", f"{found}, {keys.url}")]
+
+
+async def _verdict(tokens: Tokens, token: str, claim: str | None) -> Finding:
+    try:
+        caller = await _judge(tokens, token)
+    except PresenceError as error:
+        return Finding(False, "token", error.detail)
     if not caller.subject:
-        return "an API key of the service role"
-    courses = (
-        "any course" if caller.courses is None else f"courses {', '.join(caller.courses.split()) or 'none'}"
-    )
+        return Finding(True, "token", "an API key of the service role")
+    if caller.courses is None:
+        return Finding(True, "token", f"{_described(caller)}, any course")
+    listed = caller.courses.split()
+    opened = f"courses {', '.join(listed)}" if listed else f"opens no course: its claim `{claim}` lists none"
+    return Finding(bool(listed), "token", f"{_described(caller)}, {opened}")
+
+
+async def _judge(tokens: Tokens, token: str) -> Caller:
+    """Also as it stands in a header, behind `Bearer`."""
+    scheme, _, rest = token.strip().partition(" ")
+    bare = rest if scheme.lower() == "bearer" else token
+    caller = tokens.judge(bare.strip().encode(errors="surrogateescape"))
+    return caller if isinstance(caller, Caller) else await caller
+
+
+def _described(caller: Caller) -> str:
+    """The name stands as Python writes it: it may hold line breaks, or worse."""
     left_s = round(caller.expires_at - time.time())
-    return f"viewer {caller.subject}, name {caller.name or 'none'}, {courses}, {left_s} s left"
+    return f"viewer {caller.subject}, name {caller.name!r}, {left_s} s left"

@@ -59,8 +59,8 @@ class Jwks:
     """
 
     def __init__(self, url: str, clock: Callable[[], float] = monotonic) -> None:
+        self.url = url
         self.trouble = ""
-        self._url = url
         self._clock = clock
         self._keys: list[SigningKey] = []
         self._renew_at = self._believed_until = self._kept_until = self._look_at = -math.inf
@@ -136,7 +136,7 @@ class Jwks:
         """At most SIZE_LIMIT bytes; no redirect is followed."""
         async with contextlib.AsyncExitStack() as stack:
             client = await stack.enter_async_context(httpx2.AsyncClient(timeout=TIMEOUT_S))
-            response = await stack.enter_async_context(client.stream("GET", self._url))
+            response = await stack.enter_async_context(client.stream("GET", self.url))
             if response.status_code != 200:
                 raise ValueError(f"status {response.status_code}")
             body = bytearray()
