@@ -112,8 +112,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Service, Sw
     rosters = Rosters(link, settings, shared)
     seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
     hub = Hub(presence, seen_rosters)
-    hub.on_fan_out, link.on_back = metrics.frames.inc, hub.refresh
-    hub.on_lost = metrics.resubscribed.inc
+    hub.on_fan_out, hub.on_lost = metrics.frames.inc, metrics.resubscribed.inc
 
     def on_pulse(pulse: Pulse) -> None:
         hub.on_pulse(pulse)
@@ -127,6 +126,12 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Service, Sw
         on_gone=metrics.expired.inc,
     )
     presence.on_due = sweeper.poke
+
+    def on_back() -> None:
+        hub.refresh()
+        sweeper.poke(0)  # whoever has started without Redis waits for the common secret
+
+    link.on_back = on_back
     leave_tokens, limits = LeaveTokens(shared), Limits(settings)
     gate = Gate(
         settings,

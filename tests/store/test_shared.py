@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
 
+from presence_svc.app import build
 from presence_svc.errors import Unavailable
+from presence_svc.metrics import Metrics
+from presence_svc.settings import load
+from presence_svc.store.connect import Link
+from presence_svc.store.embedded import EmbeddedServer
 from presence_svc.store.shared import Shared
 from presence_svc.web.auth.anonymous import AnonymousIds, Pseudonyms
 from presence_svc.web.auth.leave_token import LeaveTokens
+from tests.live.eventually import eventually
 from tests.store.replica import Replica
 
 SESSION = "0123456789abcdef"
@@ -38,6 +45,24 @@ async def test_a_replica_that_starts_without_redis_makes_nothing_for_itself_alon
     await replica.shared.pulse()
 
     assert MADE[what](replica, replica.shared) == MADE[what](other, other.shared)
+
+
+async def test_the_secret_comes_with_redis(own_server: EmbeddedServer) -> None:
+    """A replica that has started without Redis is of use as soon as Redis is there, not a sweep later."""
+    settings = load(redis_url=own_server.url, sweep_interval=60)
+    link = Link.open(settings)
+    service, sweeper = build(settings, link, Metrics())
+    own_server.stop()
+    sweeper.start()
+    await eventually("redis is missed", lambda: link.away)
+    assert not service.leave_tokens.secret
+
+    await asyncio.to_thread(own_server.start)
+
+    await eventually("the secret is known", lambda: service.leave_tokens.secret, within_s=20)
+    await sweeper.stop()
+    await service.presence.close()
+    await link.close()
 
 
 async def test_a_secret_that_redis_has_lost_is_given_back(replica: Replica, other: Replica) -> None:
