@@ -23,13 +23,13 @@ class Seal:
         self._purpose = purpose
 
     def close(self, content: bytes, about: str) -> str:
-        """`content` as a text for URLs. It opens again for the same `about` only (a course)."""
+        """`content` as a text for URLs; it opens for the same `about` (a course) only. Raises Unavailable."""
         nonce = secrets.token_bytes(NONCE)
         sealed = self._cipher().encrypt(nonce, content, about.encode())
         return base64.urlsafe_b64encode(nonce + sealed).decode().rstrip("=")
 
     def open(self, text: str, about: str) -> bytes:
-        """Raises ValueError for what was not sealed by us, for this, with the secret of today."""
+        """Raises ValueError for what was not sealed here, for this, with the secret of today; Unavailable."""
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         try:
             return self._cipher().decrypt(raw[:NONCE], raw[NONCE:], about.encode())
@@ -37,5 +37,5 @@ class Seal:
             raise ValueError("not sealed here") from None
 
     def _cipher(self) -> ChaCha20Poly1305:
-        key = blake2b(key=self._shared.secret, digest_size=32, person=self._purpose)
+        key = blake2b(key=self._shared.known_secret(), digest_size=32, person=self._purpose)
         return ChaCha20Poly1305(key.digest())

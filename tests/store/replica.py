@@ -75,7 +75,9 @@ class Replica:
         self.link = Link(redis, timeout_s=GENEROUS_S)
         self.presence = Presence(self.link, self.settings)
         self.shared = Shared(self.link, self.settings)
-        self.rosters = Rosters(self.link, self.settings, self.shared)
+        sealing = Shared(self.link, self.settings)
+        sealing.secret = b"s" * 32  # at hand without a pulse: a read must write nothing
+        self.rosters = Rosters(self.link, self.settings, sealing)
         self.agenda = Agenda(self.link, self.settings)
         self.totals = Totals(self.link, self.presence, self.keys)
 
