@@ -438,6 +438,20 @@ async def test_bad_tokens_are_counted_per_address(
     assert honest.status_code == 200
 
 
+async def test_tokens_that_cannot_be_looked_up_are_counted_too(
+    spawn_service: SpawnService, issuer: Issuer, http: httpx2.AsyncClient
+) -> None:
+    """While the key server is away made-up tokens cost their address what they always cost."""
+    issuer.status = 503
+    service = spawn_service(env_of(issuer, ADDRESS_BURST=4, ADDRESS_RATE=0.01))
+    url, headers = f"{service.url}/v1/courses/c1", bearer(issuer.token())
+
+    replies = [await http.post(f"{url}/heartbeat", json={}, headers=headers) for _ in range(3)]
+    replies += [await http.get(f"{url}/count", headers=headers) for _ in range(2)]
+
+    assert [reply.status_code for reply in replies] == [503] * 4 + [429]
+
+
 @pytest.mark.parametrize(
     ("trusted", "expected"), [("192.0.2.1", [401, 401, 429, 429]), ("127.0.0.1", [401] * 4)]
 )

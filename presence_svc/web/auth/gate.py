@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
-from ...errors import Forbidden, Unauthorized
+from ...errors import Forbidden, Unauthorized, Unavailable
 from ...model import Heartbeat, Leave
 from ...settings import Settings
 from ...store.turn import Beat
@@ -21,6 +21,9 @@ from .newcomer import Newcomers, session_of
 from .roles import Action, rights
 from .subject import named, own, under_own_name
 from .tokens import Tokens
+
+# Also while a key cannot be looked up: whoever makes tokens up must not ask for free then.
+UNBELIEVED = (TokenRefused, Unavailable)
 
 
 class Gate:
@@ -51,7 +54,7 @@ class Gate:
             return Beat(course_id, named(said), said)
         try:
             caller = self.caller(authorization)
-        except TokenRefused:
+        except UNBELIEVED:
             self.limits.unknown(peer)
             raise
         if isinstance(caller, Caller):
@@ -85,7 +88,7 @@ class Gate:
             return SERVICE
         try:
             caller = await self._resolved(authorization)
-        except TokenRefused:
+        except UNBELIEVED:
             self.limits.unknown(peer)
             raise
         if caller.role is Role.VIEWER:
@@ -140,7 +143,7 @@ class Gate:
     ) -> Beat:
         try:
             known = await caller
-        except TokenRefused:
+        except UNBELIEVED:
             self.limits.unknown(peer)
             raise
         beat = self._admit(known, peer, course_id, said)
