@@ -44,6 +44,13 @@ class Forbidden(PresenceError):
     title = "Forbidden"
 
 
+class TooSlow(PresenceError):
+    """The request, or a socket's first message, did not arrive within its deadline."""
+
+    status = 408
+    title = "Request timeout"
+
+
 class TooLarge(PresenceError):
     """The body is over the cap; it was not read to its end."""
 
@@ -74,6 +81,13 @@ class UpgradeRequired(PresenceError):
 
     status = 426
     title = "Upgrade required"
+
+
+class HeadTooLarge(PresenceError):
+    """The request line and the headers are over the cap."""
+
+    status = 431
+    title = "Request header fields too large"
 
 
 class Limited(PresenceError):

@@ -49,6 +49,8 @@ class Door:
         began = perf_counter()
         reply = await self._reply(course_id, body.headers(scope), scope.get("client"), receive)
         headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
+        if reply.status == 500:
+            headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
         if self.app.sample:
@@ -67,6 +69,8 @@ class Door:
             return self.lane.recorded(turn.ready, await self.lane.service.presence.heartbeat(turn), origin)
         except PresenceError as error:
             return self.lane.failed(error, origin)
+        except Exception:
+            return self.lane.broken(origin)
 
 
 def _path(scope: Scope) -> str:

@@ -8,7 +8,6 @@ on its connection; all else goes to the ASGI app, which answers the same, byte f
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable
 from functools import lru_cache, partial
 from typing import Any, cast
@@ -21,11 +20,6 @@ from .lane import Admitted, Header, Lane, Reply
 from .plain import Cycle, Heads, Plain
 from .protocol import PresenceProtocol
 from .statements import Statement
-
-# The course's id as model.ID_PATTERN has it, unescaped; whatever differs is the ASGI app's to judge.
-PATH = re.compile(rb"/v1/courses/([A-Za-z0-9_.:@~|=+-]{1,128})/heartbeat\Z")
-# A request with any of these is not plain.
-UNUSUAL = frozenset((b"expect", b"transfer-encoding", b"upgrade", b"x-forwarded-for", b"x-forwarded-proto"))
 
 
 class ExpressProtocol(PresenceProtocol):
@@ -50,7 +44,7 @@ class ExpressProtocol(PresenceProtocol):
             return
         end = data.find(b"\r\n\r\n") + 4
         plain = self._heads.find(data[:end])
-        if plain is None or len(data) != end + plain.length:
+        if plain is None or len(data) != end + plain.length or end > self._head_limit:
             self._packet = data
             super().data_received(data)
             return
@@ -82,8 +76,7 @@ class ExpressProtocol(PresenceProtocol):
 
     def _plain(self) -> Plain | None:
         """What this head says, when the request may take the lane."""
-        path = PATH.match(self.url)
-        if path is None or self._stalled or (self.cycle is not None and not self.cycle.response_complete):
+        if self._stalled or (self.cycle is not None and not self.cycle.response_complete):
             return None
         parser = self.parser
         if (
@@ -92,17 +85,9 @@ class ExpressProtocol(PresenceProtocol):
             or not parser.should_keep_alive()
         ):
             return None
-        headers = dict(self.headers)
-        if len(headers) != len(self.headers) or not UNUSUAL.isdisjoint(headers):
+        if self._taken > self._head_limit:
             return None
-        if not self._lane.origins.allow(headers):
-            return None
-        length = headers.get(b"content-length")
-        if length is None or not length.isdigit() or len(length) > 4 or int(length) > self._lane.body_limit:
-            return None
-        if headers.get(b"content-type") != b"application/json" or self._taken > self._head_limit:
-            return None
-        return Plain(path[1].decode(), headers.get(b"authorization"), headers.get(b"origin"), int(length))
+        return Plain.read(self.url, self.headers, self._lane.body_limit, self._lane.origins)
 
     def on_message_complete(self) -> None:
         cycle: Any = self.cycle
@@ -121,6 +106,8 @@ class ExpressProtocol(PresenceProtocol):
         except PresenceError as error:
             # Not from within the parser: what follows in this packet is behind an unanswered request.
             self.loop.call_soon(self._write, cycle, lane.failed(error, plain.origin))
+        except Exception:
+            self.loop.call_soon(self._write, cycle, self._broken(cycle))
 
     def _wait_for(self, cycle: Cycle, admitted: Awaitable[Admitted]) -> None:
         """Something must be fetched to judge this heartbeat: rare, so that a task may wait for it."""
@@ -131,19 +118,31 @@ class ExpressProtocol(PresenceProtocol):
                 self._done(cycle, turn.ready, await self._lane.service.presence.heartbeat(turn))
             except PresenceError as error:
                 self._write(cycle, self._lane.failed(error, cycle.plain.origin))
+            except Exception:
+                self._write(cycle, self._broken(cycle))
             finally:
                 if not cycle.response_complete:
-                    self.transport.close()
+                    self._close()
 
         task = self.loop.create_task(record())
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
     def _done(self, cycle: Cycle, statement: Statement, result: Recorded | PresenceError) -> None:
-        if isinstance(result, PresenceError):
-            self._write(cycle, self._lane.failed(result, cycle.plain.origin))
-        else:
-            self._write(cycle, self._lane.recorded(statement, result, cycle.plain.origin))
+        origin = cycle.plain.origin
+        try:
+            if isinstance(result, PresenceError):
+                reply = self._lane.failed(result, origin)
+            else:
+                reply = self._lane.recorded(statement, result, origin)
+        except Exception:
+            reply = self._broken(cycle)
+        self._write(cycle, reply)
+
+    def _broken(self, cycle: Cycle) -> Reply:
+        """The last resort: whoever waits for an answer gets one, whatever has gone wrong here."""
+        cycle.keep_alive = False
+        return self._lane.broken(cycle.plain.origin)
 
     def _write(self, cycle: Cycle, reply: Reply) -> None:
         cycle.response_complete = True
@@ -159,7 +158,7 @@ class ExpressProtocol(PresenceProtocol):
         )
         if not cycle.keep_alive:
             self.transport.close()
-        if self.pipeline or self.flow.read_paused:
+        if self.pipeline or self.flow.read_paused or not cycle.keep_alive:
             self.on_response_complete()
         else:
             self.server_state.total_requests += 1
@@ -179,7 +178,8 @@ class ExpressProtocol(PresenceProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._wait_idle()
+        if not self.transport.is_closing():
+            self._wait_idle()
 
     def connection_lost(self, exc: Exception | None) -> None:
         cycle: Any = self.cycle

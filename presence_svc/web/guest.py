@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..errors import Invalid
+from ..errors import Invalid, TooSlow
 from ..live.frame import message
 from ..model import Heartbeat, Join
 from ..store.packed import number
@@ -19,7 +19,6 @@ from . import body
 from .auth.caller import PUBLIC, Caller, Role
 from .auth.roles import Action
 from .lane import Lane
-from .protocol import TooSlow
 from .service import Service
 from .socket import Socket
 from .statements import Statement

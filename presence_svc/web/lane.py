@@ -7,6 +7,7 @@ identity, limits, metrics and CORS cannot differ between them. It waits for noth
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Awaitable
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -24,10 +25,11 @@ from . import body
 from .auth.caller import Caller
 from .limits import Pace
 from .origins import Origins
-from .problems import MEDIA_TYPE, headers_of, problem
+from .problems import BUG, MEDIA_TYPE, headers_of, problem
 from .service import Service
 from .statements import Statement, Statements, cut
 
+log = logging.getLogger("presence.web")
 Header = tuple[bytes, bytes]
 ROUTE = "heartbeat"
 ORIGINS_CACHED = 1024
@@ -106,6 +108,13 @@ class Lane:
         headers.append((b"content-type", MEDIA_TYPE.encode()))
         self.service.metrics.answered(ROUTE, error.status)
         return Reply(error.status, (*headers, *self.cors_headers(origin)), orjson.dumps(problem(error)))
+
+    def broken(self, origin: bytes | None) -> Reply:
+        """The answer to whoever has met a bug, from its handler: its trace is logged, and not told."""
+        log.exception("a heartbeat failed")
+        self.service.metrics.answered(ROUTE, 500)
+        headers = ((b"content-type", MEDIA_TYPE.encode()), *self.cors_headers(origin))
+        return Reply(500, headers, orjson.dumps(BUG))
 
     def _cors_headers(self, origin: bytes | None) -> tuple[Header, ...]:
         """What Starlette's middleware adds for this origin: asked once, by a request that awaits nothing."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+import re
+from typing import NamedTuple, Self, TypeVar
 
 from ..store.packed import made
+from .origins import Origins
 
+# The course's id as model.ID_PATTERN has it, unescaped; whatever differs is the ASGI app's to judge.
+PATH = re.compile(rb"/v1/courses/([A-Za-z0-9_.:@~|=+-]{1,128})/heartbeat\Z")
+# A request with any of these is not plain.
+UNUSUAL = frozenset((b"expect", b"transfer-encoding", b"upgrade", b"x-forwarded-for", b"x-forwarded-proto"))
 HEADS = 4096
 HEAD_CAP = 2048
 BEARER = b"Bearer "
@@ -24,6 +30,21 @@ class Plain(NamedTuple):
     authorization: bytes | None
     origin: bytes | None
     length: int
+
+    @classmethod
+    def read(
+        cls, url: bytes, pairs: list[tuple[bytes, bytes]], body_limit: int, origins: Origins
+    ) -> Self | None:
+        """What a POST's path and headers say, when they are a plain heartbeat's."""
+        path, headers = PATH.match(url), dict(pairs)
+        if path is None or len(headers) != len(pairs) or not UNUSUAL.isdisjoint(headers):
+            return None
+        length = headers.get(b"content-length")
+        if length is None or not length.isdigit() or len(length) > 4 or int(length) > body_limit:
+            return None
+        if headers.get(b"content-type") != b"application/json" or not origins.allow(headers):
+            return None
+        return cls(path[1].decode(), headers.get(b"authorization"), headers.get(b"origin"), int(length))
 
 
 class Heads:

@@ -12,12 +12,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..errors import Invalid, Limited, PresenceError, Unauthorized, Unavailable
+from ..errors import Invalid, Limited, PresenceError, Unauthorized, Unavailable, UpgradeRequired
 from .auth.caller import TokenRefused
 from .limits import rate_limit_fields
 
 log = logging.getLogger("presence.web")
 MEDIA_TYPE = "application/problem+json"
+BUG = {"type": "about:blank", "title": "Internal error", "status": 500, "detail": "a bug here"}
 _TITLES = {404: "Not found", 405: "Method not allowed"}
 
 
@@ -41,6 +42,8 @@ def headers_of(error: PresenceError) -> dict[str, str]:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     if isinstance(error, Limited | Unavailable):
         headers |= rate_limit_fields(error)
+    if isinstance(error, UpgradeRequired):
+        headers |= {"upgrade": "websocket", "connection": "Upgrade"}
     if isinstance(error, Unauthorized):
         headers["www-authenticate"] = _challenge(error)
     return headers
@@ -91,8 +94,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 async def on_bug(request: Request, error: Exception) -> Response:
     """Anything else is ours to mend: the client learns that, and nothing of the inside."""
     log.error("unhandled %s in %s", type(error).__name__, request.scope.get("path", "")[:200])
-    body = {"type": "about:blank", "title": "Internal error", "status": 500, "detail": "a bug here"}
-    return Response(orjson.dumps(body), 500, media_type=MEDIA_TYPE)
+    return Response(orjson.dumps(BUG), 500, media_type=MEDIA_TYPE)
 
 
 HANDLERS: dict[Any, Any] = {

@@ -1,8 +1,8 @@
-"""uvicorn's HTTP protocol with the deadlines that it lacks: whoever is slow or silent is sent away.
+"""uvicorn's HTTP protocol with the limits that it lacks: whoever is slow, silent or endless is sent away.
 
-Named by commands.serve. A request's head and its body have `request_deadline` each, a client that takes no
-bytes a little longer; a head over `header_limit` is refused with 431, and what is not HTTP with 400, both as
-problem+json. One timer per connection, which honest requests (complete in one packet) never touch.
+Named by commands.serve. A request's head and its body have `request_deadline` each; a head over
+`header_limit` is refused with 431, as much around a body's chunks with 413, what is not HTTP and too many
+requests in a row with 400, all as problem+json.
 """
 
 from __future__ import annotations
@@ -13,61 +13,42 @@ from typing import cast
 
 import httptools
 import orjson
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from ..errors import BadRequest, PresenceError
+from ..errors import BadRequest, HeadTooLarge, PresenceError, TooLarge, TooSlow
+from .patience import PatientProtocol
 from .problems import MEDIA_TYPE, problem
 from .service import Service
 from .stream import Stream
 from .stream_protocol import StreamProtocol
 
-STALL_S = 30.0
+PIPELINED = 32
 STREAM = b"/live"
 ADOPT = "presence.adopt"  # the ASGI extension that hands a stream over to its connection
 
 
-class HeadTooLarge(PresenceError):
-    """The request line and the headers are over the cap."""
+class PresenceProtocol(PatientProtocol):
+    """One connection. Requests wait in uvicorn's pipeline while one before them is answered."""
 
-    status = 431
-    title = "Request header fields too large"
-
-
-class TooSlow(PresenceError):
-    """The request did not arrive within its deadline."""
-
-    status = 408
-    title = "Request timeout"
-
-
-class PresenceProtocol(HttpToolsProtocol):
-    """`_due` is when we lose patience with the client; None while nothing is awaited from it."""
-
-    _due: float | None = None
-    _watch: asyncio.TimerHandle | None = None
-    _reading = True  # a request's head or body is incomplete, or the first one has not begun
     _in_head = True
-    _stalled = False
     _taken = 0  # bytes since the last packet that ended outside of a head
+    _around = 0  # bytes behind this request's head, less two for each of its body
     _refusal: PresenceError | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        settings = cast(Service, self.app_state["service"]).settings
-        self._patience_s, self._head_limit = settings.request_deadline, settings.header_limit
-        self._stall_s = max(STALL_S, settings.send_deadline)  # streams have a stricter deadline of their own
-        self._wait(self._patience_s)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._rest()
-        super().connection_lost(exc)
+        self._head_limit = cast(Service, self.app_state["service"]).settings.header_limit
 
     def data_received(self, data: bytes) -> None:
         self._taken += len(data)
+        if not self._in_head:
+            self._around += len(data)
         super().data_received(data)
         if self._reading:
             if self._in_head and self._taken > self._head_limit:
                 self._refuse(HeadTooLarge(f"a request's head may have {self._head_limit} bytes"))
+            elif not self._in_head and self._around > self._head_limit:
+                self._refuse(TooLarge("there is far more around the body than in it"))
             if self._due is None:
                 self._wait(self._patience_s)
         elif self._due is None and self._is_unwatched():
@@ -80,8 +61,19 @@ class PresenceProtocol(HttpToolsProtocol):
         return served and self.timeout_keep_alive_task is None and self.transport.get_protocol() is self
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= PIPELINED:
+            raise httptools.HttpParserError("too many requests wait for an answer")
         super().on_message_begin()
         self._reading = self._in_head = True
+        self._around = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # a trailer means nothing here, and would join the headers of a request under way
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._around -= 2 * len(body)  # the sizes of small chunks may take as much again
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         if self._taken > self._head_limit:
@@ -114,57 +106,25 @@ class PresenceProtocol(HttpToolsProtocol):
         self._arrived()
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.pipeline and not self.transport.is_closing():
+            self.flow.pause_reading()  # uvicorn would read on with each answer, however many wait
+
     def handle_websocket_upgrade(self) -> None:
         self._reading = False
         self._rest()
         super().handle_websocket_upgrade()
 
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._stalled = True
-        self._wait(self._stall_s)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._stalled = False
-        if not self._reading:
-            self._due = None
-
     def send_400_response(self, msg: str) -> None:
         """uvicorn calls this for whatever its parser, or one of our callbacks, has not taken."""
         self._refuse(self._refusal or BadRequest("this is not HTTP/1.1"))
 
-    def _arrived(self) -> None:
-        if not self._stalled:
-            self._due = None
-
-    def _wait(self, seconds: float) -> None:
-        self._due = due = self.loop.time() + seconds
-        if self._watch is not None:
-            if self._watch.when() <= due:
-                return
-            self._watch.cancel()
-        self._watch = self.loop.call_at(due, self._look)
-
-    def _look(self) -> None:
-        """The timer has rung. It is not moved with every request, so that there may be nothing to do yet."""
-        self._watch = None
-        if self._due is None:
-            return
-        if self.loop.time() < self._due:
-            self._watch = self.loop.call_at(self._due, self._look)
-        elif self._stalled:
-            self.transport.abort()
-        elif not self._reading or (self._in_head and not self._taken):
-            self.transport.close()  # asked for nothing: browsers open connections in advance
+    def _give_up(self) -> None:
+        if not self._reading or (self._in_head and not self._taken):
+            self._close()  # asked for nothing: browsers open connections in advance
         else:
             self._refuse(TooSlow("the request did not arrive in time"))
-
-    def _rest(self) -> None:
-        self._due = None
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
 
     def _refuse(self, error: PresenceError) -> None:
         """Says why, unless an answer is under way, and closes."""
@@ -180,4 +140,4 @@ class PresenceProtocol(HttpToolsProtocol):
             body = orjson.dumps(problem(error))
             head = b"content-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
             self.transport.write(STATUS_LINE[error.status] + head % (MEDIA_TYPE.encode(), len(body)) + body)
-        self.transport.close()
+        self._close()

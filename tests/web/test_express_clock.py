@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any, cast
 
+import orjson
 import pytest
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -24,10 +25,10 @@ from presence_svc.web.express import ExpressProtocol
 from presence_svc.web.lane import Lane
 from presence_svc.web.limits import Limits
 from presence_svc.web.plain import Heads
-from presence_svc.web.protocol import STALL_S
 
 KEEP_ALIVE_S = 75.0
 DEADLINE_S = 10.0
+SEND_S = 7.0
 BODY = b'{"viewer_id":"u1"}'
 HEAD = b"POST /v1/courses/c1/heartbeat HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 GOOD = HEAD + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
@@ -136,7 +137,7 @@ class Connection:
     """One connection of the express lane; with `record` Redis answers all that waits for it."""
 
     def __init__(self) -> None:
-        settings = Settings(request_deadline=DEADLINE_S)
+        settings = Settings(request_deadline=DEADLINE_S, send_deadline=SEND_S)
         shared = Shared(cast(Any, None), settings)
         shared.secret = b"s" * 32
         leave_tokens = LeaveTokens(shared)
@@ -289,10 +290,10 @@ def test_who_takes_no_answers_is_cut_off(connection: Connection) -> None:
     connection.beats()
 
     for _ in range(2):
-        connection.clock.passes(STALL_S * 0.4)
+        connection.clock.passes(SEND_S * 0.4)
         connection.hears(GOOD)
         connection.record()
-    connection.clock.passes(STALL_S * 0.4)
+    connection.clock.passes(SEND_S * 0.4)
 
     assert connection.wire.ended == "aborted"
 
@@ -304,13 +305,52 @@ def test_who_takes_answers_again_is_kept_alive_and_no_longer(connection: Connect
     connection.beats()
     connection.wire.is_full = False
 
-    connection.clock.passes(5)
+    connection.clock.passes(SEND_S - 1)
     connection.protocol.resume_writing()
     connection.clock.passes(KEEP_ALIVE_S - 1)
     assert connection.is_open
     connection.clock.passes(2)
 
     assert connection.wire.ended == "closed"
+
+
+LIVE = b"GET /v1/courses/c1/live HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+def test_nothing_is_read_while_requests_wait(connection: Connection) -> None:
+    """uvicorn reads on at each answer: the pipeline would take a packet for every request that it loses."""
+    connection.hears(GOOD, LIVE, LIVE, LIVE)
+    assert not connection.wire.is_reading
+
+    connection.record()
+    assert len(connection.protocol.pipeline) == 2
+    assert not connection.wire.is_reading
+    for _ in range(2):
+        connection.protocol.on_response_complete()
+    assert connection.wire.is_reading
+
+
+def test_a_request_under_way_learns_of_the_end_also_when_others_wait_behind_it(
+    connection: Connection,
+) -> None:
+    """Else its answer would be written to a connection that is no more, and be logged as a bug."""
+    cycles = []
+    for _ in range(3):
+        connection.hears(LIVE)
+        cycles.append(connection.protocol.cycle)
+
+    connection.protocol.connection_lost(ConnectionResetError())
+
+    assert cycles[0].disconnected
+    assert cycles[0].message_event.is_set()
+
+
+def test_trailers_are_no_headers(connection: Connection) -> None:
+    """They would join the headers of a request that the app is reading."""
+    connection.hears(HEAD + b"transfer-encoding: chunked\r\n\r\n", b"0\r\nauthorization: x\r\n\r\n")
+
+    assert connection.clock.tasks == 1
+    assert b"authorization" not in dict(connection.protocol.scope["headers"])
 
 
 def test_an_answer_to_nobody_is_not_written(connection: Connection) -> None:
@@ -322,7 +362,7 @@ def test_an_answer_to_nobody_is_not_written(connection: Connection) -> None:
     connection.wire.ended = "closed"
     connection.protocol.connection_lost(None)
     connection.record()
-    connection.clock.passes(KEEP_ALIVE_S + STALL_S)
+    connection.clock.passes(KEEP_ALIVE_S + SEND_S)
 
     assert len(connection.wire.written) == written
 
@@ -348,13 +388,13 @@ def test_a_heartbeat_under_way_at_shutdown_is_answered_and_then_closed(connectio
 def test_a_bug_while_something_is_fetched_leaves_nobody_waiting(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without an answer to give, the connection is closed: the client must not wait for ever."""
+    """The last resort: 500 without a word of the inside, and the connection is closed."""
 
     async def broken() -> None:
         raise ZeroDivisionError
 
     def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(StopIteration):
             coroutine.send(None)
         return Task()
 
@@ -365,4 +405,72 @@ def test_a_bug_while_something_is_fetched_leaves_nobody_waiting(
     connection.hears(GOOD)
 
     assert connection.wire.ended == "closed"
-    assert connection.statuses == [200]
+    assert connection.statuses == [200, 500]
+
+
+def test_a_bug_while_a_heartbeat_is_judged_leaves_nobody_waiting(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """500 as problem+json, whoever has read the head, parser or memory; its trace goes to the log alone."""
+
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("a secret of the inside")
+
+    told = []
+    for beats in (0, 2):
+        monkeypatch.setattr(ExpressProtocol, "_heads", Heads())
+        connection = Connection()
+        for _ in range(beats):
+            connection.beats()
+        monkeypatch.setattr(connection.protocol._lane, "admit", broken)
+        connection.hears(GOOD)
+        told.append(connection.wire.written[-1])
+        assert connection.wire.ended == "closed"
+
+    assert told[0] == told[1]
+    head, _, content = told[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 500 ")
+    assert b"content-type: application/problem+json\r\n" in head
+    assert head.endswith(b"\r\nconnection: close")
+    assert sorted(orjson.loads(content)) == ["detail", "status", "title", "type"]
+    assert b"secret" not in told[0]
+    assert "a secret of the inside" in caplog.text
+
+
+def test_a_bug_in_an_answer_leaves_nobody_waiting(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The heartbeat is in Redis, its reply cannot be made: 500, and not silence."""
+    connection.beats()
+    monkeypatch.setattr(connection.protocol._lane, "recorded", lambda *_: 1 / 0)
+
+    connection.hears(GOOD)
+    connection.record()
+
+    assert connection.statuses == [200, 500]
+    assert connection.wire.ended == "closed"
+
+
+def test_a_close_that_nobody_lets_finish_ends_at_the_send_deadline(connection: Connection) -> None:
+    """L3: last words that are not taken hold a connection no longer than others; idle or told to close."""
+    connection.beats()
+    connection.clock.passes(KEEP_ALIVE_S + 1)
+    assert connection.wire.ended == "closed"
+    connection.clock.passes(SEND_S)
+    assert connection.wire.ended == "aborted"
+
+    refused = Connection()
+    refused.hears(b"nonsense\r\n\r\n")
+    assert refused.wire.ended == "closed"
+    refused.clock.passes(SEND_S + 1)
+    assert refused.wire.ended == "aborted"
+
+    last = Connection()
+    last.beats()
+    last.hears(GOOD)
+    last.protocol.shutdown()
+    last.record()
+    assert last.wire.ended == "closed"
+    last.protocol.resume_writing()  # a part of it has gone out
+    last.clock.passes(SEND_S + 1)
+    assert last.wire.ended == "aborted"

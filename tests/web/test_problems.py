@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, cast
+
+import orjson
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -10,7 +14,9 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from presence_svc import errors
+from presence_svc.web.door import Door
 from presence_svc.web.problems import HANDLERS, headers_of, problem
+from tests.web.desk import Desk
 
 SAMPLES: list[errors.PresenceError] = [
     errors.Unavailable("away", retry_after_s=0.2),
@@ -56,3 +62,27 @@ def test_a_bug_shows_nothing() -> None:
     assert reply.headers["content-type"] == "application/problem+json"
     assert "secret" not in reply.text
     assert "KeyError" not in reply.text
+
+
+async def test_a_bug_in_a_heartbeat_is_told_as_problem_json(caplog: pytest.LogCaptureFixture) -> None:
+    """By the ASGI app as by the express lane: 500 without a word of the inside, and the connection closes."""
+    desk, sent = Desk(), list[Any]()
+    desk.lane.admit = lambda *_: 1 / 0  # type: ignore[assignment, method-assign]
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/courses/c1/heartbeat", "headers": headers}
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"{}"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await Door(cast(Any, SimpleNamespace(sample=0)), desk.lane)(scope, receive, send)
+
+    fields = dict(sent[0]["headers"])
+    assert sent[0]["status"] == 500
+    assert fields[b"content-type"] == b"application/problem+json"
+    assert fields[b"connection"] == b"close"
+    assert orjson.loads(sent[1]["body"])["status"] == 500
+    assert b"division" not in sent[1]["body"]
+    assert "ZeroDivisionError" in caplog.text

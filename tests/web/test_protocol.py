@@ -9,6 +9,7 @@ from itertools import repeat
 import httpx2
 import pytest
 
+from presence_svc.web.protocol import PIPELINED
 from tests.rig import Service
 from tests.web.raw import talk
 
@@ -149,6 +150,72 @@ async def test_what_is_not_http_gets_400_as_problem_json(service: Service, case:
     assert told.statuses == [400]
     assert told.problem["status"] == 400
     assert told.closed_after_s is not None
+
+
+LIVEZ = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+async def test_a_flood_of_requests_that_wait_is_cut_off(service: Service) -> None:
+    """H1: each holds kilobytes until it is answered. Those that were let in are, and then it is over."""
+    told = await talk(service.port, LIVEZ * 10 * PIPELINED)
+
+    assert 1 <= len(told.statuses) <= PIPELINED + 1
+    assert set(told.statuses) == {200}
+    assert told.closed_after_s is not None
+
+
+async def test_some_requests_in_a_row_are_all_answered(service: Service) -> None:
+    """Pipelining is good HTTP/1.1."""
+    told = await talk(service.port, GOOD + LIVEZ * (PIPELINED // 2), then=(GOOD + LIVEZ,), patience_s=2)
+
+    assert told.statuses == [200] * (PIPELINED // 2 + 3)
+    assert told.closed_after_s is None
+
+
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+AROUND = {
+    "many trailers": (CHUNKED + b"0\r\n", b"x-more: y\r\n" * 2_000),
+    "one long trailer": (CHUNKED + b"0\r\nx-more: ", b"y" * 20_000),
+    "a long chunk extension": (CHUNKED + b"5;x=", b"y" * 20_000),
+}
+
+
+@pytest.mark.parametrize("case", AROUND)
+async def test_what_comes_around_a_body_has_the_cap_of_a_head(service: Service, case: str) -> None:
+    """H1: no body cap counts trailers and chunk extensions, and the parser keeps each one whole."""
+    first, more = AROUND[case]
+
+    told = await talk(service.port, first, then=(more,))
+
+    assert told.statuses == [413]
+    assert told.problem["status"] == 413
+    assert told.closed_after_s is not None
+
+
+async def test_small_chunks_and_a_trailer_are_good(service: Service) -> None:
+    """A batch over the cap of a head in chunks of 16 bytes; what is around them is over that cap too."""
+    batch = b'{"heartbeats":[%b]}' % b",".join([b'{"course_id":"c","viewer_id":"v"}'] * 900)
+    chunks = [batch[at : at + 16] for at in range(0, len(batch), 16)]
+    head = CHUNKED.replace(b"courses/c1/heartbeat", b"heartbeats")
+    packets = [b"".join(b"%x\r\n%b\r\n" % (len(c), c) for c in chunks[at : at + 500]) for at in (0, 500)]
+    packets.append(b"".join(b"%x\r\n%b\r\n" % (len(c), c) for c in chunks[1_000:]))
+
+    told = await talk(service.port, head, then=(*packets, b"0\r\nx-sum: 1\r\n\r\n"), patience_s=2)
+
+    assert told.statuses == [200]
+
+
+async def test_a_head_over_the_cap_is_refused_with_431_also_when_its_like_was_read_before(
+    service: Service,
+) -> None:
+    """What is remembered of a head holds no token, and so nothing of its length."""
+    head, rest = HEAD + b"Authorization: Bearer %b\r\n", GOOD[len(HEAD) :]
+
+    told = await talk(
+        service.port, head % b"x" + rest, then=(head % b"x" + rest, head % (b"x" * 20_000) + rest)
+    )
+
+    assert told.statuses == [200, 200, 431]
 
 
 async def test_half_open_connections_leave_nothing_behind(service: Service) -> None:

@@ -433,6 +433,7 @@ async def test_by_plain_http_it_says_what_is_missing(one: Service) -> None:
     reply = await call(one, "GET", "/v1/courses/c1/ws")
 
     assert (reply.status_code, reply.json()["title"]) == (426, "Upgrade required")
+    assert (reply.headers["upgrade"], reply.headers["connection"]) == ("websocket", "Upgrade")
 
 
 async def test_nothing_of_a_socket_is_logged(guarded: Service, issuer: Issuer) -> None:
