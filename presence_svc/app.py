@@ -36,6 +36,7 @@ from .web.auth.newcomer import Newcomers
 from .web.door import Door
 from .web.lane import Lane, cors_options
 from .web.limits import Limits
+from .web.places import Places
 from .web.service import Service
 
 COURSE = "/v1/courses/{course_id}"
@@ -151,6 +152,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Service, Sw
         leave_tokens=leave_tokens,
         gate=gate,
         limits=limits,
+        places=Places(settings.streams_limit),
         metrics=metrics,
     )
     return service, sweeper

@@ -30,6 +30,7 @@ from ..web.socket_protocol import SocketProtocol
 from .workers import Workers, metrics_directory, startup
 
 GRACE_S = 8  # backstop of the drain; with what comes after it we end before a container's 10 s
+POLITE = 65_536  # bytes up to which a message is told why it is too large; beyond it the socket just closes
 GC_THRESHOLDS = (20_000, 50, 100)
 
 
@@ -88,7 +89,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "loop": "auto",  # uvloop and httptools are dependencies wherever they exist
         "http": ExpressProtocol if settings.express and not settings.access_log else PresenceProtocol,
         "ws": SocketProtocol,
-        "ws_max_size": 65_536,
+        "ws_max_size": max(POLITE, settings.body_limit),
         "ws_per_message_deflate": False,
         "lifespan": "on",
         "access_log": False,  # it halves the throughput; PRESENCE_ACCESS_LOG samples

@@ -15,9 +15,7 @@ from ..model import ID_PATTERN, Id
 from .problems import invalid
 
 Model = TypeVar("Model", bound=BaseModel)
-CAP = 8 * 1024
 BATCH_CAP = 1024 * 1024
-DEADLINE_S = 10.0
 JSON = (b"application/json",)
 JSON_OR_TEXT = (b"application/json", b"text/plain")
 _ID = re.compile(ID_PATTERN.removeprefix("^").removesuffix("$"))
@@ -37,13 +35,20 @@ def headers(scope: Scope) -> dict[bytes, bytes]:
     return dict(reversed(scope["headers"]))
 
 
-async def read(scope: Scope, receive: Receive, *, cap: int = CAP, media: tuple[bytes, ...] = JSON) -> bytes:
+async def read(
+    scope: Scope, receive: Receive, *, cap: int, deadline_s: float, media: tuple[bytes, ...] = JSON
+) -> bytes:
     """The body. Raises TooLarge before it has read more than `cap` bytes, also when it comes in chunks."""
-    return await read_fields(headers(scope), receive, cap=cap, media=media)
+    return await read_fields(headers(scope), receive, cap=cap, deadline_s=deadline_s, media=media)
 
 
 async def read_fields(
-    fields: dict[bytes, bytes], receive: Receive, *, cap: int = CAP, media: tuple[bytes, ...] = JSON
+    fields: dict[bytes, bytes],
+    receive: Receive,
+    *,
+    cap: int,
+    deadline_s: float,
+    media: tuple[bytes, ...] = JSON,
 ) -> bytes:
     """As read, for who has the headers by name already."""
     kind = fields.get(b"content-type")
@@ -57,7 +62,7 @@ async def read_fields(
     body = _part(message, cap)
     if message.get("more_body"):
         try:
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(deadline_s):
                 return await _rest(body, receive, cap)
         except TimeoutError:
             raise BadRequest("the body did not arrive in time") from None

@@ -63,8 +63,11 @@ class Door:
         try:
             self.lane.origins.check(fields)
             body.checked_id(course_id, "/course_id")
-            content = await body.read_fields(fields, receive, cap=self.lane.body_limit)
-            admitted = self.lane.admit(fields.get(b"authorization"), peer, course_id, content)
+            lane = self.lane
+            content = await body.read_fields(
+                fields, receive, cap=lane.body_limit, deadline_s=lane.body_deadline_s
+            )
+            admitted = lane.admit(fields.get(b"authorization"), peer, course_id, content)
             turn = admitted if isinstance(admitted, Turn) else await admitted
             return self.lane.recorded(turn.ready, await self.lane.service.presence.heartbeat(turn), origin)
         except PresenceError as error:

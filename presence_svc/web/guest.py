@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..errors import Invalid, TooSlow
+from ..errors import Invalid, PresenceError, TooSlow
 from ..live.frame import message
 from ..model import Heartbeat, Join
 from ..store.packed import number
@@ -55,15 +55,27 @@ class Guest:
         self.service, self.socket, self.course_id = service, socket, course_id
         self._lane, self._authorization, self._peer = lane, authorization, peer
         self._viewers = viewers
+        self._counted: str | None = None
         self.count_out: Callable[[], None] = lambda: None
 
-    def count_in(self, caller: Caller = PUBLIC) -> None:
-        """Takes a place among the caller's streams: their address's, before they have said who they are."""
-        if self.service.gate.tokens is None or caller.role is Role.SERVICE:
+    async def knock(self) -> None:
+        """Takes a place: the viewer's whose token came with the handshake, else their address's.
+
+        Raises Limited.
+        """
+        try:
+            caller = await self._caller()
+        except PresenceError:
+            caller = PUBLIC  # the join may bring a better one
+        self._count_in(caller)
+
+    def _count_in(self, caller: Caller) -> None:
+        """Takes a place among the caller's streams, and gives back what was taken before they were known."""
+        if self.service.gate.tokens is None or caller.role is Role.SERVICE or caller.subject == self._counted:
             return
         place = self.service.limits.open_stream(caller.subject, self._peer)
         self.count_out()
-        self.count_out = place
+        self.count_out, self._counted = place, caller.subject
 
     async def join(self) -> Joined:
         """Waits for the first message and records the viewer. Raises what is wrong with it, or Gone."""
@@ -87,7 +99,7 @@ class Guest:
         beat = await self.admitted(said)
         caller = await self._caller()
         courses = await self._courses(caller, said.viewers)
-        self.count_in(caller)
+        self._count_in(caller)
         statement = self._lane.statement(beat)
         first = Turn(statement, FRESH if said.seq is None else number(said.seq))
         recorded: Recorded = await self.service.presence.heartbeat(first)

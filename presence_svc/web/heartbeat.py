@@ -26,7 +26,8 @@ async def heartbeats(request: Request) -> Response:
     lane: Lane = request.app.state.lane
     check_origin(request)
     await enter(request, Action.BATCH)
-    readings = bundle.read(lane, await body.read(request.scope, request.receive, cap=body.BATCH_CAP))
+    raw = await body.read(request.scope, request.receive, cap=body.BATCH_CAP, deadline_s=lane.body_deadline_s)
+    readings = bundle.read(lane, raw)
     turns = [one for one in readings if isinstance(one, Turn)]
     recorded = await lane.service.presence.heartbeats(turns)
     content = b'{"results":[%b]}' % b",".join(_replies(readings, recorded, lane.interval_ms))

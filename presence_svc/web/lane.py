@@ -61,7 +61,7 @@ class Lane:
         self.cors_headers = lru_cache(ORIGINS_CACHED)(self._cors_headers)
         self._ok_headers = lru_cache(ORIGINS_CACHED)(lambda origin: OK_HEADERS + self.cors_headers(origin))
         self.origins = Origins(settings.cors_origins)
-        self.body_limit = settings.body_limit
+        self.body_limit, self.body_deadline_s = settings.body_limit, settings.request_deadline
         self.interval_ms = settings.heartbeat_interval * 1000
         self._statements = Statements(settings.statements_limit)
         self._secret = b""

@@ -54,7 +54,11 @@ async def leave(request: Request) -> Response:
     course_id = body.course_id(request.scope)
     service = service_of(request)
     raw = await body.read(
-        request.scope, request.receive, cap=service.settings.body_limit, media=body.JSON_OR_TEXT
+        request.scope,
+        request.receive,
+        cap=service.settings.body_limit,
+        deadline_s=service.settings.request_deadline,
+        media=body.JSON_OR_TEXT,
     )
     said = body.validate(Leave, body.parse(raw))
     viewer_id = await service.gate.leaver(*credentials(request.scope), course_id, said)

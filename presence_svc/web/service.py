@@ -14,6 +14,7 @@ from ..store.stats import Totals
 from .auth import LeaveTokens
 from .auth.gate import Gate
 from .limits import Limits
+from .places import Places
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,4 +31,5 @@ class Service:
     leave_tokens: LeaveTokens
     gate: Gate
     limits: Limits
+    places: Places
     metrics: Metrics

@@ -76,7 +76,7 @@ class Socket:
             if abort:
                 abort()
             raise Gone from None
-        except OSError:
+        except (OSError, RuntimeError):  # the client is gone, or we have closed meanwhile
             raise Gone from None
 
     async def tell(self, kind: str, **fields: Any) -> None:

@@ -11,7 +11,7 @@ import contextlib
 from starlette.requests import HTTPConnection, Request
 from starlette.types import Receive, Scope, Send
 
-from ..errors import Limited, PresenceError, UpgradeRequired
+from ..errors import PresenceError, UpgradeRequired
 from ..live.hub import MAX_VIEWERS
 from . import body
 from .guest import Guest
@@ -23,41 +23,45 @@ from .visit import Visit
 
 
 class CourseSocket:
-    """Sockets that have not joined yet count as streams, so that nobody can pile them up."""
+    """Sockets that have not joined yet have places too, so that nobody can pile them up."""
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
-        self._at_door = 0
 
     async def __call__(self, course_id: str, scope: Scope, receive: Receive, send: Send) -> None:
         service = self._lane.service
         socket = Socket(scope, receive, send, service.settings)
         try:
             guest = self._guest(service, socket, course_id, scope)
+            service.places.take()
         except PresenceError as error:
-            service.metrics.answered(type(self).__name__, error.status)
-            await socket.refuse(error)
+            await self._refuse(socket, error)
             return
-        service.metrics.answered(type(self).__name__, 101)
         try:
             await self._receive(guest)
         except Gone:
             pass
         finally:
             guest.count_out()
+            service.places.give_back()
 
     def _guest(self, service: Service, socket: Socket, course_id: str, scope: Scope) -> Guest:
         body.checked_id(course_id, "/course_id")
         self._lane.origins.check(body.headers(scope))
-        if len(service.hub.listeners) + self._at_door >= service.settings.streams_limit:
-            raise Limited("too many streams are open here", retry_after_s=5)
         viewers = whole(HTTPConnection(scope), "viewers", 0, 0, MAX_VIEWERS)
-        guest = Guest(service, self._lane, socket, course_id, viewers, *credentials(scope))
-        guest.count_in()
-        return guest
+        return Guest(service, self._lane, socket, course_id, viewers, *credentials(scope))
+
+    async def _refuse(self, socket: Socket, error: PresenceError) -> None:
+        self._lane.service.metrics.answered(type(self).__name__, error.status)
+        await socket.refuse(error)
 
     async def _receive(self, guest: Guest) -> None:
-        self._at_door += 1
+        try:
+            await guest.knock()
+        except PresenceError as error:
+            await self._refuse(guest.socket, error)
+            return
+        guest.service.metrics.answered(type(self).__name__, 101)
         try:
             await guest.socket.accept()
             joined = await guest.join()
@@ -66,8 +70,6 @@ class CourseSocket:
                 await guest.socket.complain(error)
             await guest.socket.close(STATUS + error.status)
             return
-        finally:
-            self._at_door -= 1
         await Visit(guest, joined).stay()
 
 

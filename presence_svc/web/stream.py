@@ -54,4 +54,5 @@ class Stream:
         """Takes it off the books."""
         self._service.hub.detach(self.listener)
         self._service.metrics.streams.dec()
+        self._service.places.give_back()
         self._give_back()

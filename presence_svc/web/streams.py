@@ -58,11 +58,13 @@ async def _stream(request: Request, courses: tuple[str, ...], receive: Receive, 
     service: Service = request.app.state.service
     viewers = whole(request, "viewers", 0, 0, MAX_VIEWERS)
     caller = await enter(request, Action.VIEWERS if viewers else Action.COUNT, *courses)
-    hub = service.hub
-    if len(hub.listeners) >= service.settings.streams_limit:
-        raise Limited("too many streams are open here", retry_after_s=5)
-    give_back = _counted(service, caller, request)
-    stream = Stream(service, caller, hub.attach(courses, viewers), give_back)
+    service.places.take()
+    try:
+        give_back = _counted(service, caller, request)
+    except Limited:
+        service.places.give_back()
+        raise
+    stream = Stream(service, caller, service.hub.attach(courses, viewers), give_back)
     is_adopted = False
     try:
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})

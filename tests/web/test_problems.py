@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -62,6 +63,26 @@ def test_a_bug_shows_nothing() -> None:
     assert reply.headers["content-type"] == "application/problem+json"
     assert "secret" not in reply.text
     assert "KeyError" not in reply.text
+
+
+async def test_a_body_that_stops_is_refused_at_the_request_deadline() -> None:
+    """On any ASGI server; on ours web.protocol counts the same time."""
+    desk, sent = Desk(request_deadline=0.05), list[Any]()
+    parts = [{"type": "http.request", "body": b"{", "more_body": True}]
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/courses/c1/heartbeat", "headers": headers}
+
+    async def receive() -> Any:
+        return parts.pop() if parts else await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async with asyncio.timeout(5):
+        await Door(cast(Any, SimpleNamespace(sample=0)), desk.lane)(scope, receive, send)
+
+    assert sent[0]["status"] == 400
+    assert b"in time" in sent[1]["body"]
 
 
 async def test_a_bug_in_a_heartbeat_is_told_as_problem_json(caplog: pytest.LogCaptureFixture) -> None:

@@ -290,6 +290,9 @@ async def test_streams_per_viewer_and_address(server: EmbeddedServer, issuer: Is
             async with Visitor(service, "c1", joins=False):
                 with pytest.raises(InvalidStatus) as refused:
                     await Visitor(service, "c1", **ada).__aenter__()
+                signed = {"authorization": f"Bearer {issuer.token('eve')}"}
+                async with Visitor(service, "c1", headers=signed) as eve:
+                    assert eve.joined["type"] == "joined"  # not held up by silent ones behind her address
 
         async def has_room() -> bool:
             async with Visitor(service, "c1", **ada) as again:
@@ -299,6 +302,31 @@ async def test_streams_per_viewer_and_address(server: EmbeddedServer, issuer: Is
 
     assert other.joined["type"] == "joined"
     assert refused.value.response.status_code == 429
+
+
+async def test_sockets_at_the_door_and_streams_are_one_count(spawn_service: Any) -> None:
+    """STREAMS_LIMIT holds for both together, also before a join; and what has ended leaves room."""
+    service = spawn_service({"PRESENCE_STREAMS_LIMIT": "2"})
+    async with (
+        Visitor(service, "c1", joins=False),
+        httpx2.AsyncClient(base_url=service.url, timeout=10) as client,
+    ):
+        async with client.stream("GET", "/v1/courses/c1/live") as stream:
+            refused = await call(service, "GET", "/v1/courses/c1/live")
+            with pytest.raises(InvalidStatus) as refused_socket:
+                await Visitor(service, "c1", viewer_id="ada").__aenter__()
+
+        async def has_room() -> bool:
+            try:
+                async with Visitor(service, "c1", viewer_id="ada") as again:
+                    return bool(again.joined["type"] == "joined")
+            except InvalidStatus:
+                return False
+
+        await eventually("room again", has_room)
+
+    assert (stream.status_code, refused.status_code) == (200, 429)
+    assert refused_socket.value.response.status_code == 429
 
 
 async def test_redis_away_at_the_join(own_server: EmbeddedServer, spawn_service: Any) -> None:
@@ -465,6 +493,19 @@ async def test_a_reader_that_takes_nothing_is_cut_off() -> None:
         await socket.tell("count")
 
     assert cut == [1]
+
+
+async def test_a_message_behind_our_own_close_is_told_to_nobody() -> None:
+    """The visit has ended on one side while the other still reads: no bug, and none for the log."""
+
+    async def closed(message: Any) -> None:
+        raise RuntimeError("Unexpected ASGI message 'websocket.send', after sending 'websocket.close'.")
+
+    async def nothing() -> Any:
+        raise AssertionError
+
+    with pytest.raises(Gone):
+        await Socket({"type": "websocket", "headers": []}, nothing, closed, load()).tell("error")
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ class Books:
 
     def __init__(self, **settings: Any) -> None:
         self.settings = load(**settings)
-        self.hub = self.metrics = self.streams = self
+        self.hub = self.metrics = self.streams = self.places = self
         self.closed: list[str] = []
 
     def inc(self) -> None:
@@ -56,6 +56,9 @@ class Books:
 
     def dec(self) -> None:
         self.closed.append("uncounted")
+
+    def give_back(self) -> None:
+        self.closed.append("place given back")
 
     def detach(self, listener: Listener) -> None:
         self.closed.append("detached")
@@ -138,7 +141,7 @@ async def test_its_end_takes_it_off_the_books(lost: Exception | None) -> None:
     stage.protocol.data_received(b"GET / HTTP/1.1\r\n\r\n")
     stage.protocol.connection_lost(lost)
 
-    assert stage.books.closed == ["counted", "detached", "uncounted", "given back"]
+    assert stage.books.closed == ["counted", "detached", "uncounted", "place given back", "given back"]
     assert stage.connections == set()
     assert stage.wire.written == []
 
