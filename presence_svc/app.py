@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from . import settings as settings_
-from .errors import Unavailable
+from .errors import Misconfigured, Unavailable
 from .live.hub import Hub
 from .live.renewer import Renewer
 from .live.sweeper import Sweeper
@@ -43,8 +43,17 @@ COURSE = "/v1/courses/{course_id}"
 
 
 def app_from_env() -> ASGIApp:
-    """For any ASGI server: `uvicorn --factory presence_svc.app:app_from_env`. Raises Misconfigured."""
-    return create_app(settings_.load())
+    """For any ASGI server: `uvicorn --factory presence_svc.app:app_from_env`. Raises Misconfigured.
+
+    We cannot see where that server listens: so who may call is said in so many words, on loopback too.
+    """
+    settings = settings_.load()
+    if settings.auth is None:
+        raise Misconfigured(
+            "PRESENCE_AUTH is not set: set PRESENCE_AUTH=jwt, or PRESENCE_AUTH=trusted when a gateway decides"
+            " who may call (`presence-svc serve` needs neither on loopback)"
+        )
+    return create_app(settings)
 
 
 def create_app(settings: Settings) -> ASGIApp:

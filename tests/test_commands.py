@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 from rich.console import Console, RenderableType
 
+from presence_svc.app import app_from_env
 from presence_svc.commands import simulate, watch, workers
 from presence_svc.commands.crowd import CHAPTERS, COURSES, NAMES, Crowd, Viewer
 from presence_svc.commands.serve import check_exposure, server_options
@@ -136,6 +137,17 @@ def test_anywhere_else_needs_auth_in_so_many_words(host: str, capsys: pytest.Cap
     check_exposure(load(host=host, auth="trusted"))
 
     assert f"PRESENCE_AUTH=trusted on {host}" in capsys.readouterr().err
+
+
+def test_another_server_is_not_trusted_to_listen_on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DESIGN 6: where `uvicorn --factory` listens we cannot see, so PRESENCE_AUTH must be said."""
+    monkeypatch.delenv("PRESENCE_AUTH", raising=False)
+    with pytest.raises(Misconfigured, match=r"PRESENCE_AUTH is not set.*PRESENCE_AUTH=trusted"):
+        app_from_env()
+
+    monkeypatch.setenv("PRESENCE_AUTH", "trusted")
+
+    assert callable(app_from_env())
 
 
 def test_uvicorn_is_told_what_the_settings_say() -> None:

@@ -105,11 +105,11 @@ def server_options(settings: Settings) -> dict[str, Any]:
 
 
 def app() -> Any:
-    """The ASGI app of one process, by the environment. Named by server_options()."""
+    """The ASGI app of one process, by the environment that `run` has checked. Named by server_options()."""
     with startup():
-        from ..app import app_from_env
+        from ..app import create_app
 
-        made = app_from_env()
+        made = create_app(load())
     # What is here now stays: it need not be looked at again. What requests leave behind dies by its reference
     # count; looking for cycles among a hundred thousand remembered sessions every few requests finds nothing.
     gc.freeze()
