@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from .errors import Unavailable
 from .model import Count, Id
-from .settings import load
+from .settings import load_beside_others
 from .store.connect import Link, connect
 from .store.presence import Presence
 
@@ -44,7 +44,7 @@ async def watch(redis_url: str, course_id: str, *, key_prefix: str | None = None
     """
     TypeAdapter(Id).validate_python(course_id)
     named = {} if key_prefix is None else {"key_prefix": key_prefix}
-    settings = load(redis_url=redis_url, **named)
+    settings = load_beside_others(redis_url=redis_url, **named)
     link = Link(connect(redis_url, timeout_s=TIMEOUT_S), timeout_s=TIMEOUT_S)
     course = _Course(course_id, Presence(link, settings))
     pause_s = RETRY_S[0]

@@ -5,11 +5,32 @@ from __future__ import annotations
 import os
 
 import pytest
+from joserfc import jwk
 
 from presence_svc.errors import Misconfigured
-from presence_svc.settings import Settings, load
+from presence_svc.settings import Settings, load, load_beside_others
+from presence_svc.settings.identity import IdentitySettings
 
 KEYS = ["key-one-" + "x" * 20, "key-two-" + "x" * 20]
+PUBLIC_KEY = jwk.ECKey.generate_key("P-256").as_pem(private=False).decode()
+OF_TOKENS = {
+    "JWT_JWKS_URL": "https://issuer.example/keys",
+    "JWT_PUBLIC_KEY": PUBLIC_KEY,
+    "JWT_SECRET": "x" * 32,
+    "JWT_PRESET": "clerk",
+    "JWT_ISSUER": "https://issuer.example",
+    "JWT_AUDIENCE": "players",
+    "JWT_AUTHORIZED_PARTIES": "https://player.example",
+    "JWT_LEEWAY": "1",
+    "JWT_NAME_CLAIM": "nick",
+    "JWT_PICTURE_CLAIM": "face",
+    "JWT_COURSES_CLAIM": "courses",
+    "NAMES_FROM_BODY": "true",
+    "SERVICE_KEYS": KEYS[0],
+    "ALLOW_ANONYMOUS": "true",
+    "PUBLIC_COUNTS": "true",
+    "PSEUDONYMS": "true",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +99,77 @@ def test_what_cannot_be_is_named(monkeypatch: pytest.MonkeyPatch, name: str, val
         load()
 
     assert f"PRESENCE_{name}" in refused.value.detail
+
+
+@pytest.mark.parametrize("name", OF_TOKENS)
+@pytest.mark.parametrize("auth", [None, "trusted"])
+def test_protection_without_tokens_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, auth: str | None
+) -> None:
+    """What only tokens give effect to would look like protection without AUTH=jwt, and be none."""
+    if auth:
+        monkeypatch.setenv("PRESENCE_AUTH", auth)
+    monkeypatch.setenv(f"PRESENCE_{name}", OF_TOKENS[name])
+    with pytest.raises(Misconfigured) as refused:
+        load()
+
+    assert refused.value.detail == f"PRESENCE_{name}: is of no use without PRESENCE_AUTH=jwt"
+
+
+def test_no_setting_of_tokens_is_left_out() -> None:
+    """Of those that say who is believed, only these mean something without tokens."""
+    others = IdentitySettings.model_fields.keys() - {name.lower() for name in OF_TOKENS}
+
+    assert others == {"auth", "cors_origins", "log_addresses"}
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("PRESENCE_JWT_COURSES_CLAIMS", "; is PRESENCE_JWT_COURSES_CLAIM meant?"),
+        ("presence_hart_beat_interval", "; is PRESENCE_HEARTBEAT_INTERVAL meant?"),
+        ("PRESENCE_QQQ", ""),
+    ],
+)
+def test_a_misspelt_name_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, near: str) -> None:
+    """Else it would leave every course open, say, and nobody would be told."""
+    monkeypatch.setenv(name, "courses")
+    monkeypatch.setenv("PRESENCE_TTL", "soon")
+    with pytest.raises(Misconfigured) as refused:
+        load()
+
+    assert f"{name}: there is no such setting{near}" in refused.value.detail.splitlines()
+    assert "PRESENCE_TTL" in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PRESENCE_API_KEY",
+        "PRESENCE_SERVICE_HOST",
+        "PRESENCE_SVC_SERVICE_HOST",
+        "PRESENCE_SVC_SERVICE_PORT",
+        "PRESENCE_SVC_SERVICE_PORT_HTTP",
+        "PRESENCE_SVC_PORT",
+        "PRESENCE_SVC_PORT_8000_TCP",
+        "PRESENCE_SVC_PORT_8000_TCP_ADDR",
+        "PRESENCES",
+    ],
+)
+def test_names_that_are_not_for_us_are_left_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The client's key, and what Kubernetes tells containers about a service of our name."""
+    monkeypatch.setenv(name, "tcp://10.0.0.1:8000")
+
+    assert load().port == 8000
+
+
+def test_a_client_lives_beside_its_programs_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that watches courses may call its own settings as it likes, and issue tokens for ours."""
+    monkeypatch.setenv("PRESENCE_DASHBOARD_TITLE", "Now")
+    monkeypatch.setenv("PRESENCE_JWT_ISSUER", "https://issuer.example")
+    monkeypatch.setenv("PRESENCE_KEY_PREFIX", "lms")
+
+    assert load_beside_others(redis_url="redis://localhost").key_prefix == "lms"
 
 
 def test_a_refused_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

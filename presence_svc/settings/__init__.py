@@ -1,11 +1,12 @@
 """Every setting, read once from the environment (prefix `PRESENCE_`) and checked against the others.
 
 Built by the command line and by tests, passed down as an argument; nothing else reads the environment.
-Refuses values that contradict each other, in messages that name the variable.
+Refuses names that no setting has and values that contradict each other, in messages that name the variable.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -15,6 +16,7 @@ from ..errors import Misconfigured
 from .identity import IdentitySettings
 from .kinds import Rule, Seconds
 from .limits import LimitSettings
+from .names import unknown
 
 ENV_PREFIX = "PRESENCE_"
 ASKED_SHARE = 0.8  # of HEARTBEAT_INTERVAL: the shortest pause that a reply asks for
@@ -113,12 +115,30 @@ class Settings(IdentitySettings, LimitSettings):
 
 
 def load(**overrides: object) -> Settings:
-    """Settings from the environment. Raises Misconfigured with one line per wrong variable."""
+    """Settings from the environment. Raises Misconfigured with one line per wrong or unknown variable."""
+    return _load(list(unknown(ENV_PREFIX, Settings.model_fields)), overrides)
+
+
+def load_beside_others(**overrides: object) -> Settings:
+    """The same within another program: its own variables may begin like ours, and nobody is identified."""
+    fields = IdentitySettings.model_fields.items()
+    unsaid = {name: field.default for name, field in fields if field.default_factory is None}
+    return _load([], unsaid | overrides)
+
+
+def _load(wrong: list[str], overrides: dict[str, object]) -> Settings:
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        settings = Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        lines = []
-        for fault in error.errors():
-            name = ENV_PREFIX + ".".join(str(part) for part in fault["loc"]).upper() if fault["loc"] else ""
-            lines.append(f"{name}: {fault['msg']}" if name else fault["msg"].removeprefix("Value error, "))
-        raise Misconfigured("\n".join(lines)) from None
+        wrong += _lines(error)
+    if wrong:
+        raise Misconfigured("\n".join(wrong))
+    return settings
+
+
+def _lines(error: ValidationError) -> Iterator[str]:
+    """What is wrong, by the variable's name and never with its value."""
+    for fault in error.errors():
+        name = ENV_PREFIX + ".".join(str(part) for part in fault["loc"]).upper() if fault["loc"] else ""
+        reason = fault["msg"].removeprefix("Value error, ")
+        yield f"{name}: {reason}" if name else reason

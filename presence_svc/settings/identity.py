@@ -1,6 +1,6 @@
 """The settings that say who is believed: tokens, keys, anonymous viewers, origins. A part of Settings.
 
-Refuses half a configuration: a key without AUTH=jwt would look like protection and be none.
+Refuses half a configuration: a key or a claim without AUTH=jwt would look like protection and be none.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from .kinds import CommaSeparated, Rule, SecretsCommaSeparated
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
 SECRET_BYTES = 32
 SERVICE_KEY_CHARS = 20
+# Beside all that begins with JWT_: what is only looked at when tokens are.
+OF_TOKENS = {"names_from_body", "service_keys", "allow_anonymous", "public_counts", "pseudonyms"}
 
 
 class IdentitySettings(BaseSettings):
@@ -78,10 +80,10 @@ class IdentitySettings(BaseSettings):
         """What must hold between these."""
         keys = [bool(self.jwks_url), bool(self.jwt_public_key), self.jwt_secret is not None]
         if self.auth != "jwt":
-            for name in ("jwt_jwks_url", "jwt_public_key", "jwt_secret", "jwt_preset", "service_keys"):
-                yield Rule(not getattr(self, name), name.upper(), "is of no use without PRESENCE_AUTH=jwt")
-            for name in ("allow_anonymous", "public_counts"):
-                yield Rule(not getattr(self, name), name.upper(), "means nothing without PRESENCE_AUTH=jwt")
+            for name, field in IdentitySettings.model_fields.items():
+                if name.startswith("jwt_") or name in OF_TOKENS:
+                    is_default = getattr(self, name) == field.default
+                    yield Rule(is_default, name.upper(), "is of no use without PRESENCE_AUTH=jwt")
             return
         yield Rule(
             sum(keys) == 1, "JWT_JWKS_URL", "give exactly one of it, JWT_PUBLIC_KEY, JWT_SECRET or a preset"
