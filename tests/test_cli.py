@@ -282,6 +282,29 @@ def test_serve_says_which_setting_is_wrong() -> None:
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("REDIS_URL", "redis://:hunter2/pw@127.0.0.1:1"),
+        ("REDIS_URL", "redis://127.0.0.1:1?hunter2=1"),
+        ("JWT_PUBLIC_KEY", "hunter2"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["serve", "doctor"])
+def test_what_is_wrong_is_said_before_anything_else(verb: str, name: str, value: str) -> None:
+    """Never `listens on` and then a trace, nor `valid`; and nothing of a value that may be a secret."""
+    tokens = {"PRESENCE_AUTH": "jwt", "PRESENCE_JWT_ISSUER": "i", "PRESENCE_JWT_AUDIENCE": "a"}
+    env = {f"PRESENCE_{name}": value} | (tokens if name.startswith("JWT") else {})
+
+    refused = _run(verb, PRESENCE_PORT="0", **env)
+
+    said = refused.stdout + refused.stderr
+    assert refused.returncode == {"serve": 2, "doctor": 1}[verb]
+    assert f"PRESENCE_{name}: " in said
+    for unwanted in ("hunter2", "Traceback", "listens on"):
+        assert unwanted not in said
+
+
 def test_serve_says_when_the_port_is_taken(spawn_service: SpawnService) -> None:
     """The usual mistake, starting it twice, gets one line and not a stack trace."""
     service = spawn_service()

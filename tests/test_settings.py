@@ -90,6 +90,12 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CHAPTERS_PER_COURSE", "2048"),
         ("SESSIONS_PER_VIEWER", "0"),
         ("AUTH", "none"),
+        ("HOST", ""),
+        ("JWT_ISSUER", ""),
+        ("JWT_COURSES_CLAIM", ""),
+        ("TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TRUSTED_PROXIES", "proxy.example"),
     ],
 )
 def test_what_cannot_be_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -172,13 +178,134 @@ def test_a_client_lives_beside_its_programs_variables(monkeypatch: pytest.Monkey
     assert load_beside_others(redis_url="redis://localhost").key_prefix == "lms"
 
 
-def test_a_refused_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong URL with a password in it does not end up in a log."""
-    monkeypatch.setenv("PRESENCE_REDIS_URL", "http://user:hunter2@localhost")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("REDIS_URL", "http://user:hunter2@localhost"),
+        ("REDIS_URL", "redis://:hunter2/x@127.0.0.1:1"),
+        ("REDIS_URL", "redis://:1/hunter2@127.0.0.1:1"),
+        ("REDIS_URL", "redis://:1#hunter2@127.0.0.1:1"),
+        ("REDIS_URL", "redis://:x@127.0.0.1:hunter2"),
+        ("REDIS_URL", "redis://[hunter2"),
+        ("JWT_SECRET", "hunter2"),
+        ("SERVICE_KEYS", "hunter2"),
+        ("JWT_PUBLIC_KEY", "hunter2"),
+        ("JWT_PUBLIC_KEY", "-----BEGIN PRIVATE KEY-----\\nhunter2\\n-----END PRIVATE KEY-----"),
+        ("PORT", "hunter2"),
+    ],
+)
+def test_a_refused_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """Neither a secret that is wrong nor a part of it ends up in a log; the name does."""
+    monkeypatch.setenv("PRESENCE_AUTH", "jwt")
+    monkeypatch.setenv(f"PRESENCE_{name}", value)
     with pytest.raises(Misconfigured) as refused:
         load()
 
     assert "hunter2" not in refused.value.detail
+    assert f"PRESENCE_{name}: " in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost",
+        "redis://:p%2Fw@[::1]:6379/0?health_check_interval=5",
+        "rediss://u:p@h/",
+        "unix:///run/redis.sock?db=1",
+    ],
+)
+def test_redis_urls_that_redis_py_reads_are_taken(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """With a user, a password, a database and options, over TCP, TLS or a socket."""
+    monkeypatch.setenv("PRESENCE_REDIS_URL", url)
+
+    named = load().redis_url
+
+    assert named is not None
+    assert named.get_secret_value() == url
+
+
+def test_only_what_is_wrong_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A default that waits for another setting is no fault of its own."""
+    monkeypatch.setenv("PRESENCE_AUTH", "none")
+    monkeypatch.setenv("PRESENCE_TTL", "soon")
+    with pytest.raises(Misconfigured) as refused:
+        load()
+
+    names = {line.partition(":")[0] for line in refused.value.detail.splitlines()}
+    assert names == {"PRESENCE_AUTH", "PRESENCE_TTL"}
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://a.example/",
+        "https://a.example/path",
+        "a.example",
+        "https://*.a.example",
+        "https://A.example",
+        "HTTPS://a.example",
+        "https://a.example:443",
+        "http://a.example:80",
+        "https://a.example;https://b.example",
+        "https://a.example https://b.example",
+        "https://u@a.example",
+        "https://",
+        "null",
+    ],
+)
+def test_an_origin_that_never_comes_is_refused(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+    """Origins are compared letter by letter with what browsers send; `null` is anybody's."""
+    monkeypatch.setenv("PRESENCE_CORS_ORIGINS", f"https://good.example,{origin}")
+    with pytest.raises(Misconfigured) as refused:
+        load()
+
+    assert refused.value.detail.startswith(f"PRESENCE_CORS_ORIGINS: {origin} is no origin")
+    assert "https://host:port" in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "https://a.example",
+        "http://localhost:3000",
+        "http://[::1]:8000",
+        "https://xn--bcher-kva.example:8443",
+        "http://a.example:443",
+        "capacitor://localhost",
+        "chrome-extension://abcdefghijklmnop",
+    ],
+)
+def test_origins_as_browsers_send_them_are_taken(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+    """Any scheme, names, addresses, and ports that do not go unsaid."""
+    monkeypatch.setenv("PRESENCE_CORS_ORIGINS", origin)
+
+    assert load().cors_origins == (origin,)
+
+
+@pytest.mark.parametrize("proxies", ["*", "", "10.0.0.0/8, ::1", "fd00::/8"])
+def test_proxies_are_addresses_and_networks(proxies: str) -> None:
+    """As uvicorn takes them; none means that nobody's word is taken."""
+    assert load(trusted_proxies=proxies).trusted_proxies == proxies
+
+
+@pytest.mark.filterwarnings("ignore:Key size should be")
+def test_a_key_that_cannot_verify_is_refused() -> None:
+    """Private, short, of another kind, or no key at all; one written in a single line is taken."""
+    good = {"auth": "jwt", "jwt_issuer": "i", "jwt_audience": "a"}
+    wrong = {
+        jwk.ECKey.generate_key("P-256").as_pem(private=True).decode(): "private",
+        jwk.RSAKey.generate_key(1024).as_pem(private=False).decode(): "2048",
+        jwk.OKPKey.generate_key("X25519").as_pem(private=False).decode(): "Ed25519",
+        "garbage": "PEM",
+    }
+    for pem, reason in wrong.items():
+        with pytest.raises(Misconfigured, match=f"PRESENCE_JWT_PUBLIC_KEY: .*{reason}"):
+            load(jwt_public_key=pem, **good)
+
+    taken = load(jwt_public_key=PUBLIC_KEY.replace("\n", "\\n"), **good)
+
+    assert taken.jwt_public_key == PUBLIC_KEY
 
 
 def test_secrets_hide_themselves() -> None:

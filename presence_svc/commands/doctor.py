@@ -47,6 +47,8 @@ def _redis(settings: Settings) -> list[Finding]:
     url = settings.redis_url.get_secret_value()
     try:
         return asyncio.run(_examine(url, Keys(settings.key_prefix)))
+    except Misconfigured as error:
+        return [Finding(False, "settings", error.detail)]
     except Unavailable as error:
         return [Finding(False, "reachable", error.detail)]
 

@@ -22,6 +22,7 @@ from rich.console import Console
 from .. import __version__
 from ..errors import Misconfigured
 from ..settings import Settings, load
+from ..store.connect import Link
 from ..store.embedded import EmbeddedServer
 from ..web.express import ExpressProtocol
 from ..web.logs import logging_config
@@ -42,6 +43,8 @@ def run(
     """Serves until a signal ends it. `on_listening` gets the URL before the first request."""
     settings = load()
     check_exposure(settings)
+    if settings.redis_url is not None:
+        Link.open(settings)  # says what is wrong with its options before anybody is told that we listen
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)

@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import SettingsConfigDict
 
 from ..errors import Misconfigured
+from .addresses import is_network, is_redis
 from .identity import IdentitySettings
 from .kinds import Rule, Seconds
 from .limits import LimitSettings
@@ -41,7 +42,7 @@ class Settings(IdentitySettings, LimitSettings):
     leave_grace: Seconds = Field(3, description="what a soft leave leaves of the lease")
     sweep_interval: Seconds = Field(1, description="longest pause between two looks at the agenda")
     publish_interval: Seconds = Field(0.25, description="shortest pause between a course's messages")
-    host: str = Field("127.0.0.1", description="address to listen on")
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(8000, ge=0, le=65_535, description="port to listen on; 0 = a free one")
     workers: int = Field(1, ge=1, le=64, description="processes that share the port")
     trusted_proxies: str = Field("127.0.0.1,::1", description="addresses whose X-Forwarded-For is believed")
@@ -57,10 +58,21 @@ class Settings(IdentitySettings, LimitSettings):
 
     @field_validator("redis_url")
     @classmethod
-    def _scheme(cls, value: SecretStr | None) -> SecretStr | None:
-        schemes = ("redis://", "rediss://", "unix://")
-        if value is not None and not value.get_secret_value().startswith(schemes):
-            raise ValueError(f"must start with one of {', '.join(schemes)}")
+    def _redis(cls, value: SecretStr | None) -> SecretStr | None:
+        """The message is fixed: what cannot be read may be any part of a password."""
+        if value is not None and not is_redis(value.get_secret_value()):
+            raise ValueError(
+                "must be redis://user:password@host:6379/0, the same with rediss://, or unix:///path;"
+                " what is special in a password is written as %XX"
+            )
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies(cls, value: str) -> str:
+        for proxy in filter(None, (part.strip() for part in value.split(","))):
+            if not is_network(proxy):
+                raise ValueError(f"{proxy} is no address, no network such as 10.0.0.0/8, and not *")
         return value
 
     @model_validator(mode="after")
@@ -139,6 +151,8 @@ def _load(wrong: list[str], overrides: dict[str, object]) -> Settings:
 def _lines(error: ValidationError) -> Iterator[str]:
     """What is wrong, by the variable's name and never with its value."""
     for fault in error.errors():
+        if fault["type"] == "default_factory_not_called":  # it waits for another, which is wrong
+            continue
         name = ENV_PREFIX + ".".join(str(part) for part in fault["loc"]).upper() if fault["loc"] else ""
         reason = fault["msg"].removeprefix("Value error, ")
         yield f"{name}: {reason}" if name else reason

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
 
+from .addresses import is_origin, is_safe
 from .kinds import CommaSeparated, Rule, SecretsCommaSeparated
+from .public_key import check_public_key
 
-LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
 SECRET_BYTES = 32
 SERVICE_KEY_CHARS = 20
 # Beside all that begins with JWT_: what is only looked at when tokens are.
@@ -35,7 +35,7 @@ class IdentitySettings(BaseSettings):
     jwt_secret: SecretStr | None = Field(
         None, description="a secret shared with the issuer instead (HS256, 32 bytes or more)"
     )
-    jwt_issuer: str | None = Field(None, description="what `iss` must be")
+    jwt_issuer: str | None = Field(None, min_length=1, description="what `iss` must be")
     jwt_audience: CommaSeparated = Field((), description="`aud` must name one of these")
     jwt_authorized_parties: CommaSeparated = Field((), description="`azp` must be one of these")
     jwt_leeway: Annotated[float, Field(ge=0, le=30)] = Field(
@@ -44,7 +44,7 @@ class IdentitySettings(BaseSettings):
     jwt_name_claim: str = Field("name", description="the claim with the viewer's name; dots go deeper")
     jwt_picture_claim: str = Field("picture", description="the claim with the viewer's picture")
     jwt_courses_claim: str | None = Field(
-        None, description="the claim that lists the courses a viewer may enter; `*` = any"
+        None, min_length=1, description="the claim that lists the courses a viewer may enter; `*` = any"
     )
     names_from_body: bool = Field(
         False, description="believe a heartbeat's name and picture where the token has none"
@@ -65,9 +65,24 @@ class IdentitySettings(BaseSettings):
 
     @field_validator("jwt_public_key")
     @classmethod
-    def _lines(cls, value: str | None) -> str | None:
+    def _key(cls, value: str | None) -> str | None:
         """Environment files have no way to write a line's end but as backslash and n."""
-        return value and value.replace("\\n", "\n")
+        if not value:
+            return value
+        pem = value.replace("\\n", "\n")
+        check_public_key(pem)
+        return pem
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not is_origin(origin):
+                raise ValueError(
+                    f"{origin} is no origin as browsers send it: write https://host or https://host:port, in"
+                    " lower case, without a path or the usual port, with commas between them; or *"
+                )
+        return value
 
     @property
     def jwks_url(self) -> str | None:
@@ -94,7 +109,7 @@ class IdentitySettings(BaseSettings):
             "must have 32 bytes at least, else it can be guessed",
         )
         yield Rule(
-            self.jwks_url is None or _is_safe(self.jwks_url), "JWT_JWKS_URL", "must be an https address"
+            self.jwks_url is None or is_safe(self.jwks_url), "JWT_JWKS_URL", "must be an https address"
         )
         yield Rule(
             self.jwt_secret is not None or bool(self.jwt_issuer),
@@ -111,8 +126,3 @@ class IdentitySettings(BaseSettings):
             "SERVICE_KEYS",
             "must have 20 characters at least each",
         )
-
-
-def _is_safe(url: str) -> bool:
-    parts = urlsplit(url)
-    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOCAL_HOSTS)

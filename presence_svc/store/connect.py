@@ -27,7 +27,7 @@ from redis.exceptions import (
     TimeoutError,
 )
 
-from ..errors import Unavailable
+from ..errors import Misconfigured, Unavailable
 from ..settings import Settings
 from .packed import Packed
 from .scripts import Script
@@ -44,9 +44,12 @@ Command = tuple[Any, ...]
 
 
 def connect(url: str, *, timeout_s: float = 0.3, pool: int = POOL) -> Redis:
-    """A client with a bounded pool, deadlines in seconds, and no retries behind the caller's back."""
-    return Redis.from_pool(
-        BlockingConnectionPool.from_url(
+    """A client with a bounded pool, deadlines in seconds, and no retries behind the caller's back.
+
+    Raises Misconfigured for options in the URL that redis-py does not take.
+    """
+    try:
+        connections = BlockingConnectionPool.from_url(
             url,
             max_connections=pool,
             timeout=timeout_s,
@@ -55,7 +58,10 @@ def connect(url: str, *, timeout_s: float = 0.3, pool: int = POOL) -> Redis:
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         )
-    )
+        connections.connection_class(**connections.connection_kwargs)  # not opened: looks at the options
+    except (ValueError, TypeError):
+        raise Misconfigured("PRESENCE_REDIS_URL: an option behind its ? is not understood") from None
+    return Redis.from_pool(connections)
 
 
 class Link:

@@ -22,7 +22,7 @@ from presence_svc.settings import Settings
 from presence_svc.web.auth import jwks, tokens, verdict
 from presence_svc.web.auth.caller import Caller, TokenRefused
 from presence_svc.web.auth.jwks import Jwks
-from presence_svc.web.auth.signing_key import MAX_KEYS, from_jwks
+from presence_svc.web.auth.signing_key import MAX_KEYS, from_jwks, from_pem
 from presence_svc.web.auth.tokens import Tokens
 from tests.web.issuer import AUDIENCE, ISSUER, Issuer
 
@@ -331,7 +331,7 @@ def test_a_private_key_or_a_short_one_is_refused_at_start(issuer: Issuer) -> Non
 
     for pem, reason in ((private, "private"), (short, "2048"), ("nonsense", "PEM")):
         with pytest.raises(Misconfigured, match=reason):
-            Tokens(settings_for(issuer, jwt_jwks_url=None, jwt_public_key=pem))
+            from_pem(pem)
 
 
 @pytest.mark.filterwarnings("ignore:Key size should be")

@@ -1,0 +1,27 @@
+"""Whether JWT_PUBLIC_KEY can verify tokens: known before anybody is served. Never shows the key."""
+
+from __future__ import annotations
+
+RSA_BITS = 2_048
+CURVES = ("P-256", "P-384", "P-521", "Ed25519")
+
+
+def check_public_key(pem: str) -> None:
+    """Raises ValueError for all but a public key of a kind that web.auth.signing_key knows."""
+    from joserfc import jwk  # only whoever names a key needs to load this
+    from joserfc.errors import JoseError
+
+    for kind in (jwk.RSAKey, jwk.ECKey, jwk.OKPKey):
+        try:
+            key: jwk.Key = kind.import_key(pem)
+        except (ValueError, TypeError, JoseError):
+            continue
+        if key.is_private:
+            raise ValueError("holds a private key: it belongs to the issuer alone")
+        if isinstance(key, jwk.RSAKey):
+            is_usable = key.public_key.key_size >= RSA_BITS
+        else:
+            is_usable = getattr(key, "curve_name", None) in CURVES
+        if is_usable:
+            return
+    raise ValueError("is not an RSA (2048 bits or more), EC or Ed25519 key in PEM")
