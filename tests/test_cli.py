@@ -319,19 +319,22 @@ def test_serve_says_when_the_port_is_taken(spawn_service: SpawnService) -> None:
 def test_demo_fills_its_courses_and_leaves_other_redis_alone(
     spawn_service: SpawnService, redis_url: str
 ) -> None:
-    """Within seconds simulated viewers sit in chapters of several courses, some of them unnamed."""
-    demo = spawn_service({"PRESENCE_REDIS_URL": redis_url}, command=["demo", "--viewers", "200"])
+    """Within seconds simulated viewers sit in chapters of several courses, some of them unnamed.
+
+    Also where the environment is set up for tokens, as the README has it, and for a Redis.
+    """
+    tokens = {"PRESENCE_AUTH": "jwt", "PRESENCE_JWT_SECRET": "s" * 32, "presence_public_counts": "true"}
+    demo = spawn_service({"PRESENCE_REDIS_URL": redis_url, **tokens}, command=["demo", "--viewers", "200"])
 
     def lively() -> bool:
-        stats = _get(demo, "/v1/stats")
-        return bool(stats["total"] >= 40 and stats["courses"] == 4)
+        stats, count = _get(demo, "/v1/stats"), _get(demo, f"/v1/courses/{COURSE}/count")
+        return bool(stats["total"] >= 40 and stats["courses"] == 4 and count["anonymous"] > 0)
 
     assert _within(40, lively)
     count = _get(demo, f"/v1/courses/{COURSE}/count")
     roster = _get(demo, f"/v1/courses/{COURSE}/viewers?limit=100")
     assert sum(count["chapters"].values()) == count["total"]
     assert len(count["chapters"]) > 2
-    assert count["anonymous"] > 0
     assert all(viewer["name"] for viewer in roster["viewers"])
     assert all(f"{demo.url}/{page}" in demo.logs() for page in ("demo", "dashboard", "docs"))
     with Redis.from_url(redis_url) as redis:

@@ -14,6 +14,8 @@ from time import monotonic
 import httpx2
 from rich.console import Console
 
+from ..settings import ENV_PREFIX
+from ..settings.identity import IdentitySettings
 from . import serve
 from .crowd import COURSES, Crowd, Viewer
 
@@ -24,9 +26,10 @@ RETRY_S = 2.0
 
 
 def run(size: int) -> None:
-    """Serves on loopback until a signal ends it, whatever Redis the environment names."""
-    os.environ.pop("PRESENCE_REDIS_URL", None)  # invented viewers do not belong in a real Redis
-    os.environ |= {"PRESENCE_HOST": "127.0.0.1", "PRESENCE_AUTH": "trusted"}
+    """Serves on loopback until a signal ends it, whatever Redis and identity the environment names."""
+    # Invented viewers do not belong in a real Redis, and have no tokens.
+    _forget("redis_url", "host", *IdentitySettings.model_fields)
+    os.environ |= {f"{ENV_PREFIX}HOST": "127.0.0.1", f"{ENV_PREFIX}AUTH": "trusted"}
     stop = threading.Event()
     thread: threading.Thread | None = None
 
@@ -42,6 +45,12 @@ def run(size: int) -> None:
         stop.set()
         if thread is not None:
             thread.join(timeout=3)
+
+
+def _forget(*settings: str) -> None:
+    names = {f"{ENV_PREFIX}{name.upper()}" for name in settings}
+    for name in [name for name in os.environ if name.upper() in names]:
+        del os.environ[name]
 
 
 def _invite(url: str, size: int) -> None:
