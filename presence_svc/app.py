@@ -65,6 +65,7 @@ def create_app(settings: Settings) -> ASGIApp:
         exception_handlers=problems.HANDLERS,
         lifespan=_lifespan(settings, metrics, lane),
     )
+    app.router.redirect_slashes = False  # it would send clients to whatever host they have named
     app.state.openapi, app.state.lane = openapi.document(names_itself=settings.auth != "jwt"), lane
     return Door(Access(app, metrics, settings.access_log, addresses=settings.log_addresses), lane)
 

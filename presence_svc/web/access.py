@@ -1,9 +1,14 @@
-"""Counts every answer by route and status, and logs a sampled one-line record. Pure ASGI, outermost."""
+"""Counts every answer by route and status, and logs a sampled one-line record. Pure ASGI, outermost.
+
+Adds the headers that no answer may lack: whoever has said nothing about caching is not cached. (Heartbeats
+do not come through here: web.lane has the same.)
+"""
 
 from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Collection
 from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..metrics import Metrics
 
 log = logging.getLogger("presence.access")
+UNLESS_SAID = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
 class Access:
@@ -30,6 +36,7 @@ class Access:
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
+                message["headers"] = _complete(message.get("headers", ()))
                 self._answered(scope, message["status"], began)
             await send(message)
 
@@ -55,3 +62,8 @@ class Access:
             if self.addresses:
                 fields["address"] = client[0] if client else None
             log.info("request", extra={"fields": fields})
+
+
+def _complete(headers: Collection[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    said = {name for name, _ in headers}
+    return [*headers, *(header for header in UNLESS_SAID if header[0] not in said)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -37,4 +36,4 @@ async def metrics(request: Request) -> Response:
 
 async def openapi(request: Request) -> Response:
     """The description of this API, made from the models that validate it."""
-    return Response(orjson.dumps(request.app.state.openapi), media_type="application/json")
+    return json(request.app.state.openapi)

@@ -20,11 +20,10 @@ from .auth.roles import Action
 from .service import Service
 
 COUNTS = 200
-PERSONAL = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 
 def json(value: Any, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(value), 200, headers or PERSONAL, "application/json")
+    return Response(orjson.dumps(value), 200, headers, "application/json")
 
 
 def service_of(request: Request) -> Service:
@@ -81,7 +80,7 @@ async def counts(request: Request) -> Response:
     told = [{k: v for k, v in count.items() if k != "as_of"} for count in found]
     digest = blake2b(orjson.dumps(told), digest_size=12).digest()
     etag = f'W/"{urlsafe_b64encode(digest).decode()}"'
-    headers = {"etag": etag, "cache-control": "private, no-cache", "x-content-type-options": "nosniff"}
+    headers = {"etag": etag, "cache-control": "private, no-cache"}
     if etag in _etags(request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=headers)
     return json({"counts": found}, headers)
