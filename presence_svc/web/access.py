@@ -14,6 +14,7 @@ from time import perf_counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..metrics import Metrics
+from .logs import clean
 
 log = logging.getLogger("presence.access")
 UNLESS_SAID = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
@@ -55,7 +56,7 @@ class Access:
             client = scope.get("client")
             fields = {
                 "method": scope["method"],
-                "path": scope["path"][:300],
+                "path": clean(scope["path"], 300),
                 "status": status,
                 "ms": round((perf_counter() - began) * 1000, 1),
             }

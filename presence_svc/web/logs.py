@@ -1,19 +1,19 @@
-"""Log records as JSON, one line an event: what clients have sent cannot start a line of its own.
+"""Log records as JSON in ASCII, one line an event: what clients have sent cannot start a line of its own.
 
-Set up by `serve`. A caller gives fields as `extra={"fields": {...}}`. What looks like a token, or a
-password in an address, is struck out, whoever has logged it.
+Set up by `serve`. A caller gives fields as `extra={"fields": {...}}`. What looks like a token, or a part of
+one, or a password in an address, is struck out, whoever has logged it.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
-SECRET = re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*|(?<=://)[^/\s@]+(?=@)|(?<=[Bb]earer )\S+")
+# A token's first part is enough: it may have been cut. So is each place tried once, however long the text.
+SECRET = re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]*){0,2}|(?<=://)[^/\s@]+(?=@)|(?<=[Bb]earer )\S+")
 LINE_LIMIT = 8_000
 
 
@@ -30,13 +30,13 @@ class JsonLines(logging.Formatter):
         line |= {name: _plain(value) for name, value in getattr(record, "fields", {}).items()}
         if record.exc_info:
             line["error"] = clean(self.formatException(record.exc_info))
-        return orjson.dumps(line).decode()
+        # In ASCII: terminals and log readers break lines at more than \n.
+        return json.dumps(line, separators=(",", ":"))
 
 
-def clean(text: str) -> str:
-    """Bounded, without secrets, and without what JSON cannot hold."""
-    bounded = text[:LINE_LIMIT].encode(errors="replace").decode()
-    return SECRET.sub("[secret]", bounded)
+def clean(text: str, limit: int = LINE_LIMIT) -> str:
+    """Without secrets, struck out before a cut could hide what they are; bounded, and valid in JSON."""
+    return SECRET.sub("[secret]", text)[:limit].encode(errors="replace").decode()
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from ..errors import Invalid, Limited, PresenceError, Unauthorized, Unavailable, UpgradeRequired
 from .auth.caller import TokenRefused
 from .limits import rate_limit_fields
+from .logs import clean
 
 log = logging.getLogger("presence.web")
 MEDIA_TYPE = "application/problem+json"
@@ -93,7 +94,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 
 async def on_bug(request: Request, error: Exception) -> Response:
     """Anything else is ours to mend: the client learns that, and nothing of the inside."""
-    log.error("unhandled %s in %s", type(error).__name__, request.scope.get("path", "")[:200])
+    log.error("unhandled %s in %s", type(error).__name__, clean(request.scope.get("path", ""), 200))
     return Response(orjson.dumps(BUG), 500, media_type=MEDIA_TYPE)
 
 

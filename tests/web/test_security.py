@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from presence_svc.web.logs import JsonLines
+from presence_svc.web.logs import JsonLines, clean
 from tests.conftest import SpawnService
 from tests.rig import Service
 from tests.web.issuer import Issuer, bearer
@@ -418,3 +418,43 @@ def test_the_formatter_strikes_secrets_out_whoever_logs_them() -> None:
     assert "hunter2" not in line
     assert "eyJ" not in line
     assert json.loads(line)["n"] == 7
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\x1b[2J", "\x7f", "\x85", "\x9b2J", "\u2028", "\u2029"])
+def test_a_line_of_the_log_has_one_end(end: str) -> None:
+    """H13: nothing that a reader takes for a line's end, or a terminal for a command, is left as it came."""
+    record = logging.LogRecord("x", logging.INFO, "f", 1, "got %s", (end + "more",), None)
+    record.fields = {"path": end}
+
+    line = JsonLines().format(record)
+
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line)["event"] == f"got {end}more"
+
+
+TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1MSJ9.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    "text", [f"/x_{TOKEN}", f"/{TOKEN}/{TOKEN}", "/" + "a" * 290 + TOKEN, TOKEN[:30], f"/_{TOKEN[:20]}"]
+)
+def test_no_part_of_a_token_is_logged(text: str) -> None:
+    """H13: wherever it stands, and also where a path is cut in its middle."""
+    cut = clean(text, 300)
+
+    assert len(cut) <= 300
+    assert "eyJ" not in cut
+    assert "c2ln" not in cut
+
+
+def test_a_long_path_keeps_no_part_of_a_token(http: httpx2.Client, service: Service) -> None:
+    """H13: the access log cuts what it has struck out, not the other way round."""
+    said = len(service.logs())
+    path = "/nope/" + "a" * 283
+    http.get(f"{path}/{TOKEN}")
+
+    logged = service.logs()[said:]
+
+    assert path in logged
+    assert "eyJ" not in logged
