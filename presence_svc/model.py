@@ -100,7 +100,7 @@ class Visibility(_Body):
 
 
 class HeartbeatReply(BaseModel):
-    """`expires_at` in ms since 1970 by Redis's clock; not after `as_of` = the session has left."""
+    """`expires_at` in ms since 1970 by Redis's clock; not after now = the session has left."""
 
     course_id: str
     viewer_id: str

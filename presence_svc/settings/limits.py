@@ -1,6 +1,6 @@
 """The settings that bound what anybody can take. A part of Settings.
 
-Rates are per second and hold per process (of `--workers`, each); bursts are what may come at once.
+Rates are per second and hold per worker process; bursts are what may come at once.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class LimitSettings(BaseSettings):
     join_burst: Limit = Field(2_000, description="new viewers of one course at once (AUTH=jwt)")
     join_rate: Rate = Field(500, description="new viewers of one course per second")
     statements_limit: Limit = Field(
-        100_000, description="sessions whose last heartbeat is remembered, about 1 KB each, per worker"
+        100_000, description="sessions whose last heartbeat is remembered, 2 KB each or up to 8, per worker"
     )
     buckets_limit: Limit = Field(100_000, description="sessions, viewers and addresses that limits remember")
     body_limit: Annotated[int, Field(ge=1_024, le=1_048_576)] = Field(

@@ -40,6 +40,8 @@ class Operation:
     status: int = 200
     errors: tuple[int, ...] = (401, 403, 422, 429, 503)
     text_body: bool = False
+    has_etag: bool = False
+    is_public: bool = True  # some settings of AUTH=jwt, or a leave token, let in who has no bearer token
 
 
 def _range(low: int, high: int, default: int) -> dict[str, Any]:
@@ -59,37 +61,41 @@ OPERATIONS = (
               errors=BODY_ERRORS, text_body=True),
     Operation("get", f"{COURSE}/count", "Who is there, in numbers", model.Count),
     Operation("get", "/v1/counts", "Numbers of many courses", model.Counts,
-              query={"course_id": _ids(200)}),
-    Operation("get", f"{COURSE}/viewers", "Who is there, by name", model.Roster,
+              query={"course_id": _ids(200)}, has_etag=True),
+    Operation("get", f"{COURSE}/viewers", "Who is there, by name", model.Roster, is_public=False,
               query={"limit": _range(1, 100, 20), "cursor": {"type": "string"}, "chapter_id": ID}),
     Operation("delete", f"{COURSE}/viewers/{{viewer_id}}", "Remove a viewer with all sessions",
-              status=204),
+              status=204, is_public=False),
     Operation("post", "/v1/heartbeats", "Many heartbeats in one call", HeartbeatResults,
-              HeartbeatBatch, errors=BODY_ERRORS),
+              HeartbeatBatch, errors=BODY_ERRORS, is_public=False),
     Operation("get", f"{COURSE}/live", "Counts of a course as they change", "text/event-stream",
               query={"viewers": _range(0, 20, 0)}),
     Operation("get", f"{COURSE}/ws", "WebSocket: join, be counted while it is open, hear of changes", None,
               query={"viewers": _range(0, 20, 0)}, status=101, errors=(403, 422, 426, 429)),
     Operation("get", "/v1/live", "Counts of a catalogue as they change", "text/event-stream",
               query={"course_id": _ids(100), "viewers": _range(0, 20, 0)}),
-    Operation("get", "/v1/stats", "Live totals over all courses", model.Stats),
+    Operation("get", "/v1/stats", "Live totals over all courses", model.Stats, is_public=False),
 )  # fmt: skip
 
 
 def document(*, names_itself: bool = False) -> dict[str, Any]:
-    """The whole description; with `names_itself` (AUTH=trusted) a body must say whose it is."""
+    """The whole description; with `names_itself` (AUTH=trusted) a body says whose it is, and no token does.
+
+    A batch always says it: nobody but a service may send one.
+    """
     models = {m for op in OPERATIONS for m in (op.reply, op.body) if isinstance(m, type)} | {model.Problem}
     _, schemas = models_json_schema(
         [(m, "validation") for m in sorted(models, key=lambda m: m.__name__)], ref_template=REF
     )
-    if names_itself:
-        for name in ("Heartbeat", "CourseHeartbeat", "Leave"):
-            schema = schemas["$defs"][name]
-            schema["properties"]["viewer_id"] = ID
-            schema["required"] = ["viewer_id", *schema.get("required", [])]
+    for name in ("CourseHeartbeat", *(("Heartbeat", "Leave") if names_itself else ())):
+        schema = schemas["$defs"][name]
+        schema["properties"]["viewer_id"] = ID
+        schema["required"] = ["viewer_id", *schema.get("required", [])]
     paths: dict[str, dict[str, Any]] = {}
     for op in OPERATIONS:
-        paths.setdefault(op.path, {})[op.method] = _operation(op)
+        described = paths.setdefault(op.path, {})[op.method] = _operation(op)
+        if not op.is_public and not names_itself:
+            described["security"] = [{"bearer": []}]
     return {
         "openapi": "3.1.0",
         "info": {"title": "Live-viewer presence", "version": __version__},
@@ -122,6 +128,11 @@ def _operation(op: Operation) -> dict[str, Any]:
         "responses": {str(op.status): _response(op.reply)}
         | {str(status): _problem() for status in op.errors},
     }
+    if op.has_etag:
+        parameters.append({"name": "If-None-Match", "in": "header", "schema": {"type": "string"}})
+        described["responses"]["304"] = {"description": "Nothing has changed but the clock"}
+        for status in ("200", "304"):
+            described["responses"][status]["headers"] = {"ETag": {"schema": {"type": "string"}}}
     if op.path.endswith("/live"):
         described["operationId"] += "_course" if in_path else "_catalogue"
     if op.body:

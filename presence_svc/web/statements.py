@@ -75,7 +75,7 @@ Key = Shape | bytes | tuple[bytes, ...]  # a whole body's; or an item's of many,
 
 
 class Statements(dict[Key, Statement]):
-    """The statements of the last `room` sessions, about a kilobyte each."""
+    """The statements of the last `room` sessions: about 2 KB each, up to 8 for bodies of the largest kind."""
 
     def __init__(self, room: int) -> None:
         super().__init__()

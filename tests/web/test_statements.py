@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
+import tracemalloc
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -281,3 +284,44 @@ def test_a_renewed_token_brings_its_new_name() -> None:
 
     assert b"Ada\r\n" in old.tail
     assert b"Ada L.\r\n" in new.tail
+
+
+def _largest(n: int) -> bytes:
+    """As much as a body may say and still be remembered."""
+    said = dict.fromkeys(("viewer_id", "session_id", "chapter_id"), f"{n:0128}")
+    said |= {"name": "\u00e9" * 80, "avatar_url": f"https://x.example/{n:0490}"}
+    start = json.dumps({**said, "seq": n}, ensure_ascii=False)[:-1] + ',"more":"'
+    return f'{start:x<{CAP - 100}}"}}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "low", "high"),
+    [
+        (
+            lambda n: (
+                b'{"viewer_id":"user-%08d","session_id":"%032x","chapter_id":"ch-1","seq":%d}' % (n, n, n)
+            ),
+            1,
+            3,
+        ),
+        (_largest, 6, 8),
+    ],
+    ids=["typical", "largest"],
+)
+def test_what_is_remembered_costs_what_the_settings_say(
+    body: Callable[[int], bytes], low: int, high: int
+) -> None:
+    """STATEMENTS_LIMIT: 2 KB for what players say, up to 8 KB for the most that they may."""
+    many, desk = 500, Desk()
+    desk.heard(body(0))
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for n in range(1, many + 1):
+            desk.heard(body(n))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert len(desk.remembered) == many + 1
+    assert low * 1024 < (after - before) / many < high * 1024
