@@ -316,6 +316,15 @@ def test_serve_says_when_the_port_is_taken(spawn_service: SpawnService) -> None:
     assert "PRESENCE_PORT" in refused.stderr
 
 
+def test_serve_says_when_the_host_is_unknown() -> None:
+    """In words, not by a number that no system knows."""
+    refused = _run("serve", PRESENCE_AUTH="trusted", PRESENCE_HOST="[::1]", PRESENCE_PORT="0")
+
+    assert refused.returncode == 2
+    assert re.search(r"cannot listen on \[::1\]:0 \([A-Za-z ,]+\): set PRESENCE_HOST", refused.stderr)
+    assert "Unknown error" not in refused.stderr
+
+
 def test_demo_fills_its_courses_and_leaves_other_redis_alone(
     spawn_service: SpawnService, redis_url: str
 ) -> None:

@@ -133,9 +133,9 @@ def _listen(settings: Settings) -> Iterator[socket.socket]:
     try:
         listener = socket.create_server((settings.host, settings.port), family=family)
     except OSError as error:
+        reason = str(error.strerror).partition(" (while ")[0]  # a resolver's errno is none of the system's
         raise Misconfigured(
-            f"cannot listen on {settings.host}:{settings.port} ({os.strerror(error.errno or 0)}):"
-            " set PRESENCE_HOST or PRESENCE_PORT"
+            f"cannot listen on {settings.host}:{settings.port} ({reason}): set PRESENCE_HOST or PRESENCE_PORT"
         ) from None
     with listener:
         yield listener

@@ -51,6 +51,18 @@ def test_the_demo_counts_its_viewer_by_chapter(page: Page, stage: rig.Service) -
     expect(page.locator("#with")).to_have_text("You and one other in this chapter")
 
 
+def test_the_demo_has_a_course_for_every_address(page: Page, stage: rig.Service) -> None:
+    """A course that the demo does not have is shown as the first, without an error, also on the way back."""
+    page.goto(f"{stage.url}/demo?course=unknown")
+
+    expect(number(page, "#badge")).to_have_text("4")
+    expect(page.locator("#ch-2 .here")).to_have_text("2")
+    page.click(f"#course-{COURSES[1]}")
+    expect(number(page, "#badge")).to_have_text("5")
+    page.evaluate("history.back()")
+    expect(number(page, "#badge")).to_have_text("4")
+
+
 def test_the_demos_catalogue_is_live_over_one_stream(page: Page, stage: rig.Service) -> None:
     """Every course of the shelf shows its number, without being joined, over the stream of the page."""
     streams: list[Request] = []

@@ -10,10 +10,15 @@ const TICK = 250;
 /** @template {HTMLElement} T @param {string} id @returns {T} */
 const at = (id) => /** @type {T} */ (document.getElementById(id));
 const badge = document.createElement("live-viewer-badge");
-const parameters = new URLSearchParams(location.search);
-const player = { course: courseOf(parameters.get("course") ?? courses[0].id), chapter: 2, seconds: 140, isPlaying: false };
+const player = { course: named(), chapter: 2, seconds: 140, isPlaying: false };
 const me = rememberMe();
 const company = new Company();
+
+/** The course that the address names, or the first: another has no chapters to play. */
+function named() {
+  const id = new URLSearchParams(location.search).get("course");
+  return courses.find((course) => course.id === id) ?? courses[0];
+}
 
 /** Another window is another viewer; a reload is the same one. */
 function rememberMe() {
@@ -163,7 +168,7 @@ at("home").addEventListener("click", () => (company.sendHome(), showCompany()));
 at("window").addEventListener("click", () => window.open(location.href, "_blank", "noopener,width=980,height=820"));
 badge.addEventListener("presence-change", showCount);
 new MutationObserver(showState).observe(badge, { attributeFilter: ["data-state"] });
-addEventListener("popstate", () => open(new URLSearchParams(location.search).get("course") ?? courses[0].id));
+addEventListener("popstate", () => open(named().id));
 setInterval(tick, TICK);
 open(player.course.id);
 showState();
