@@ -132,26 +132,30 @@ def test_no_setting_of_tokens_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("name", "near"),
     [
-        ("PRESENCE_JWT_COURSES_CLAIMS", "; is PRESENCE_JWT_COURSES_CLAIM meant?"),
-        ("presence_hart_beat_interval", "; is PRESENCE_HEARTBEAT_INTERVAL meant?"),
-        ("PRESENCE_QQQ", ""),
+        ("PRESENCE_JWT_COURSES_CLAIMS", "PRESENCE_JWT_COURSES_CLAIM"),
+        ("presence_hart_beat_interval", "PRESENCE_HEARTBEAT_INTERVAL"),
+        ("PRESENCE_ATUH", "PRESENCE_AUTH"),
+        ("PRESENCE_TLL", "PRESENCE_TTL"),
     ],
 )
 def test_a_misspelt_name_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, near: str) -> None:
     """Else it would leave every course open, say, and nobody would be told."""
     monkeypatch.setenv(name, "courses")
-    monkeypatch.setenv("PRESENCE_TTL", "soon")
+    monkeypatch.setenv("PRESENCE_PORT", "soon")
     with pytest.raises(Misconfigured) as refused:
         load()
 
-    assert f"{name}: there is no such setting{near}" in refused.value.detail.splitlines()
-    assert "PRESENCE_TTL" in refused.value.detail
+    assert f"{name}: there is no such setting; is {near} meant?" in refused.value.detail.splitlines()
+    assert "PRESENCE_PORT" in refused.value.detail
 
 
 @pytest.mark.parametrize(
     "name",
     [
         "PRESENCE_API_KEY",
+        "PRESENCE_IMAGE_TAG",
+        "PRESENCE_LOG_LEVEL",
+        "PRESENCE_HTTP_PORT",
         "PRESENCE_SERVICE_HOST",
         "PRESENCE_SVC_SERVICE_HOST",
         "PRESENCE_SVC_SERVICE_PORT",

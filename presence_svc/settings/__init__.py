@@ -1,7 +1,7 @@
 """Every setting, read once from the environment (prefix `PRESENCE_`) and checked against the others.
 
 Built by the command line and by tests, passed down as an argument; nothing else reads the environment.
-Refuses names that no setting has and values that contradict each other, in messages that name the variable.
+Refuses misspelt names and values that contradict each other, in messages that name the variable.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .addresses import is_network, is_redis
 from .identity import IdentitySettings
 from .kinds import Rule, Seconds
 from .limits import LimitSettings
-from .names import unknown
+from .names import misspelt
 
 ENV_PREFIX = "PRESENCE_"
 ASKED_SHARE = 0.8  # of HEARTBEAT_INTERVAL: the shortest pause that a reply asks for
@@ -127,8 +127,8 @@ class Settings(IdentitySettings, LimitSettings):
 
 
 def load(**overrides: object) -> Settings:
-    """Settings from the environment. Raises Misconfigured with one line per wrong or unknown variable."""
-    return _load(list(unknown(ENV_PREFIX, Settings.model_fields)), overrides)
+    """Settings from the environment. Raises Misconfigured with one line per wrong or misspelt variable."""
+    return _load(list(misspelt(ENV_PREFIX, Settings.model_fields)), overrides)
 
 
 def load_beside_others(**overrides: object) -> Settings:
