@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings
 
 from .addresses import is_origin, is_safe
 from .kinds import CommaSeparated, Rule, SecretsCommaSeparated
-from .public_key import check_public_key
+from .public_key import read_public_key
 
 SECRET_BYTES = 32
 SERVICE_KEY_CHARS = 20
@@ -70,7 +70,7 @@ class IdentitySettings(BaseSettings):
         if not value:
             return value
         pem = value.replace("\\n", "\n")
-        check_public_key(pem)
+        read_public_key(pem)
         return pem
 
     @field_validator("cors_origins")

@@ -1,19 +1,24 @@
-"""Whether JWT_PUBLIC_KEY can verify tokens: known before anybody is served. Never shows the key."""
+"""What JWT_PUBLIC_KEY holds: read before anybody is served, and by web.auth to verify. Never shows it."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from joserfc.jwk import Key
 
 RSA_BITS = 2_048
 CURVES = ("P-256", "P-384", "P-521", "Ed25519")
 
 
-def check_public_key(pem: str) -> None:
+def read_public_key(pem: str) -> Key:
     """Raises ValueError for all but a public key of a kind that web.auth.signing_key knows."""
     from joserfc import jwk  # only whoever names a key needs to load this
     from joserfc.errors import JoseError
 
     for kind in (jwk.RSAKey, jwk.ECKey, jwk.OKPKey):
         try:
-            key: jwk.Key = kind.import_key(pem)
+            key: Key = kind.import_key(pem)
         except (ValueError, TypeError, JoseError):
             continue
         if key.is_private:
@@ -23,5 +28,5 @@ def check_public_key(pem: str) -> None:
         else:
             is_usable = getattr(key, "curve_name", None) in CURVES
         if is_usable:
-            return
+            return key
     raise ValueError("is not an RSA (2048 bits or more), EC or Ed25519 key in PEM")

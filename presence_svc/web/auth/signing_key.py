@@ -15,9 +15,8 @@ from joserfc import jwk
 from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from joserfc.jws import JWSRegistry
 
-from ...errors import Misconfigured
+from ...settings.public_key import RSA_BITS, read_public_key
 
-RSA_BITS = 2048
 MAX_KEYS = 100
 RSA_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 EC_ALGORITHMS = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
@@ -54,18 +53,9 @@ def from_secret(secret: str) -> SigningKey:
 
 
 def from_pem(pem: str) -> SigningKey:
-    """Raises Misconfigured for anything but a public key of a kind that we know."""
-    for kind in (jwk.RSAKey, jwk.ECKey, jwk.OKPKey):
-        try:
-            key: jwk.Key = kind.import_key(pem)
-        except (ValueError, TypeError, JoseError):
-            continue
-        if key.is_private:
-            raise Misconfigured("PRESENCE_JWT_PUBLIC_KEY holds a private key: it belongs to the issuer alone")
-        algorithms = _algorithms(key, None)
-        if algorithms:
-            return signing_key(key, algorithms)
-    raise Misconfigured("PRESENCE_JWT_PUBLIC_KEY is not an RSA (2048 bits or more), EC or Ed25519 key in PEM")
+    """Raises ValueError for anything but a public key of a kind that we know."""
+    key = read_public_key(pem)
+    return signing_key(key, _algorithms(key, None))
 
 
 def from_jwks(document: Any) -> list[SigningKey]:

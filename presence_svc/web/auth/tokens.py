@@ -32,7 +32,7 @@ TYPES = ("jwt", "at+jwt", "application/at+jwt")
 
 
 class Tokens:
-    """`clock` is in seconds since 1970. Raises Misconfigured for keys that cannot be read."""
+    """`clock` is in seconds since 1970."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
