@@ -35,6 +35,8 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),
     (b"x-content-type-options", b"nosniff"),
 ]
+# A stream that is left to its connection ends with it: whoever would ask for more there must not try.
+LAST = (b"connection", b"close")
 
 
 class CourseStream:
@@ -67,12 +69,13 @@ async def _stream(request: Request, courses: tuple[str, ...], receive: Receive, 
     stream = Stream(service, caller, service.hub.attach(courses, viewers), give_back)
     is_adopted = False
     try:
-        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        adopt = request.scope.get("extensions", {}).get(ADOPT, {}).get("adopt")
+        headers = [*HEADERS, LAST] if adopt else HEADERS
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         if request.method == "HEAD":
             await send({"type": "http.response.body", "body": b""})
             return
         await _send(send, await stream.listener.wait(FIRST_S) or WAITING, stream.deadline_s)
-        adopt = request.scope.get("extensions", {}).get(ADOPT, {}).get("adopt")
         is_adopted = adopt is not None and adopt(stream)
         if not is_adopted:
             await _write(stream, receive, send)

@@ -239,6 +239,7 @@ def test_a_stream_ends_when_its_token_does(http: httpx2.Client, issuer: Issuer, 
 
     with http.stream("GET", path, headers=bearer(token)) as stream:
         text = "".join(stream.iter_text())
+        assert stream.headers["connection"] == "close"  # else the next request might be sent on it
     took_s = time.monotonic() - began
 
     assert "event: reauth\nretry: " in text
