@@ -30,21 +30,23 @@ SECRET = "a secret of the tests that is long enough"
 SERVICE_KEY = "a-service-key-of-the-tests"
 
 
+def guard(redis: EmbeddedServer, site: Site) -> dict[str, str]:
+    return {
+        "PRESENCE_REDIS_URL": redis.url,
+        "PRESENCE_AUTH": "jwt",
+        "PRESENCE_JWT_SECRET": SECRET,
+        "PRESENCE_JWT_LEEWAY": "0",
+        "PRESENCE_PUBLIC_COUNTS": "true",
+        "PRESENCE_ALLOW_ANONYMOUS": "true",
+        "PRESENCE_SERVICE_KEYS": SERVICE_KEY,
+        "PRESENCE_CORS_ORIGINS": site.url,
+    }
+
+
 @pytest.fixture
 def guarded(spawn_service: SpawnService, shared_redis: EmbeddedServer, site: Site) -> rig.Service:
     """A service that wants tokens, and shows its counts to everybody."""
-    return spawn_service(
-        {
-            "PRESENCE_REDIS_URL": shared_redis.url,
-            "PRESENCE_AUTH": "jwt",
-            "PRESENCE_JWT_SECRET": SECRET,
-            "PRESENCE_JWT_LEEWAY": "0",
-            "PRESENCE_PUBLIC_COUNTS": "true",
-            "PRESENCE_ALLOW_ANONYMOUS": "true",
-            "PRESENCE_SERVICE_KEYS": SERVICE_KEY,
-            "PRESENCE_CORS_ORIGINS": site.url,
-        }
-    )
+    return spawn_service(guard(shared_redis, site))
 
 
 @pytest.fixture
@@ -97,6 +99,7 @@ def test_a_token_that_ends_is_renewed_and_the_stream_goes_on(
     page.goto(site.add(blank(guarded.url, with_token(course, "return token(3);"))))
     expect(number(page)).to_have_text("1")
     element = page.locator("live-viewer-badge")
+    expect(element).to_have_attribute("data-state", "live")
     element.evaluate(
         """(badge) => {
           window.states = [];
@@ -302,3 +305,37 @@ def test_another_person_signs_in_on_the_same_page(
 
     page.wait_for_timeout(700)
     assert "eve" in {viewer["viewer_id"] for viewer in admin.viewers(course)}
+
+
+# Tokens that are of no use.
+
+
+def requests_of_streams(asked: list[str]) -> int:
+    return sum(one.startswith("live?") for one in asked)
+
+
+def test_a_token_that_is_over_already_makes_no_storm(
+    page: Page,
+    site: Site,
+    spawn_service: SpawnService,
+    shared_redis: EmbeddedServer,
+    complaints: Complaints,
+    requests: list[str],
+    course: str,
+) -> None:
+    """H6: within its leeway a stream opens and ends with `reauth`: asked for again with growing pauses."""
+    complaints.network_may_fail = True
+    service = spawn_service({**guard(shared_redis, site), "PRESENCE_JWT_LEEWAY": "30"})
+    admin = Others(service.url, SERVICE_KEY)
+    page.goto(site.add(blank(service.url, with_token(course, "return window.old ??= await token(-5);"))))
+    expect(number(page)).to_have_text("1")
+
+    page.wait_for_timeout(4_000)
+
+    assert 2 <= requests_of_streams(requests) <= 30  # a preflight each; without a pause they are hundreds
+    assert True in page.evaluate("asked")
+    page.evaluate("async () => { window.old = await token(60); }")
+    page.evaluate("() => { document.dispatchEvent(new Event('visibilitychange')); }")
+    expect(page.locator("live-viewer-badge")).to_have_attribute("data-state", "live")
+    admin.beat(course, "bob")
+    expect(number(page)).to_have_text("2")

@@ -21,6 +21,7 @@ export class Stream {
   /** @type {AbortController | null} the stream that is to take its place */ #opening = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
   #notBefore = 0;
+  #backAt = 0;
   #isPaused = false;
 
   /** @param {import("./service.js").Service} service @param {Listener} listener */
@@ -29,16 +30,15 @@ export class Stream {
     this.listener = listener;
   }
 
-  get isLive() {
-    return this.#live !== null;
-  }
-
   get isWaiting() {
     return !this.#live && !this.#opening && !this.#isPaused;
   }
 
-  /** Brings the stream in line with what is to be listened to: the one way to open, change and end it. */
-  sync(delay = 10) {
+  /**
+   * Brings the stream in line with what is to be listened to: the one way to open, change and end it.
+   * @param {number} [delay] by default soon, but not before the wait after a failure is over
+   */
+  sync(delay = Math.max(10, this.#backAt - Date.now())) {
     if (this.#isPaused) return;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#sync(), Math.max(delay, this.#notBefore - Date.now()));
@@ -93,11 +93,14 @@ export class Stream {
     else this.#opening = null;
     this.#query = "";
     if (!this.#live) this.listener.lost(retry);
-    this.failures = Date.now() - started > 2 * HOLD ? 0 : this.failures + 1;
+    const lasted = Date.now() - started;
+    this.failures = lasted > 2 * HOLD ? 0 : this.failures + 1;
+    if (retry === AT_ONCE && lasted < HOLD) retry = 0; // the token was over before: at once would be for ever
     const wait = /** @type {any} */ (failure)?.retryAfter ?? 0; // asked for by the service, so no click may shorten it
     if (wait) this.#notBefore = Date.now() + wait;
     if (failure) this.listener.failed(failure, this.failures);
-    this.sync(retry || backoff(this.failures));
+    this.#backAt = Date.now() + (retry || backoff(this.failures));
+    this.sync();
   }
 
   /** @param {string} query @param {AbortController} control @returns {Promise<number>} when to come back, if said */
