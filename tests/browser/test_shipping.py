@@ -88,6 +88,7 @@ def test_declarations_serve_a_user(tooling: Path, tmp_path: Path) -> None:
         const badge = document.createElement("live-viewer-badge");
         badge.courseId = "c1";
         badge.getToken = async (options) => (options?.skipCache ? "new" : "old");
+        badge.getToken = null;
         badge.addEventListener("presence-change", (event) => use(event.detail));
         function use(count: Count) { count.total.toFixed(); }
         const session = new PresenceSession({ courseId: "c1", observe: true });
@@ -103,7 +104,7 @@ def test_declarations_serve_a_user(tooling: Path, tmp_path: Path) -> None:
     (tmp_path / "page.tsx").write_text(
         """
         import { LiveViewerBadge } from "./live-viewer-badge-react.js";
-        export const page = <LiveViewerBadge courseId="c1" chapterId="ch-1" showAvatars title="x" />;
+        export const page = <LiveViewerBadge courseId="c1" chapterId="ch-1" getToken={null} title="x" />;
         // @ts-expect-error a course id is required
         export const wrong = <LiveViewerBadge chapterId="ch-1" />;
         """

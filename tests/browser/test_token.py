@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
-from playwright.sync_api import BrowserContext, Page, Request, expect
+from playwright.sync_api import BrowserContext, Page, Request, Route, expect
 
 from presence_svc.store.embedded import EmbeddedServer
 from tests import rig
@@ -292,26 +294,199 @@ def test_a_token_that_comes_late_names_all_badges_of_a_page(
     assert admin.count(course)["total"] == 1
 
 
-def test_another_person_signs_in_on_the_same_page(
+# Signing out, or in as somebody else, on the page that named a viewer before.
+
+SIGN_OUTS = ["null", "undefined", "() => ''", "async () => null"]
+
+
+def posts(page: Page, what: str) -> list[Request]:
+    """What the page will have posted to this path."""
+    found: list[Request] = []
+
+    def note(request: Request) -> None:
+        if request.method == "POST" and request.url.endswith(what):
+            found.append(request)
+
+    page.on("request", note)
+    return found
+
+
+def until_counted(page: Page, admin: Others, course: str, named: int, anonymous: int) -> None:
+    """Waits until the service counts so many, and says so for a while."""
+    for wait_ms in [50] * 100 + [700]:
+        count = admin.count(course)
+        if (count["named"], count["anonymous"]) == (named, anonymous):
+            break
+        page.wait_for_timeout(wait_ms)
+    page.wait_for_timeout(700)
+    count = admin.count(course)
+    assert (count["named"], count["anonymous"]) == (named, anonymous)
+
+
+def body_of(request: Request) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(request.post_data or "")
+    return body
+
+
+@pytest.mark.parametrize("getter", SIGN_OUTS, ids=["null", "undefined", "empty", "resolves-to-null"])
+def test_who_signs_out_leaves_at_once_and_is_a_number(
+    page: Page, site: Site, guarded: rig.Service, admin: Others, course: str, getter: str
+) -> None:
+    """S5, S7: nobody stays named beside the visitor they have become, whose session is not theirs."""
+    admin.beat(course, "bob")
+    beats, leaves = posts(page, "/heartbeat"), posts(page, "/leave")
+    page.goto(site.add(blank(guarded.url, badge(course))))
+    sign_in(page, SIGN_IN)
+    until_named(page, admin, course, "ada", "bob")
+    record_numbers(page)
+    page.evaluate(
+        "window.numbers = []; addEventListener('presence-change', (e) => numbers.push(e.detail.total))"
+    )
+    said = len(beats)
+
+    sign_in(page, f"badge.getToken = {getter};")
+
+    until_counted(page, admin, course, named=1, anonymous=1)
+    expect(number(page)).to_have_text("2")
+    assert set(page.evaluate("numbers")) <= {2}
+    (leave,) = leaves
+    assert (body_of(leave)["viewer_id"], body_of(leave)["soft"]) == ("ada", False)
+    assert body_of(leave)["session_id"] == body_of(beats[0])["session_id"]
+    after = beats[said:]
+    assert {"authorization" in beat.headers for beat in after} == {False}
+    (session_id,) = {body_of(beat)["session_id"] for beat in after}
+    assert session_id != body_of(leave)["session_id"]
+
+    sign_in(page, SIGN_IN)
+    until_named(page, admin, course, "ada", "bob")
+    assert len(leaves) == 1
+
+
+def test_who_signs_out_is_gone_where_visitors_are_not_counted(
+    page: Page,
+    site: Site,
+    spawn_service: SpawnService,
+    shared_redis: EmbeddedServer,
+    complaints: Complaints,
+    course: str,
+) -> None:
+    """S5: the visitor is refused, and the viewer has left all the same."""
+    complaints.network_may_fail = True
+    service = spawn_service({**guard(shared_redis, site), "PRESENCE_ALLOW_ANONYMOUS": "false"})
+    admin = Others(service.url, SERVICE_KEY)
+    admin.beat(course, "bob")
+    page.goto(site.add(blank(service.url, with_token(course, "return token(60);"))))
+    until_named(page, admin, course, "ada", "bob")
+
+    sign_in(page, "badge.getToken = null;")
+
+    until_named(page, admin, course, "bob")
+    expect(number(page)).to_have_text("1")
+    page.hover("live-viewer-badge")
+    expect(page.locator("[part=tooltip]")).to_contain_text("1 person is watching now")
+    assert page.locator("[part=viewer]").count() == 0
+
+
+def test_a_token_that_comes_after_the_sign_out_names_nobody(
     page: Page, site: Site, guarded: rig.Service, admin: Others, course: str
 ) -> None:
-    """A token of somebody else is theirs: nobody is refused for what the last answer said."""
+    """S6: what was asked for before does not sign in who has signed out since."""
     page.goto(site.add(blank(guarded.url, badge(course))))
-    sign_in(page, f"{SIGN_IN} window.other = () => token(60, 'eve');")
+    slow = "(resolve) => { window.give = async () => resolve(await token(60)); }"
+    sign_in(page, f"badge.getToken = () => new Promise({slow});")
+    page.wait_for_function("Boolean(window.give)")
+
+    sign_in(page, "badge.getToken = null;")
+    page.evaluate("give()")
+
+    until_counted(page, admin, course, named=0, anonymous=1)
+
+
+def test_who_signs_out_before_the_first_answer_leaves_too(
+    page: Page, site: Site, guarded: rig.Service, admin: Others, course: str
+) -> None:
+    """S5: the heartbeat that names them is under way, and only its answer brings their leave token."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if "authorization" in route.request.headers:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.goto(site.add(blank(guarded.url, badge(course))))
+    until_counted(page, admin, course, named=0, anonymous=1)
+    page.route("**/heartbeat", hold)
+    with page.expect_request(lambda request: "authorization" in request.headers):
+        sign_in(page, SIGN_IN)
+    with page.expect_request("**/leave"):
+        sign_in(page, "badge.getToken = null;")
+    held[0].continue_()
+
+    until_counted(page, admin, course, named=0, anonymous=1)
+
+
+def test_a_badge_that_never_had_a_token_signs_nobody_out(
+    page: Page, site: Site, guarded: rig.Service, admin: Others, requests: list[str], course: str
+) -> None:
+    """All badges of a page are one viewer: only the one that signed them in signs them out."""
+    page.goto(site.add(blank(guarded.url, badge(course) + badge(course, id="other"))))
+    sign_in(page, SIGN_IN)
     until_named(page, admin, course, "ada")
 
-    sign_in(page, "badge.getToken = window.other;")
-    page.evaluate("() => { document.dispatchEvent(new Event('visibilitychange')); }")
+    page.evaluate(
+        "() => { Object.assign(document.querySelector('#other'), { getToken: null, name: 'Ada' }); }"
+    )
 
-    page.wait_for_timeout(700)
-    assert "eve" in {viewer["viewer_id"] for viewer in admin.viewers(course)}
+    until_named(page, admin, course, "ada")
+    assert "leave" not in requests
 
 
-# Tokens that are of no use.
+def test_a_new_function_for_the_same_person_is_no_sign_out(
+    page: Page, site: Site, guarded: rig.Service, admin: Others, requests: list[str], course: str
+) -> None:
+    """React gives another function at every render: the session goes on, and few tokens are asked for."""
+    page.goto(site.add(blank(guarded.url, with_token(course, "return token(60);"))))
+    until_named(page, admin, course, "ada")
+    asked, opened = len(page.evaluate("asked")), requests_of_streams(requests)
+
+    renew = "badge.getToken = async () => { asked.push(false); return token(60); };"
+    for _ in range(10):
+        sign_in(page, renew)
+    page.wait_for_timeout(2_000)
+
+    until_named(page, admin, course, "ada")
+    assert "leave" not in requests
+    assert len(page.evaluate("asked")) - asked <= 2
+    assert requests_of_streams(requests) == opened
 
 
 def requests_of_streams(asked: list[str]) -> int:
     return sum(one.startswith("live?") for one in asked)
+
+
+def test_another_person_signs_in_on_the_same_page(
+    page: Page, site: Site, guarded: rig.Service, admin: Others, course: str
+) -> None:
+    """S1, S5: the one leaves before the other comes, under a session of their own; and both can go."""
+    beats, leaves = posts(page, "/heartbeat"), posts(page, "/leave")
+    page.goto(site.add(blank(guarded.url, badge(course))))
+    sign_in(page, SIGN_IN)
+    until_named(page, admin, course, "ada")
+    sign_in(page, "badge.getToken = () => token(60, 'eve');")
+    until_named(page, admin, course, "eve")
+    expect(number(page)).to_have_text("1")
+    sign_in(page, "badge.getToken = () => token(60);")
+    page.evaluate("() => { document.dispatchEvent(new Event('visibilitychange')); }")
+    until_named(page, admin, course, "ada")
+
+    assert [body_of(leave)["viewer_id"] for leave in leaves] == ["ada", "eve"]
+    assert len({body_of(beat)["session_id"] for beat in beats}) == 3
+    page.evaluate("document.querySelector('live-viewer-badge').remove()")
+    until_named(page, admin, course)
+
+
+# Tokens that are of no use.
 
 
 def test_a_token_that_is_over_already_makes_no_storm(

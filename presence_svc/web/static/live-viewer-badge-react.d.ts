@@ -14,7 +14,7 @@ export type LiveViewerBadgeOwnProps = {
     anonymous?: boolean;
     observe?: boolean;
     baseUrl?: string;
-    getToken?: import("./live-viewer-badge.js").GetToken;
+    getToken?: import("./live-viewer-badge.js").GetToken | null;
     onPresenceChange?: (count: Count) => void;
     onPresenceError?: (problem: {
         message: string;
@@ -37,7 +37,7 @@ export type LiveViewerBadgeProps = LiveViewerBadgeOwnProps & Omit<import("react"
  * @property {boolean} [anonymous]
  * @property {boolean} [observe]
  * @property {string} [baseUrl]
- * @property {import("./live-viewer-badge.js").GetToken} [getToken]
+ * @property {import("./live-viewer-badge.js").GetToken | null} [getToken]
  * @property {(count: Count) => void} [onPresenceChange]
  * @property {(problem: {message: string, error: Error}) => void} [onPresenceError]
  */

@@ -27,7 +27,7 @@ const useSync = typeof document === "undefined" ? useEffect : useLayoutEffect;
  * @property {boolean} [anonymous]
  * @property {boolean} [observe]
  * @property {string} [baseUrl]
- * @property {import("./live-viewer-badge.js").GetToken} [getToken]
+ * @property {import("./live-viewer-badge.js").GetToken | null} [getToken]
  * @property {(count: Count) => void} [onPresenceChange]
  * @property {(problem: {message: string, error: Error}) => void} [onPresenceError]
  */

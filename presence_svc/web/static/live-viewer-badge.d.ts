@@ -54,7 +54,7 @@ export type PresenceOptions = {
      * where the service is, if not where this module came from
      */
     baseUrl?: string;
-    getToken?: GetToken;
+    getToken?: GetToken | null;
 };
 /** What badges say; assign your own functions to translate. `text` is the number as the page's language writes it. */
 export declare const labels: {
@@ -147,9 +147,9 @@ declare class BadgeAttributes extends Base {
     /** @type {boolean} */
     get observe(): boolean;
     set observe(value: boolean);
-    /** Gives a bearer token, where the service asks for one. @type {GetToken | undefined} */
-    get getToken(): GetToken | undefined;
-    set getToken(value: GetToken | undefined);
+    /** Gives a bearer token, where the service asks for one; null signs out. @type {GetToken | null | undefined} */
+    get getToken(): GetToken | null | undefined;
+    set getToken(value: GetToken | null | undefined);
     /** @protected Something changed. */
     protected plan(): void;
     /** @protected Properties that were set before this module had come hide the accessors. */

@@ -10,7 +10,7 @@ const property = (attribute) => attribute.replace(/-./g, (part) => part[1].toUpp
 
 export class BadgeAttributes extends Base {
   static observedAttributes = ATTRIBUTES;
-  /** @type {import("./words.js").GetToken | undefined} */ #getToken;
+  /** @type {import("./words.js").GetToken | null | undefined} */ #getToken;
 
   /** @type {string | null} */
   get courseId() { return this.getAttribute("course-id"); }
@@ -40,7 +40,7 @@ export class BadgeAttributes extends Base {
   get observe() { return this.hasAttribute("observe"); }
   set observe(value) { this.toggleAttribute("observe", Boolean(value)); }
 
-  /** Gives a bearer token, where the service asks for one. @type {import("./words.js").GetToken | undefined} */
+  /** Gives a bearer token, where the service asks for one; null signs out. @type {import("./words.js").GetToken | null | undefined} */
   get getToken() { return this.#getToken; }
   set getToken(value) {
     this.#getToken = value;

@@ -4,7 +4,7 @@ import { isHidden } from "./checks.js";
 import { Course } from "./course.js";
 import { Service } from "./service.js";
 import { Stream } from "./stream.js";
-import { HOLD, LOST, UNSEEN } from "./wait.js";
+import { HOLD, LOOK, LOST, UNSEEN } from "./wait.js";
 
 const MAX_COURSES = 100; // that one stream carries
 
@@ -17,6 +17,7 @@ export class Hub {
   /** @type {import("./words.js").State} */ state = "connecting";
   #isAsleep = false;
   #areNamesRefused = false;
+  #lookAfter = 0;
   /** @type {ReturnType<typeof setTimeout>[]} */ #lossTimers = [];
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #sleepTimer;
 
@@ -32,7 +33,7 @@ export class Hub {
 
   /** @param {string} base */
   constructor(base) {
-    this.service = new Service(base);
+    this.service = new Service(base, (isSwitch) => this.#turn(isSwitch));
     this.stream = new Stream(this.service, {
       query: () => this.#query(),
       hear: (frame) => this.#hear(frame),
@@ -57,10 +58,26 @@ export class Hub {
     return course;
   }
 
-  /** @param {import("./words.js").GetToken} getToken */
+  /** @param {import("./words.js").GetToken | undefined} getToken */
   authorize(getToken) {
-    if (getToken !== this.service.getToken) this.#areNamesRefused = false;
-    this.service.getToken = getToken;
+    const isAnother = getToken && this.service.getToken;
+    this.service.authorize(getToken);
+    // A page may make a new function whenever it draws itself: not each is a reason to ask for a token.
+    if (!isAnother || Date.now() < this.#lookAfter) return;
+    this.#lookAfter = Date.now() + LOOK;
+    this.service.identify().catch(() => {}); // what fails here fails again in the next request
+  }
+
+  /** The tokens are somebody else's from now on. @param {boolean} isSwitch somebody was signed in before */
+  #turn(isSwitch) {
+    this.#areNamesRefused = false;
+    if (!isSwitch) return this.stream.sync();
+    for (const course of this.courses.values()) {
+      course.viewers = null;
+      for (const presence of course.presences.values()) presence.turn();
+      course.notify();
+    }
+    this.stream.renew();
   }
 
   /** A heartbeat was answered: the service is there, so a stream that waits to try again need not. @param {Course} course */

@@ -2,7 +2,7 @@
 
 import { isHidden, isHttps } from "./checks.js";
 import { isCounted, randomId, setCounted, stored, visitorId } from "./memory.js";
-import { SETTLE, backoff } from "./wait.js";
+import { HOLD, SETTLE, backoff } from "./wait.js";
 
 export class Presence {
   /** @type {Set<import("./session.js").PresenceSession>} who takes part; the last one speaks */ sessions = new Set();
@@ -27,6 +27,19 @@ export class Presence {
     this.slot = slot;
     /** @type {string | undefined} */ this.viewerId = this.#claim;
     this.join();
+  }
+
+  /** Whoever we were has gone: they leave, and the session of whoever we are now tells nothing of theirs. */
+  turn() {
+    if (this.#isAway) return;
+    const total = this.course.view()?.total ?? 1;
+    this.#leave(false);
+    this.#leaveToken = undefined;
+    this.join();
+    this.viewerId = this.#claim;
+    this.#isUnheard = false;
+    this.floor = total; // one goes and one comes: that is no change, unless the service says so
+    if (!this.#beating) this.#beatIn(HOLD); // as the stream does
   }
 
   get key() { return ["live-viewer", this.course.hub.service.base, this.course.id, this.slot].join(" "); }
@@ -97,7 +110,7 @@ export class Presence {
   }
 
   #settle() {
-    if (this.#isAway || this.course.hub.state !== "live" || !this.course.known) return;
+    if (this.#isAway || !this.#until || this.course.hub.state !== "live" || !this.course.known) return;
     this.floor = 1;
     this.course.notify();
   }
@@ -154,7 +167,13 @@ export class Presence {
     this.#isAway = true;
     clearTimeout(this.#timer);
     const names = { viewer_id: this.viewerId, session_id: this.#sessionId, leave_token: this.#leaveToken };
-    this.course.hub.service.farewell(`${this.course.path}/leave`, { ...names, seq: ++this.#seq, soft });
+    if (this.#seq) this.#farewell(names, soft); // else the service has never heard of this session
+  }
+
+  /** @param {Record<string, any>} names @param {boolean} soft */
+  #farewell({ viewer_id, session_id, leave_token }, soft) {
+    const body = { viewer_id, session_id, leave_token, seq: ++this.#seq, soft };
+    this.course.hub.service.farewell(`${this.course.path}/leave`, body);
   }
 
   #beatIn(/** @type {number} */ delay) {
@@ -175,11 +194,13 @@ export class Presence {
     if (this.#until && this.#until < Date.now()) this.#arrive(); // the computer slept: nobody counts us any more
     let wait;
     try {
-      const body = { ...this.#message(), seq: ++this.#seq };
+      const body = () => this.#statement();
       const reply = await (await this.course.hub.service.request(`${this.course.path}/heartbeat`, { body })).json();
-      wait = Math.max(100, reply.next_heartbeat_ms);
+      const isOurs = reply.session_id === this.#sessionId;
+      wait = isOurs ? Math.max(100, reply.next_heartbeat_ms) : 0;
       this.#failures = 0;
-      if (!this.#isAway) this.#counted(reply);
+      if (!isOurs) this.#farewell(reply, false); // theirs who have gone meanwhile, perhaps before they had a leave token
+      else if (!this.#isAway) this.#counted(reply);
       this.course.hub.answered(this.course);
     } catch (error) {
       wait = this.#refused(/** @type {import("./error.js").PresenceError} */ (error));
@@ -187,6 +208,11 @@ export class Presence {
     this.#beating = null;
     this.#beatIn(this.#again ? 0 : wait);
     this.#again = false;
+  }
+
+  #statement() {
+    if (this.#isAway || !this.sessions.size) throw new Error("left"); // and nothing may follow that
+    return { ...this.#message(), seq: ++this.#seq };
   }
 
   /** @param {import("./error.js").PresenceError} error @returns {number} when to try again: often enough for a lease */

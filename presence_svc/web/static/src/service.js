@@ -1,37 +1,58 @@
 /** The way to one service: requests with a token, bounded in time, and a farewell that outlives the page. */
 
 import { PresenceError } from "./error.js";
+import { subject } from "./token.js";
 import { ANSWER, LOST, bounded } from "./wait.js";
 
 export class Service {
   /** @type {import("./words.js").GetToken | undefined} */ getToken;
   /** The service said that the token is over: the next one must be a new one. */ isTokenOver = false;
   /** The last token, for a farewell that cannot wait. */ #token = "";
+  #signOuts = 0;
 
-  /** @param {string} base */
-  constructor(base) {
+  /** @param {string} base @param {(isSwitch: boolean) => void} turned called when tokens are somebody else's from now on */
+  constructor(base, turned) {
     this.base = base;
+    this.turned = turned;
   }
 
-  async #authorization() {
-    /** @type {Record<string, string>} */ const headers = {};
-    if (!this.getToken) return headers;
-    this.#token = (await bounded(this.getToken(this.isTokenOver ? { skipCache: true } : undefined))) ?? "";
+  /** Without a function whoever was signed in is not any more, from this moment. @param {import("./words.js").GetToken | undefined} getToken */
+  authorize(getToken) {
+    this.getToken = getToken;
+    if (getToken) return;
+    this.#signOuts += 1;
+    this.#take("");
+  }
+
+  /** The token of now. @returns {Promise<Record<string, string>>} as headers */
+  async identify() {
+    if (!this.getToken) return {};
+    const signOuts = this.#signOuts;
+    const token = (await bounded(this.getToken(this.isTokenOver ? { skipCache: true } : undefined))) ?? "";
+    if (signOuts !== this.#signOuts) return this.identify(); // it is theirs who have signed out meanwhile
     this.isTokenOver = false;
-    if (this.#token) headers.authorization = `Bearer ${this.#token}`;
-    return headers;
+    this.#take(token);
+    return token ? { authorization: `Bearer ${token}` } : {};
+  }
+
+  /** @param {string} token */
+  #take(token) {
+    const former = subject(this.#token);
+    if (former !== subject(token)) this.turned(former !== ""); // first: who goes may need the old token for it
+    this.#token = token;
   }
 
   /**
-   * @param {string} path @param {{body?: object, signal?: AbortSignal}} [options]
+   * @param {string} path @param {{body?: () => object, signal?: AbortSignal}} [options] the body is asked for once it is
+   *   known who we are
    * @returns {Promise<Response>} a success; everything else is a PresenceError
    */
   async request(path, { body, signal = AbortSignal.timeout(ANSWER) } = {}) {
     const send = async () =>
       fetch(this.base + path, {
         method: body ? "POST" : "GET",
-        headers: { ...(await this.#authorization()), ...(body && { "content-type": "application/json" }) },
-        body: body && JSON.stringify(body),
+        headers: { ...(await this.identify()), ...(body && { "content-type": "application/json" }) },
+        body: body && JSON.stringify(body()),
         cache: "no-store",
         signal,
       });

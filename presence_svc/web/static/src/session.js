@@ -16,6 +16,7 @@ export class PresenceSession {
   /** @type {Set<(snapshot: Snapshot) => void>} */ #listeners = new Set();
   /** @type {import("./course.js").Course | null} */ #course = null;
   /** @type {import("./presence.js").Presence | null} */ #presence = null;
+  /** @type {import("./words.js").GetToken | undefined} */ #getToken;
 
   /** @param {PresenceOptions} options */
   constructor(options) {
@@ -81,10 +82,13 @@ export class PresenceSession {
   }
 
   #attach() {
-    const { courseId, viewerId, baseUrl, getToken, observe } = this.options;
+    const { courseId, viewerId, baseUrl, observe } = this.options;
+    const getToken = this.options.getToken || undefined;
     if (!courseId) throw new TypeError("a live viewer count needs a course id");
     const hub = Hub.at(baseUrl);
-    if (getToken) hub.authorize(getToken);
+    const before = hub === this.#course?.hub ? this.#getToken : undefined;
+    this.#getToken = getToken;
+    if (getToken !== before) hub.authorize(getToken); // another badge's is none of ours to take away
     const course = hub.course(courseId);
     const presence = observe ? null : course.presence(viewerId || "", this.#presence);
     if (course !== this.#course) this.#course?.sessions.delete(this);

@@ -56,6 +56,13 @@ export class Stream {
     this.#end();
   }
 
+  /** Ends what was opened for somebody who has gone; tokens of two people by turns must not make a storm. */
+  renew() {
+    this.#end();
+    this.#backAt = Date.now() + HOLD;
+    this.sync();
+  }
+
   /** The connection is believed dead. @param {string} reason */
   drop(reason) {
     this.#live?.abort(new Error(reason));

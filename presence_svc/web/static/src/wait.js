@@ -3,6 +3,7 @@
 export const ANSWER = 10_000; // a request without an answer has failed
 export const SILENCE = 40_000; // a stream without a byte is dead: the service speaks every 15 s
 export const UNSEEN = 10_000; // a tab hidden so long gives its stream back: a browser allows six connections per origin
+export const LOOK = 10_000; // a page that gives other functions all the time is asked for tokens no more often
 export const HOLD = 1_500; // most lost streams are back by then, so nobody is bothered before
 export const LOST = 30_000; // from then on the number is history
 export const SETTLE = 1_000; // more than it takes the service to publish an arrival

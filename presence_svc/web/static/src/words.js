@@ -7,7 +7,8 @@
  * @typedef {"connecting" | "live" | "stale" | "offline"} State
  *   No number yet; true now; the stream is lost and being reopened; lost for so long that the number is history.
  * @typedef {(options?: {skipCache?: boolean}) => string | null | undefined | Promise<string | null | undefined>} GetToken
- *   Gives a bearer token; `skipCache` says that the last one was refused. Clerk's `getToken` fits as it is.
+ *   Gives a bearer token, or nothing when nobody is signed in; `skipCache` says that the last one was refused. Clerk's
+ *   `getToken` fits as it is.
  * @typedef {{state: State, count: Count | null, viewers: Viewer[] | null, error: Error | null}} Snapshot
  *   What is known now; `error` only in the one call that tells of it.
  */
@@ -23,7 +24,7 @@
  * @property {boolean} [observe] see the number without being counted
  * @property {number} [viewers] how many names to keep live (at most 20; none by default)
  * @property {string} [baseUrl] where the service is, if not where this module came from
- * @property {GetToken} [getToken]
+ * @property {GetToken | null} [getToken]
  */
 
 /** What badges say; assign your own functions to translate. `text` is the number as the page's language writes it. */
