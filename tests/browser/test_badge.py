@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from playwright.sync_api import APIResponse, BrowserContext, Page, Request, Route, expect
@@ -500,3 +501,38 @@ def test_a_visitor_who_gets_an_id_is_somebody_else_to_a_service_that_believes_it
     page.wait_for_timeout(1_000)
     assert [viewer["viewer_id"] for viewer in others.viewers(course)] == ["ada", "bob"]
     assert others.count(course)["total"] == 2
+
+
+def test_one_impossible_course_id_takes_no_other_badge_with_it(
+    context: BrowserContext,
+    site: Site,
+    service: rig.Service,
+    others: Others,
+    complaints: Complaints,
+    course: str,
+) -> None:
+    """Of forty courses on one stream one cannot be: its badge says so, all others are live."""
+    complaints.network_may_fail = True
+    ids = [f"{course}.{i}" for i in range(40)]
+    others.beat(ids[-1], "bob")
+    page = context.new_page()
+    page.add_init_script(
+        "window.problems = [];"
+        "addEventListener('presence-error', (event) => problems.push(event.target.courseId));"
+    )
+    reads: list[Request] = []
+    page.on("request", lambda request: reads.append(request) if "/v1/counts?" in request.url else None)
+
+    tags = badge(ids[0], "ada") + badge("not an id!", observe=True)
+    page.goto(site.add(blank(service.url, tags + "".join(badge(each, observe=True) for each in ids[1:]))))
+
+    badges = page.locator("live-viewer-badge")
+    expect(number(page).first).to_have_text("1")
+    expect(badges.first).to_have_attribute("data-state", "live")
+    expect(badges.nth(1)).to_have_attribute("data-state", "offline")
+    expect(number(page).nth(1)).to_have_text(re.compile(r"\D"))
+    expect(number(page).last).to_have_text("1")
+    others.beat(ids[-1], "eve")
+    expect(number(page).last).to_have_text("2")
+    assert set(page.evaluate("problems")) == {"not an id!"}
+    assert len(reads) <= 15  # by halves

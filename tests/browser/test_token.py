@@ -58,12 +58,12 @@ def admin(guarded: rig.Service) -> Others:
 
 @pytest.fixture
 def page(context: BrowserContext) -> Page:
-    """A page with `token(seconds, viewer?)` as its site's way to a new token."""
+    """A page with `token(seconds, viewer?, courses?)` as its site's way to a new token."""
     page = context.new_page()
 
-    def token(seconds: float, viewer: str = "ada") -> str:
+    def token(seconds: float, viewer: str = "ada", courses: list[str] | None = None) -> str:
         now = time.time()
-        claims = {"sub": viewer, "name": "Ada L.", "iat": int(now), "exp": now + seconds}
+        claims = {"sub": viewer, "name": "Ada L.", "iat": int(now), "exp": now + seconds, "courses": courses}
         return jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(SECRET))
 
     page.expose_function("token", token)
@@ -514,3 +514,37 @@ def test_a_token_that_is_over_already_makes_no_storm(
     expect(page.locator("live-viewer-badge")).to_have_attribute("data-state", "live")
     admin.beat(course, "bob")
     expect(number(page)).to_have_text("2")
+
+
+def test_a_course_that_a_token_does_not_open_takes_no_other_with_it(
+    page: Page,
+    site: Site,
+    spawn_service: SpawnService,
+    shared_redis: EmbeddedServer,
+    complaints: Complaints,
+    course: str,
+) -> None:
+    """The others are live with their names; the refused one is asked for again with another token."""
+    complaints.network_may_fail = True
+    service = spawn_service({**guard(shared_redis, site), "PRESENCE_JWT_COURSES_CLAIM": "courses"})
+    admin = Others(service.url, SERVICE_KEY)
+    admin.beat(f"{course}.b", "bob")
+    tags = badge(f"{course}.a", show_avatars=True) + badge(f"{course}.b", observe=True)
+    page.goto(site.add(blank(service.url, tags)))
+    expect(number(page)).to_have_text(["1", "1"])
+
+    sign_in(page, f"badge.getToken = () => token(60, 'ada', ['{course}.a']);")
+    until_named(page, admin, f"{course}.a", "ada")
+    badges = page.locator("live-viewer-badge")
+    sign_in(page, f"badge.getToken = () => token(60, 'eve', ['{course}.a']);")
+    expect(badges.nth(0)).to_have_attribute("data-state", "live")
+    expect(badges.nth(1)).to_have_attribute("data-state", "offline")
+    admin.beat(f"{course}.a", "cleo", name="Cleo")
+    expect(number(page).nth(0)).to_have_text("2")
+    badges.nth(0).hover()
+    expect(page.locator("[part=viewer]").filter(has_text="Cleo")).to_be_visible()
+
+    page.evaluate("() => { document.querySelector('live-viewer-badge').getToken = null; }")
+    expect(badges.nth(1)).to_have_attribute("data-state", "live")
+    admin.beat(f"{course}.b", "cleo")
+    expect(number(page)).to_have_text(["2", "2"])

@@ -11,6 +11,7 @@ export class Course {
   /** @type {Count | null} the newest that was not `warming` */ trusted = null;
   /** @type {Count | null} the one worth showing */ known = null;
   /** @type {import("./words.js").Viewer[] | null} */ viewers = null;
+  /** @type {Error | null} why the service tells us nothing of this course */ refusal = null;
 
   /** @param {import("./hub.js").Hub} hub @param {string} id */
   constructor(hub, id) {
@@ -32,6 +33,7 @@ export class Course {
    * @param {Count} count
    */
   accept(count) {
+    this.refusal = null;
     const last = this.newest;
     if (last && (count.version - last.version || count.as_of - last.as_of) < 0) return;
     this.newest = count;
@@ -66,6 +68,12 @@ export class Course {
     const presence = this.presences.get(slot) ?? own?.becomes(slot) ?? new Presence(this, slot);
     this.presences.set(slot, presence);
     return presence;
+  }
+
+  /** @param {Error} error */
+  refuse(error) {
+    this.refusal = error;
+    this.notify(error);
   }
 
   notify(/** @type {Error | null} */ error = null) {

@@ -2,14 +2,12 @@
 
 import { isHidden } from "./checks.js";
 import { Course } from "./course.js";
+import { courseQuery, isRefusal, look } from "./reader.js";
 import { Service } from "./service.js";
 import { Stream } from "./stream.js";
 import { HOLD, LOOK, LOST, UNSEEN } from "./wait.js";
 
 const MAX_COURSES = 100; // that one stream carries
-
-/** @param {string[]} ids */
-const courseQuery = (ids) => ids.map((id) => `course_id=${encodeURIComponent(id)}`).join("&");
 
 export class Hub {
   /** @type {Map<string, Hub>} */ static #all = new Map();
@@ -65,13 +63,14 @@ export class Hub {
     // A page may make a new function whenever it draws itself: not each is a reason to ask for a token.
     if (!isAnother || Date.now() < this.#lookAfter) return;
     this.#lookAfter = Date.now() + LOOK;
-    this.service.identify().catch(() => {}); // what fails here fails again in the next request
+    this.service.identify().then(() => this.#retry(), () => {}); // what fails here fails again in the next request
   }
 
   /** The tokens are somebody else's from now on. @param {boolean} isSwitch somebody was signed in before */
   #turn(isSwitch) {
     this.#areNamesRefused = false;
-    if (!isSwitch) return this.stream.sync();
+    this.#retry();
+    if (!isSwitch) return;
     for (const course of this.courses.values()) {
       course.viewers = null;
       for (const presence of course.presences.values()) presence.turn();
@@ -83,21 +82,18 @@ export class Hub {
   /** A heartbeat was answered: the service is there, so a stream that waits to try again need not. @param {Course} course */
   answered(course) {
     if (!this.stream.isWaiting || !this.stream.failures) return;
-    this.#read([course.id]); // perhaps a proxy allows no stream at all: then this is what the number lives on
+    look(this, [course.id]); // perhaps a proxy allows no stream at all: then this is what the number lives on
     this.stream.sync(0);
   }
 
-  /** Reads Counts without a stream. Silent: the stream and the heartbeats report what is wrong. @param {string[]} ids */
-  async #read(ids) {
-    try {
-      const answer = await (await this.service.request(`/v1/counts?${courseQuery(ids)}`)).json();
-      for (const count of answer.counts) this.courses.get(count.course_id)?.accept(count);
-    } catch {}
+  /** All courses, or those that were refused. */
+  #ids(isRefused = false) {
+    return [...this.courses].filter(([, { refusal }]) => isRefused === Boolean(refusal)).map(([id]) => id);
   }
 
   #query() {
     for (const [id, course] of this.courses) if (!course.isWatched) this.courses.delete(id);
-    const ids = [...this.courses.keys()];
+    const ids = this.#ids();
     if (ids.length > MAX_COURSES) console.warn(`live-viewer-badge: only ${MAX_COURSES} courses of a page are live`);
     const sessions = [...this.courses.values()].flatMap((course) => [...course.sessions]);
     const viewers = Math.min(20, Math.max(0, ...sessions.map((session) => session.options.viewers ?? 0)));
@@ -116,10 +112,13 @@ export class Hub {
   }
 
   /** @param {Error & {status?: number}} error @param {number} failures */
-  #failed(error, failures) {
+  async #failed(error, failures) {
+    const ids = this.#ids().slice(0, MAX_COURSES);
+    if (isRefusal(error)) await look(this, ids);
+    else if (failures > 1) look(this, ids);
+    if (ids.some((id) => this.courses.get(id)?.refusal)) return; // they have said so, and the others go on without them
     // Numbers may be public where names are not: better the number alone than nothing.
     if (error.status === 401 || error.status === 403) this.#areNamesRefused = true;
-    if (failures > 1) this.#read([...this.courses.keys()].slice(0, MAX_COURSES));
     for (const course of this.courses.values()) course.notify(error);
   }
 
@@ -135,8 +134,15 @@ export class Hub {
     this.#become("live");
   }
 
+  /** Perhaps the token of now opens what another one did not. */
+  async #retry() {
+    await look(this, this.#ids(true));
+    this.stream.sync();
+  }
+
   /** Nothing is live any more; said only when it lasts longer than planned. */
   #lose(pause = 0) {
+    if (this.service.isTokenOver) this.#retry();
     if (this.#lossTimers.length) return;
     const stale = () => this.state === "live" && this.#become("stale");
     this.#lossTimers = [setTimeout(stale, pause + HOLD), setTimeout(() => this.#become("offline"), LOST)];

@@ -76,7 +76,7 @@ export class PresenceSession {
   /** @param {Error | null} error @returns {Snapshot} */
   #snapshot(error) {
     const course = this.#course;
-    const state = course?.hub.state ?? "connecting";
+    const state = course?.refusal ? "offline" : (course?.hub.state ?? "connecting");
     const isKnown = course?.known || state === "offline";
     return { state: isKnown ? state : "connecting", count: course?.view() ?? null, viewers: course?.viewers ?? null, error };
   }

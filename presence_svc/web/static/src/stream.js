@@ -11,7 +11,7 @@ const AT_ONCE = 1;
  * @property {(frame: import("./frames.js").Frame) => void} hear
  * @property {() => void} opened
  * @property {(pause: number) => void} lost with the pause that the service asked for
- * @property {(error: any, failures: number) => void} failed
+ * @property {(error: any, failures: number) => Promise<void>} failed what to do about it, before the next try
  */
 
 export class Stream {
@@ -105,7 +105,7 @@ export class Stream {
     if (retry === AT_ONCE && lasted < HOLD) retry = 0; // the token was over before: at once would be for ever
     const wait = /** @type {any} */ (failure)?.retryAfter ?? 0; // asked for by the service, so no click may shorten it
     if (wait) this.#notBefore = Date.now() + wait;
-    if (failure) this.listener.failed(failure, this.failures);
+    if (failure) await this.listener.failed(failure, this.failures);
     this.#backAt = Date.now() + (retry || backoff(this.failures));
     this.sync();
   }

@@ -5,7 +5,7 @@
  *   version: number, as_of: number, warming?: boolean}} Count How many watch a course, as the service says it.
  * @typedef {{viewer_id: string, name?: string | null, avatar_url?: string | null}} Viewer A viewer who may be named.
  * @typedef {"connecting" | "live" | "stale" | "offline"} State
- *   No number yet; true now; the stream is lost and being reopened; lost for so long that the number is history.
+ *   No number yet; true now; the stream is lost and being reopened; lost for so long that the number is history, or refused.
  * @typedef {(options?: {skipCache?: boolean}) => string | null | undefined | Promise<string | null | undefined>} GetToken
  *   Gives a bearer token, or nothing when nobody is signed in; `skipCache` says that the last one was refused. Clerk's
  *   `getToken` fits as it is.
