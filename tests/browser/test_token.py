@@ -526,17 +526,19 @@ def test_a_course_that_a_token_does_not_open_takes_no_other_with_it(
 ) -> None:
     """The others are live with their names; the refused one is asked for again with another token."""
     complaints.network_may_fail = True
-    service = spawn_service({**guard(shared_redis, site), "PRESENCE_JWT_COURSES_CLAIM": "courses"})
+    closed = {"PRESENCE_JWT_COURSES_CLAIM": "courses", "PRESENCE_PUBLIC_COUNTS": "false"}
+    service = spawn_service({**guard(shared_redis, site), **closed})
     admin = Others(service.url, SERVICE_KEY)
     admin.beat(f"{course}.b", "bob")
-    tags = badge(f"{course}.a", show_avatars=True) + badge(f"{course}.b", observe=True)
-    page.goto(site.add(blank(service.url, tags)))
-    expect(number(page)).to_have_text(["1", "1"])
-
-    sign_in(page, f"badge.getToken = () => token(60, 'ada', ['{course}.a']);")
-    until_named(page, admin, f"{course}.a", "ada")
+    page.goto(
+        site.add(
+            blank(service.url, badge(f"{course}.a", show_avatars=True) + badge(f"{course}.b", observe=True))
+        )
+    )
     badges = page.locator("live-viewer-badge")
+
     sign_in(page, f"badge.getToken = () => token(60, 'eve', ['{course}.a']);")
+    until_named(page, admin, f"{course}.a", "eve")
     expect(badges.nth(0)).to_have_attribute("data-state", "live")
     expect(badges.nth(1)).to_have_attribute("data-state", "offline")
     admin.beat(f"{course}.a", "cleo", name="Cleo")
@@ -544,7 +546,37 @@ def test_a_course_that_a_token_does_not_open_takes_no_other_with_it(
     badges.nth(0).hover()
     expect(page.locator("[part=viewer]").filter(has_text="Cleo")).to_be_visible()
 
-    page.evaluate("() => { document.querySelector('live-viewer-badge').getToken = null; }")
+    sign_in(page, f"badge.getToken = () => token(60, 'ada', ['{course}.a', '{course}.b']);")
     expect(badges.nth(1)).to_have_attribute("data-state", "live")
     admin.beat(f"{course}.b", "cleo")
     expect(number(page)).to_have_text(["2", "2"])
+
+
+def test_public_counts_are_live_for_who_has_signed_in_too(
+    page: Page,
+    site: Site,
+    spawn_service: SpawnService,
+    shared_redis: EmbeddedServer,
+    complaints: Complaints,
+    course: str,
+) -> None:
+    """A course that the token does not open shows its number as it does to strangers."""
+    complaints.network_may_fail = True  # names are asked for once, and refused
+    service = spawn_service({**guard(shared_redis, site), "PRESENCE_JWT_COURSES_CLAIM": "courses"})
+    admin = Others(service.url, SERVICE_KEY)
+    admin.beat(f"{course}.b", "bob")
+    page.goto(
+        site.add(
+            blank(service.url, badge(f"{course}.a", show_avatars=True) + badge(f"{course}.b", observe=True))
+        )
+    )
+    expect(number(page)).to_have_text(["1", "1"])
+
+    sign_in(page, f"badge.getToken = () => token(60, 'eve', ['{course}.a']);")
+    until_named(page, admin, f"{course}.a", "eve")
+    for there in ("a", "b"):
+        admin.beat(f"{course}.{there}", "cleo")
+
+    expect(number(page)).to_have_text(["2", "2"])
+    for n in range(2):
+        expect(page.locator("live-viewer-badge").nth(n)).to_have_attribute("data-state", "live")
