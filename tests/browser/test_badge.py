@@ -535,4 +535,6 @@ def test_one_impossible_course_id_takes_no_other_badge_with_it(
     others.beat(ids[-1], "eve")
     expect(number(page).last).to_have_text("2")
     assert set(page.evaluate("problems")) == {"not an id!"}
-    assert len(reads) <= 15  # by halves
+    assert len(reads) < len(
+        ids
+    )  # by halves, also where the page was built in parts and two streams were tried
