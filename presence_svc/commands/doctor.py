@@ -12,8 +12,8 @@ from ..store.checkup import Finding, examine
 from ..store.connect import connect
 from ..store.embedded import bundled_binary
 from ..store.keys import Keys
+from . import token as tokens
 from .serve import check_exposure
-from .token import examine as examine_tokens
 
 TIMEOUT_S = 2.0
 
@@ -35,7 +35,7 @@ def _findings(token: str | None) -> list[Finding]:
         check_exposure(settings)
     except Misconfigured as error:
         return [Finding(False, "settings", line) for line in error.detail.splitlines()]
-    return [Finding(True, "settings", "valid"), *examine_tokens(settings, token), *_redis(settings)]
+    return [Finding(True, "settings", "valid"), *tokens.examine(settings, token), *_redis(settings)]
 
 
 def _redis(settings: Settings) -> list[Finding]:

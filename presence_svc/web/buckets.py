@@ -11,6 +11,7 @@ from ..errors import Limited
 
 EPSILON = 1e-9
 CHANCES = 8  # of those in use, before one of them goes
+LAPSED = -1.0
 
 
 class OverRate(Limited):
@@ -21,9 +22,6 @@ class OverRate(Limited):
         self.policy = policy
         self.quota = quota
         self.window_s = window_s
-
-
-LAPSED = -1.0
 
 
 class Bucket:

@@ -57,7 +57,7 @@ class Limits:
         return Pace(mine, all_of_them) if mine and all_of_them else None
 
     def again(self, pace: Pace) -> bool:
-        """One more heartbeat; False, and nothing is taken, when its session has lapsed. Raises OverRate."""
+        """One more heartbeat; False when its session has lapsed, or is forgotten here. Raises OverRate."""
         now = self._clock()
         since = now - self._lease_s
         wait_s = self.sessions.again(pace.session, now, since)
