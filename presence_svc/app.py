@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import signal
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -15,29 +13,36 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from . import settings as settings_
+from .auth.admission import Admission
+from .auth.anonymous import AnonymousIds, Pseudonyms
+from .auth.capacity import Capacity
+from .auth.joins import Joins
+from .auth.leave_token import LeaveTokens
+from .auth.rates import Rates
 from .errors import Misconfigured, Unavailable
 from .live.hub import Hub
 from .live.renewer import Renewer
 from .live.sweeper import Sweeper
 from .metrics import Metrics
+from .server.shutdown import on_shutdown
 from .settings import Settings
 from .store.agenda import Agenda
-from .store.connect import Link
 from .store.presence import Presence
-from .store.roster import Rosters
+from .store.redis.link import Link
+from .store.roster.reader import Rosters
 from .store.shared import Pulse, Shared
 from .store.stats import Totals
-from .web import heartbeat, openapi, operations, pages, problems, routes, sockets, streams
-from .web.access import Access
-from .web.auth.anonymous import AnonymousIds, Pseudonyms
-from .web.auth.gate import Gate
-from .web.auth.leave_token import LeaveTokens
-from .web.auth.newcomer import Newcomers
-from .web.door import Door
-from .web.lane import Lane, cors_options
-from .web.limits import Limits
-from .web.places import Places
-from .web.service import Service
+from .web import problems
+from .web.access_log import AccessLog
+from .web.api import courses as routes
+from .web.api import heartbeats as heartbeat
+from .web.api import openapi, operations
+from .web.dispatch import Dispatch
+from .web.heartbeat import HeartbeatHandler, cors_options
+from .web.pages import files as pages
+from .web.services import Services
+from .web.sse import endpoint as streams
+from .web.ws import endpoint as sockets
 
 COURSE = "/v1/courses/{course_id}"
 
@@ -58,16 +63,16 @@ def app_from_env() -> ASGIApp:
 
 def create_app(settings: Settings) -> ASGIApp:
     """The ASGI app of one replica. Nothing is connected before its lifespan starts."""
-    metrics, lane = Metrics(), Lane(settings)
+    metrics, handler = Metrics(), HeartbeatHandler(settings)
     app = Starlette(
         routes=_routes(),
         middleware=[Middleware(CORSMiddleware, **cors_options(settings))],
         exception_handlers=problems.HANDLERS,
-        lifespan=_lifespan(settings, metrics, lane),
+        lifespan=_lifespan(settings, metrics, handler),
     )
     app.router.redirect_slashes = False  # it would send clients to whatever host they have named
-    app.state.openapi, app.state.lane = openapi.document(names_itself=settings.auth != "jwt"), lane
-    return Door(Access(app, metrics, settings.access_log, addresses=settings.log_addresses), lane)
+    app.state.openapi, app.state.handler = openapi.document(names_itself=settings.auth != "jwt"), handler
+    return Dispatch(AccessLog(app, metrics, settings.access_log, addresses=settings.log_addresses), handler)
 
 
 def _routes() -> list[BaseRoute]:
@@ -91,31 +96,31 @@ def _routes() -> list[BaseRoute]:
     ]
 
 
-def _lifespan(settings: Settings, metrics: Metrics, lane: Lane) -> Callable[[Starlette], Any]:
+def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -> Callable[[Starlette], Any]:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         """Stops in the order of need: streams first, then what feeds them, then the way to Redis."""
         link = Link.open(settings)
         service, sweeper = build(settings, link, metrics)
-        app.state.service = lane.service = service
+        app.state.service = handler.service = service
         with contextlib.suppress(Unavailable):  # leave tokens need the common secret
             await sweeper.pulse()
         service.hub.start()
         service.renewer.start()
         sweeper.start()
-        with _on_shutdown(service.hub.close):
-            yield {"service": service, "lane": lane}
+        with on_shutdown(service.hub.close):
+            yield {"service": service, "handler": handler}
         await service.hub.stop()
         await service.renewer.stop()
         await sweeper.stop()
-        await service.gate.close()
+        await service.admission.close()
         await service.presence.close()
         await link.close()
 
     return lifespan
 
 
-def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Service, Sweeper]:
+def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, Sweeper]:
     """Every part of a replica, wired; nothing runs yet."""
     link.on_exchange, link.on_failure = metrics.exchange.observe, metrics.redis_failures.inc
     presence = Presence(link, settings, on_batch=metrics.batch.observe)
@@ -143,15 +148,15 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Service, Sw
         sweeper.poke(0)  # whoever has started without Redis waits for the common secret
 
     link.on_back = on_back
-    leave_tokens, limits = LeaveTokens(shared), Limits(settings)
-    gate = Gate(
+    leave_tokens, rates = LeaveTokens(shared), Rates(settings)
+    admission = Admission(
         settings,
-        limits=limits,
-        newcomers=Newcomers(presence, limits),
+        rates=rates,
+        joins=Joins(presence, rates),
         anonymous=AnonymousIds(shared),
         leave_tokens=leave_tokens,
     )
-    service = Service(
+    service = Services(
         settings=settings,
         presence=presence,
         rosters=rosters,
@@ -160,37 +165,9 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Service, Sw
         hub=hub,
         renewer=Renewer(presence, settings),
         leave_tokens=leave_tokens,
-        gate=gate,
-        limits=limits,
-        places=Places(settings.streams_limit),
+        admission=admission,
+        rates=rates,
+        capacity=Capacity(settings.streams_limit),
         metrics=metrics,
     )
     return service, sweeper
-
-
-@contextlib.contextmanager
-def _on_shutdown(close: Callable[[], None]) -> Any:
-    """Hears of SIGTERM and SIGINT before uvicorn waits for connections: streams would never end."""
-    loop = asyncio.get_running_loop()
-    before = {}
-
-    def wrap(number: signal.Signals) -> None:
-        old = signal.getsignal(number)
-
-        def handle(signum: int, frame: Any) -> None:
-            loop.call_soon_threadsafe(close)
-            if callable(old):
-                old(signum, frame)
-
-        before[number] = old
-        signal.signal(number, handle)
-
-    with contextlib.suppress(ValueError):  # not the main thread: somebody else owns the signals
-        for number in (signal.SIGTERM, signal.SIGINT):
-            wrap(number)
-    try:
-        yield
-    finally:
-        close()
-        for number, old in before.items():
-            signal.signal(number, old)

@@ -19,8 +19,8 @@ from redis.exceptions import RedisError
 from .errors import Unavailable
 from .model import Count, Id
 from .settings import load_beside_others
-from .store.connect import Link, connect
 from .store.presence import Presence
+from .store.redis.link import Link, connect
 
 __all__ = ["Count", "watch"]
 

@@ -11,7 +11,7 @@ from contextlib import ExitStack, asynccontextmanager
 import pytest
 from redis import Redis
 
-from presence_svc.store.embedded import EmbeddedServer
+from presence_svc.store.redis.embedded import EmbeddedServer
 from tests import rig
 
 EmptyServer = Callable[[str], EmbeddedServer]

@@ -26,7 +26,7 @@ import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio import Redis
 
-from presence_svc.store.embedded import EmbeddedServer
+from presence_svc.store.redis.embedded import EmbeddedServer
 
 ROOT = Path(__file__).resolve().parent.parent
 FAKE, VALKEY, DEBIAN = "fakeredis", "valkey", "redis-7.0"

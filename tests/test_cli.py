@@ -20,7 +20,7 @@ from redis import Redis
 
 from presence_svc import __version__
 from presence_svc.model import Count
-from presence_svc.store.embedded import EmbeddedServer
+from presence_svc.store.redis.embedded import EmbeddedServer
 from tests.conftest import SpawnService
 from tests.rig import ROOT, Service
 

@@ -18,11 +18,11 @@ from presence_svc.client import Count, watch
 from presence_svc.model import Heartbeat, Leave
 from presence_svc.settings import Settings, load
 from presence_svc.store.agenda import Agenda
-from presence_svc.store.connect import Link
-from presence_svc.store.embedded import EmbeddedServer
 from presence_svc.store.presence import Presence
+from presence_svc.store.redis.embedded import EmbeddedServer
+from presence_svc.store.redis.link import Link
 from presence_svc.store.shared import Shared
-from presence_svc.store.turn import Beat, Departure
+from presence_svc.store.write import Beat, Departure
 from tests.rig import Backend
 
 COURSE = "python-101"

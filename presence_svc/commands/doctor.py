@@ -9,9 +9,9 @@ from rich.console import Console
 from ..errors import Misconfigured, Unavailable
 from ..settings import Settings, load
 from ..store.checkup import Finding, examine
-from ..store.connect import connect
-from ..store.embedded import bundled_binary
 from ..store.keys import Keys
+from ..store.redis.embedded import bundled_binary
+from ..store.redis.link import connect
 from . import token as tokens
 from .serve import check_exposure
 

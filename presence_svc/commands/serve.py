@@ -21,13 +21,13 @@ from rich.console import Console
 
 from .. import __version__
 from ..errors import Misconfigured
+from ..logs import logging_config
+from ..server.fast_path import FastPathProtocol
+from ..server.http import HttpProtocol
+from ..server.websocket import WebSocketProtocol
 from ..settings import Settings, load
-from ..store.connect import Link
-from ..store.embedded import EmbeddedServer
-from ..web.express import ExpressProtocol
-from ..web.logs import logging_config
-from ..web.protocol import PresenceProtocol
-from ..web.socket_protocol import SocketProtocol
+from ..store.redis.embedded import EmbeddedServer
+from ..store.redis.link import Link
 from .workers import Workers, metrics_directory, startup
 
 GRACE_S = 8  # backstop of the drain; with what comes after it we end before a container's 10 s
@@ -90,8 +90,8 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "port": settings.port,
         "workers": settings.workers,
         "loop": "auto",  # uvloop and httptools are dependencies wherever they exist
-        "http": ExpressProtocol if settings.express and not settings.access_log else PresenceProtocol,
-        "ws": SocketProtocol,
+        "http": FastPathProtocol if settings.fast_path and not settings.access_log else HttpProtocol,
+        "ws": WebSocketProtocol,
         "ws_max_size": max(POLITE, settings.body_limit),
         "ws_per_message_deflate": False,
         "lifespan": "on",

@@ -13,7 +13,7 @@ from rich.console import Console
 from ..errors import Misconfigured
 from ..settings import Settings, load
 from ..store.agenda import Agenda
-from ..store.connect import Link
+from ..store.redis.link import Link
 
 MOST_STEPS = 100_000
 

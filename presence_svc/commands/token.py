@@ -12,12 +12,12 @@ from typing import Any
 
 from joserfc import jwk, jwt
 
+from ..auth.caller import Caller, TokenRefused
+from ..auth.jwks import FixedKey, Jwks
+from ..auth.tokens import Tokens
 from ..errors import Forbidden, Misconfigured, PresenceError
 from ..settings import Settings, load
 from ..store.checkup import Finding
-from ..web.auth.caller import Caller, TokenRefused
-from ..web.auth.jwks import FixedKey, Jwks
-from ..web.auth.tokens import Tokens
 
 
 def make(viewer_id: str, *, name: str | None, courses: tuple[str, ...], seconds: float) -> str:

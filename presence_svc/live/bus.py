@@ -14,8 +14,8 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from ..store.connect import Link, PubSub
 from ..store.keys import Keys
+from ..store.redis.link import Link, PubSub
 
 log = logging.getLogger("presence.bus")
 PING_S = 2.0

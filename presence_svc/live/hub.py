@@ -1,6 +1,6 @@
 """Local fan-out: one feed per course that is watched on this replica, whoever and however many listen.
 
-web.streams attaches listeners; live.bus brings messages; live.sweeper brings the pulse. A feed's state comes
+web.sse attaches listeners; live.bus brings messages; live.sweeper brings the pulse. A feed's state comes
 from the channel's messages and from reads at every (re)subscription; nothing here awaits a reader.
 """
 
@@ -16,7 +16,7 @@ import orjson
 from ..errors import Unavailable
 from ..model import Count
 from ..store.presence import Presence
-from ..store.roster import Rosters
+from ..store.roster.reader import Rosters
 from ..store.shared import Pulse
 from .bus import Bus
 from .feed import Feed

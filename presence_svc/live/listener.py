@@ -1,7 +1,7 @@
 """A stream's or a socket's mailbox: the latest frame per course and kind, never a queue.
 
-Filled by live.hub, emptied by web.streams and web.visit. Where a connection can be written to straight
-(web.stream_protocol), a frame goes there at once and the mailbox is for those who are slow.
+Filled by live.hub, emptied by web.sse and web.ws. Where a connection can be written to straight
+(server.sse), a frame goes there at once and the mailbox is for those who are slow.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Renews the leases of those whose socket is open on this replica, so that they need no heartbeats.
 
-Owned by app, used by web.visit. Each lease is renewed when a player would have sent a heartbeat; what is due
+Owned by app, used by web.ws. Each lease is renewed when a player would have sent a heartbeat; what is due
 at the same time shares exchanges with Redis (group commit). It survives Redis's absence: what failed is due
 again a moment later, and a lease outlives several such moments.
 """
@@ -19,7 +19,7 @@ from typing import Any
 from ..errors import PresenceError, Unavailable
 from ..settings import Settings
 from ..store.presence import Presence
-from ..store.turn import Recorded, Turn
+from ..store.write import Recorded, Turn
 
 log = logging.getLogger("presence.renewer")
 TICK_S = 0.5

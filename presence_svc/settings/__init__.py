@@ -49,7 +49,7 @@ class Settings(IdentitySettings, LimitSettings):
     redis_timeout: Annotated[float, Field(gt=0, le=0.45)] = Field(
         0.3, description="deadline of one exchange with Redis; requests are answered within 0.5 s"
     )
-    express: bool = Field(
+    fast_path: bool = Field(
         True, description="answer heartbeats straight from the HTTP parser (not while ACCESS_LOG samples)"
     )
     access_log: Annotated[float, Field(ge=0, le=1)] = Field(

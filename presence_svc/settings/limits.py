@@ -1,6 +1,6 @@
 """The settings that bound what anybody can take. A part of Settings.
 
-Rates are per second and hold per worker process; bursts are what may come at once.
+Limits are per second and hold per worker process; bursts are what may come at once.
 """
 
 from __future__ import annotations

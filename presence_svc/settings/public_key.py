@@ -1,4 +1,4 @@
-"""What JWT_PUBLIC_KEY holds: read before anybody is served, and by web.auth to verify. Never shows it."""
+"""What JWT_PUBLIC_KEY holds: read before anybody is served, and by auth to verify. Never shows it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CURVES = ("P-256", "P-384", "P-521", "Ed25519")
 
 
 def read_public_key(pem: str) -> Key:
-    """Raises ValueError for all but a public key of a kind that web.auth.signing_key knows."""
+    """Raises ValueError for all but a public key of a kind that auth.signing_key knows."""
     from joserfc import jwk  # only whoever names a key needs to load this
     from joserfc.errors import JoseError
 

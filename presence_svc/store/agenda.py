@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from ..settings import Settings
 from . import scripts
-from .connect import Command, Link
 from .keys import Keys
+from .redis.link import Command, Link
 
 CLAIM_MS = 500
 COURSES = 100

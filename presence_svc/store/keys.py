@@ -41,7 +41,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from .packed import words
+from .redis.resp import words
 
 COURSES_CACHED = 10_000
 

@@ -14,12 +14,14 @@ from typing import Any
 from ..errors import PresenceError
 from ..model import Count
 from ..settings import Settings
-from . import batch, order, scripts
-from .committer import Committer
-from .connect import Command, Link
+from . import calls as batch
+from . import rounds as order
+from . import scripts
+from .group_commit import GroupCommit
 from .keys import Keys
-from .packed import Packed
-from .turn import Beat, Departure, Op, Recorded, Result, Turn, turn
+from .redis.link import Command, Link
+from .redis.resp import Packed
+from .write import Beat, Departure, Op, Recorded, Result, Turn, turn
 
 KEPT_LIMIT = 50_000
 
@@ -35,10 +37,10 @@ class Presence:
         self.keys = Keys(settings.key_prefix)
         self.on_due: Callable[[int], None] = lambda delay_ms: None
         self._kept: dict[str, float] = {}
-        self._writes: Committer[Op, Recorded] = Committer(
+        self._writes: GroupCommit[Op, Recorded] = GroupCommit(
             self._commit, limit=settings.queue_limit, on_batch=on_batch
         )
-        self._reads: Committer[str, Count] = Committer(self._read, limit=settings.queue_limit)
+        self._reads: GroupCommit[str, Count] = GroupCommit(self._read, limit=settings.queue_limit)
 
     async def close(self) -> None:
         """Lets what is under way come to its end."""

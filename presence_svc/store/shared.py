@@ -11,8 +11,8 @@ from typing import NamedTuple
 from ..errors import Unavailable
 from ..settings import Settings
 from . import scripts
-from .connect import Link
 from .keys import Keys
+from .redis.link import Link
 
 DAY_MS = 86_400_000
 

@@ -1,4 +1,4 @@
-"""Live totals over all courses, read from the agenda's courses. Called by web.routes for operators."""
+"""Live totals over all courses, read from the agenda's courses. Called by web.api.courses for operators."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 from time import monotonic
 
 from ..model import CourseTotal, Stats
-from .connect import Link
 from .keys import Keys
 from .presence import Presence
+from .redis.link import Link
 
 FRESH_S = 1.0
 TOP = 20

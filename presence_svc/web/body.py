@@ -57,7 +57,7 @@ async def read_fields(
     length = fields.get(b"content-length")
     if length is not None and length.isdigit() and int(length) > cap:
         raise TooLarge("the body is over its limit")
-    # A body nearly always comes whole. Until it begins, the server's own deadline holds (web.protocol).
+    # A body nearly always comes whole. Until it begins, the server's own deadline holds (server.http).
     message = await receive()
     body = _part(message, cap)
     if message.get("more_body"):

@@ -1,53 +1,150 @@
-"""Many heartbeats in one call, for services. A single one goes through web.lane."""
+"""What both paths do with a heartbeat: from a path, headers and a body to a reply, byte for byte the same.
+
+web.dispatch (any ASGI server) and server.fast_path (straight from uvicorn's parser) call it, so that
+validation, identity, limits, metrics and CORS cannot differ between them. It waits for nothing itself.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Awaitable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
 import orjson
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import Message, Receive, Scope, Send
 
+from ..auth.caller import Caller
+from ..auth.rates import Pace
 from ..errors import PresenceError
-from ..store.turn import Result, Turn
-from . import body, bundle
-from .auth.roles import Action
-from .lane import Lane
-from .problems import problem
-from .routes import check_origin, enter
+from ..model import Heartbeat
+from ..settings import Settings
+from ..store.redis.resp import made
+from ..store.write import Beat, Recorded, Turn
+from . import body
+from .heartbeat_cache import HeartbeatCache, Statement, cut
+from .origins import Origins
+from .problems import BUG, MEDIA_TYPE, headers_of, problem
+from .services import Services
+
+log = logging.getLogger("presence.web")
+Header = tuple[bytes, bytes]
+ROUTE = "heartbeat"
+ORIGINS_CACHED = 1024
+OK_HEADERS: tuple[Header, ...] = (
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+)
 
 
-async def heartbeat(request: Request) -> Response:
-    """`POST /v1/courses/{course_id}/heartbeat` is web.door's: here so that other methods get a 405."""
-    raise HTTPException(404)
+class Reply(NamedTuple):
+    """A whole response; whoever sends it adds the content-length as the last header."""
+
+    status: int
+    headers: tuple[Header, ...]
+    body: bytes
 
 
-async def heartbeats(request: Request) -> Response:
-    """`POST /v1/heartbeats`: up to 1,000 of any courses; a result or a problem for each, in order."""
-    lane: Lane = request.app.state.lane
-    check_origin(request)
-    await enter(request, Action.BATCH)
-    raw = await body.read(request.scope, request.receive, cap=body.BATCH_CAP, deadline_s=lane.body_deadline_s)
-    readings = bundle.read(lane, raw)
-    turns = [one for one in readings if isinstance(one, Turn)]
-    recorded = await lane.service.presence.heartbeats(turns)
-    content = b'{"results":[%b]}' % b",".join(_replies(readings, recorded, lane.interval_ms))
-    return Response(content, media_type="application/json")
+Admitted = Turn[Statement]  # a heartbeat that may be recorded, and what its reply is made from
 
 
-def _replies(readings: list[bundle.Reading], recorded: list[Result], interval_ms: float) -> list[bytes]:
-    """What each item is told, in its place: its reply, or what was wrong with it or with recording it."""
-    results, replies = iter(recorded), []
-    for reading in readings:
-        if isinstance(reading, PresenceError):
-            replies.append(_problem(reading))
-            continue
-        result = next(results)
-        if isinstance(result, PresenceError):
-            replies.append(_problem(result))
-        else:
-            replies.append(reading.ready.reply(result, interval_ms))
-    return replies
+class HeartbeatHandler:
+    """One per process; `service` is set when the app has started."""
+
+    service: Services
+
+    def __init__(self, settings: Settings) -> None:
+        self._cors = CORSMiddleware(_silent, **cors_options(settings))
+        self.cors_headers = lru_cache(ORIGINS_CACHED)(self._cors_headers)
+        self._ok_headers = lru_cache(ORIGINS_CACHED)(lambda origin: OK_HEADERS + self.cors_headers(origin))
+        self.origins = Origins(settings.cors_origins)
+        self.body_limit, self.body_deadline_s = settings.body_limit, settings.request_deadline
+        self.interval_ms = settings.heartbeat_interval * 1000
+        self._statements = HeartbeatCache(settings.statements_limit)
+        self._secret = b""
+
+    def admit(
+        self, authorization: bytes | None, peer: str, course_id: str, content: bytes
+    ) -> Admitted | Awaitable[Admitted]:
+        """A heartbeat that may be recorded, at once or once something is fetched. Raises what is wrong."""
+        admission = self.service.admission
+        shape, seq = cut(authorization, course_id, content)
+        known = self.known().get(shape)
+        if known is not None and admission.again(known.caller, known.pace):
+            return made(Turn, (known, seq))
+        said = body.validate(Heartbeat, body.parse(content))
+        beat = admission.admit(authorization, peer, course_id, said)
+        if not isinstance(beat, Beat):
+            return self._later(beat)
+        statement = self.statement(beat, admission.caller_of(authorization), admission.pace_of(beat))
+        self._statements.remember(shape, content, statement, said.seq)
+        return statement.turn()
+
+    def known(self) -> HeartbeatCache:
+        """What is remembered holds leave tokens, which die with the secret that they were made with."""
+        secret = self.service.leave_tokens.secret
+        if secret is not self._secret:
+            self._secret = secret
+            self._statements.clear()
+        return self._statements
+
+    async def _later(self, beat: Awaitable[Beat]) -> Admitted:
+        statement = self.statement(await beat)
+        return statement.turn()
+
+    def statement(self, beat: Beat, caller: Caller | None = None, pace: Pace | None = None) -> Statement:
+        service = self.service
+        return Statement(beat, service.presence.keys, service.leave_tokens, caller=caller, pace=pace)
+
+    def recorded(self, statement: Statement, recorded: Recorded, origin: bytes | None) -> Reply:
+        self.service.metrics.answered(ROUTE, 200)
+        return made(Reply, (200, self._ok_headers(origin), statement.reply(recorded, self.interval_ms)))
+
+    def failed(self, error: PresenceError, origin: bytes | None) -> Reply:
+        headers = [(name.encode(), value.encode()) for name, value in headers_of(error).items()]
+        headers.append((b"content-type", MEDIA_TYPE.encode()))
+        self.service.metrics.answered(ROUTE, error.status)
+        return Reply(error.status, (*headers, *self.cors_headers(origin)), orjson.dumps(problem(error)))
+
+    def broken(self, origin: bytes | None) -> Reply:
+        """The answer to whoever has met a bug, from its handler: its trace is logged, and not told."""
+        log.exception("a heartbeat failed")
+        self.service.metrics.answered(ROUTE, 500)
+        headers = ((b"content-type", MEDIA_TYPE.encode()), *self.cors_headers(origin))
+        return Reply(500, headers, orjson.dumps(BUG))
+
+    def _cors_headers(self, origin: bytes | None) -> tuple[Header, ...]:
+        """What Starlette's middleware adds for this origin: asked once, by a request that awaits nothing."""
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        headers = [] if origin is None else [(b"origin", origin)]
+        scope = {"type": "http", "method": "POST", "headers": headers}
+        request = self._cors(scope, _no_body, send)
+        with contextlib.suppress(StopIteration):
+            request.send(None)
+        return tuple((bytes(name), bytes(value)) for name, value in sent[0]["headers"])
 
 
-def _problem(error: PresenceError) -> bytes:
-    return orjson.dumps(problem(error))
+def cors_options(settings: Settings) -> dict[str, Any]:
+    """No credentials are ever used: a token travels in a header that no browser adds by itself."""
+    return {
+        "allow_origins": settings.cors_origins,
+        "allow_methods": ["GET", "POST", "DELETE"],
+        "allow_headers": ["Authorization", "Content-Type", "If-None-Match"],
+        "expose_headers": ["ETag", "Retry-After", "RateLimit", "RateLimit-Policy"],
+        "max_age": 86_400,
+    }
+
+
+async def _silent(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+
+
+async def _no_body() -> Message:
+    return {"type": "http.disconnect"}

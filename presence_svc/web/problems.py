@@ -12,10 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..auth.caller import TokenRefused
+from ..auth.rates import rate_limit_fields
 from ..errors import Invalid, Limited, PresenceError, Unauthorized, Unavailable, UpgradeRequired
-from .auth.caller import TokenRefused
-from .limits import rate_limit_fields
-from .logs import clean
+from ..logs import clean
 
 log = logging.getLogger("presence.web")
 MEDIA_TYPE = "application/problem+json"

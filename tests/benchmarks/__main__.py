@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from .process import allow_many_files
-from .row import FULL, QUICK, Figure, Missing, Row, Scale
-from .rows import ROWS
+from tests.benchmarks.process import allow_many_files
+from tests.benchmarks.row import FULL, QUICK, Figure, Missing, Row, Scale
+from tests.benchmarks.rows import ROWS
 
 WIDTH = 150
 

@@ -13,10 +13,9 @@ from typing import Any
 from redis import Redis
 
 from presence_svc.store.keys import Keys
-
-from . import process
-from .browser import DEADLINE_S, Page
-from .row import Figure, Scale
+from tests.benchmarks import process
+from tests.benchmarks.browser import DEADLINE_S, Page
+from tests.benchmarks.row import Figure, Scale
 
 COURSES = 40
 QUIET_S = 0.4  # longer than PUBLISH_INTERVAL: each join meets a silent course

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 
-from . import process
-from .load import Load
-from .rate import Side, in_turn
-from .redis_cost import fill
-from .row import Figure, Scale
-from .wire import Wire
+from tests.benchmarks import process
+from tests.benchmarks.load import Load
+from tests.benchmarks.rate import Side, in_turn
+from tests.benchmarks.redis_cost import fill
+from tests.benchmarks.row import Figure, Scale
+from tests.benchmarks.wire import Wire
 
 SMALL = 10
 IDLE_S = 10.0

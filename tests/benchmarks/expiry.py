@@ -7,14 +7,13 @@ from contextlib import closing
 
 from redis import Redis
 
-from presence_svc.store.embedded import EmbeddedServer
-
-from . import process
-from .browser import Page
-from .change import p99
-from .redis_cost import KEYS, fill
-from .row import Figure, Scale
-from .wire import Wire, pack
+from presence_svc.store.redis.embedded import EmbeddedServer
+from tests.benchmarks import process
+from tests.benchmarks.browser import Page
+from tests.benchmarks.change import p99
+from tests.benchmarks.redis_cost import KEYS, fill
+from tests.benchmarks.row import Figure, Scale
+from tests.benchmarks.wire import Wire, pack
 
 COURSE = "course-0"
 STEP = 1_000

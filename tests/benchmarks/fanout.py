@@ -15,10 +15,9 @@ from urllib.request import Request, urlopen
 from redis import Redis
 
 from presence_svc.store.keys import Keys
-
-from . import peers, process
-from .browser import Crowd, Sockets
-from .row import Figure, Missing, Scale
+from tests.benchmarks import peers, process
+from tests.benchmarks.browser import Crowd, Sockets
+from tests.benchmarks.row import Figure, Missing, Scale
 
 COURSE = "course-0"
 PATH = f"/v1/courses/{COURSE}/live"

@@ -12,8 +12,8 @@ import re
 from pathlib import Path
 from statistics import median
 
+from tests.auth.issuer import Issuer
 from tests.rig import VALKEY, Service, real_server
-from tests.web.issuer import Issuer
 
 VIEWERS = 32
 BEATS = 400

@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from .process import DRIVER_CORE, cpu_s, on_core
-from .row import need
+from tests.benchmarks.process import DRIVER_CORE, cpu_s, on_core
+from tests.benchmarks.row import need
 
 SCRIPTS = Path(__file__).parent / "wrk"
 CONNECTIONS = 128

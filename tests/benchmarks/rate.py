@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from joserfc import jwk, jwt
 
-from . import peers, process
-from .load import Cost, Load
-from .row import Figure, Scale
+from tests.benchmarks import peers, process
+from tests.benchmarks.load import Cost, Load
+from tests.benchmarks.row import Figure, Scale
 
 BATCH = 500
 BATCH_CONNECTIONS = 4
@@ -85,11 +85,11 @@ def empty_side(scale: Scale) -> Iterator[Side]:
 
 def express(scale: Scale) -> list[Figure]:
     with our_side(scale) as ours, empty_side(scale) as empty:
-        return ratios(in_turn(ours, empty, scale), "express lane / empty app", ">= 1.5")
+        return ratios(in_turn(ours, empty, scale), "fast path / empty app", ">= 1.5")
 
 
 def asgi(scale: Scale) -> list[Figure]:
-    with our_side(scale, {"PRESENCE_EXPRESS": "false"}) as ours, empty_side(scale) as empty:
+    with our_side(scale, {"PRESENCE_FAST_PATH": "false"}) as ours, empty_side(scale) as empty:
         return ratios(in_turn(ours, empty, scale), "ASGI app / empty app", ">= 0.65")
 
 
@@ -104,7 +104,7 @@ def centrifuge(scale: Scale) -> list[Figure]:
         pairs = in_turn(ours, Side(load, peer.pid, redis.pid), scale)
     together = [p.theirs.us_with_redis / p.ours.us_with_redis for p in pairs]
     return [
-        *ratios(pairs, "express lane / Centrifuge", ">= 1.0"),
+        *ratios(pairs, "fast path / Centrifuge", ">= 1.0"),
         Figure("the same with Redis's processor time", together),
     ]
 

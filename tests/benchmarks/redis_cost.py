@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 from presence_svc.model import Heartbeat
 from presence_svc.settings import Settings
-from presence_svc.store import batch, scripts
-from presence_svc.store.embedded import EmbeddedServer
+from presence_svc.store import calls as batch
+from presence_svc.store import scripts
 from presence_svc.store.keys import Keys
-from presence_svc.store.turn import Beat, turn
-
-from .row import Figure, Missing, Scale
-from .wire import Batch, Wire, pack, shuffled
+from presence_svc.store.redis.embedded import EmbeddedServer
+from presence_svc.store.write import Beat, turn
+from tests.benchmarks.row import Figure, Missing, Scale
+from tests.benchmarks.wire import Batch, Wire, pack, shuffled
 
 SETTINGS = Settings(ttl=600, hidden_ttl=600)
 KEYS = Keys("presence")

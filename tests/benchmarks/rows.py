@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from . import change, crowd, expiry, fanout, rate, redis_cost
-from .row import Row
+from tests.benchmarks import change, crowd, expiry, fanout, rate, redis_cost
+from tests.benchmarks.row import Row
 
 ROWS = [
     Row("express", "an empty ASGI app on the same uvicorn, 100 courses x 1,000 viewers", rate.express),
     Row("centrifuge", "Go, Centrifuge library, Redis presence manager", rate.centrifuge),
-    Row("asgi", "the empty app; ours without the express lane", rate.asgi),
+    Row("asgi", "the empty app; ours without the fast path", rate.asgi),
     Row("batch", "single heartbeats, as heartbeats", rate.batch),
     Row("redis-cpu", "pipelined SET PX + ZADD, Redis's processor time", redis_cost.cost),
     Row("redis-bytes", "used_memory; structures by MEMORY USAGE", redis_cost.memory),

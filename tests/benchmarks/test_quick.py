@@ -7,9 +7,9 @@ import os
 
 import pytest
 
-from .process import allow_many_files
-from .row import QUICK, Missing, Row
-from .rows import ROWS
+from tests.benchmarks.process import allow_many_files
+from tests.benchmarks.row import QUICK, Missing, Row
+from tests.benchmarks.rows import ROWS
 
 PEERS = {"centrifuge"}  # what only a comparison needs may be missing in CI too
 

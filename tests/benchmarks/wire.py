@@ -9,7 +9,7 @@ from typing import Any
 
 import hiredis
 
-from presence_svc.store.packed import Packed
+from presence_svc.store.redis.resp import Packed
 
 Batch = tuple[bytes, int]
 

@@ -15,11 +15,11 @@ pytest.importorskip("playwright", reason="the extra `browser` is not installed")
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
-from presence_svc.store.embedded import EmbeddedServer
+from presence_svc.store.redis.embedded import EmbeddedServer
 from tests import rig
 from tests.browser.stage import CHROMIUM_FLAGS, Others, Proxy, Site, blank
 
-TOOLING = Path(__file__).parent / "tooling"
+TOOLING = rig.ROOT / "presence_svc/badge"
 NewPage = Callable[..., Page]
 NewContext = Callable[..., BrowserContext]
 NETWORK = re.compile(r"Failed to load resource|blocked by CORS policy|net::ERR_")
@@ -148,7 +148,7 @@ def open_page(context: BrowserContext, site: Site, service: rig.Service) -> NewP
 
 @pytest.fixture(scope="session")
 def tooling() -> Path:
-    """tests/browser/tooling with what its package.json names; installed by npm when it is not there."""
+    """presence_svc/badge with what its package.json names; installed by npm when it is not there."""
     npm = rig.need("npm")
     with (TOOLING / ".install.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # parallel workers wait for the first

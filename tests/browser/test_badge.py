@@ -8,7 +8,7 @@ import re
 import pytest
 from playwright.sync_api import APIResponse, BrowserContext, Page, Request, Route, expect
 
-from presence_svc.store.embedded import EmbeddedServer
+from presence_svc.store.redis.embedded import EmbeddedServer
 from tests import rig
 from tests.browser.conftest import Complaints, NewContext, NewPage
 from tests.browser.stage import (

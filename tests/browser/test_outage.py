@@ -9,19 +9,10 @@ import httpx2
 import pytest
 from playwright.sync_api import BrowserContext, Page, Request, Response, expect
 
-from presence_svc.store.embedded import EmbeddedServer
+from presence_svc.store.redis.embedded import EmbeddedServer
 from tests import rig
 from tests.browser.conftest import Complaints, NewPage
-from tests.browser.stage import (
-    Others,
-    Proxy,
-    Site,
-    badge,
-    blank,
-    number,
-    numbers,
-    record_numbers,
-)
+from tests.browser.stage import Others, Proxy, Site, badge, blank, number, numbers, record_numbers
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
 SpawnService = Callable[..., rig.Service]

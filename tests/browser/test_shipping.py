@@ -15,8 +15,8 @@ from tests.browser.stage import Others, Site, number
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
-STATIC = rig.ROOT / "presence_svc/web/static"
-BADGE = STATIC / "live-viewer-badge.js"
+BADGE = rig.ROOT / "presence_svc/badge"
+BUNDLE = BADGE / "live-viewer-badge.js"
 GENERATED = [
     "live-viewer-badge.js",
     "live-viewer-badge.d.ts",
@@ -54,12 +54,12 @@ def run(tooling: Path, *command: str, cwd: Path | None = None) -> str:
 
 def test_the_module_is_below_ten_kilobytes() -> None:
     """It is on every page of somebody's site: less than 10,000 bytes on the wire."""
-    assert len(gzip.compress(BADGE.read_bytes(), 9)) < 10_000
+    assert len(gzip.compress(BUNDLE.read_bytes(), 9)) < 10_000
 
 
 def test_the_module_depends_on_nothing() -> None:
     """One file: it imports nothing and names no address outside."""
-    text = BADGE.read_text()
+    text = BUNDLE.read_text()
 
     assert "import " not in text.replace("import.meta", "")
     assert "https://" not in text.replace("https:\\/\\/", "")
@@ -73,11 +73,11 @@ def test_types_hold(tooling: Path) -> None:
 
 
 def test_what_ships_is_what_is_written(tooling: Path, tmp_path: Path) -> None:
-    """Bundle, declarations and manifest are made from static/src; `npm run generate` after a change."""
-    run(tooling, "node", "generate.mjs", str(tmp_path))
+    """Bundle, declarations and manifest are made from badge/src; `npm run build` after a change."""
+    run(tooling, "node", "build.mjs", str(tmp_path))
 
     for name in GENERATED:
-        assert (STATIC / name).read_text() == (tmp_path / name).read_text(), f"{name}: npm run generate"
+        assert (BADGE / name).read_text() == (tmp_path / name).read_text(), f"{name}: npm run build"
 
 
 def test_declarations_serve_a_user(tooling: Path, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_declarations_serve_a_user(tooling: Path, tmp_path: Path) -> None:
         """
     )
     for name in GENERATED[1:3]:
-        (tmp_path / name).write_text((STATIC / name).read_text())
+        (tmp_path / name).write_text((BADGE / name).read_text())
     (tmp_path / "node_modules").symlink_to(tooling / "node_modules")
     options = ["--strict", "--noEmit", "--target", "es2023", "--module", "esnext", "--jsx", "react-jsx"]
     options += ["--moduleResolution", "bundler", "--types", "react"]
@@ -120,7 +120,7 @@ def test_declarations_serve_a_user(tooling: Path, tmp_path: Path) -> None:
 
 def test_the_manifest_names_what_there_is() -> None:
     """Editors complete from it: every attribute, part, property and event of the contract."""
-    (module,) = json.loads((STATIC / "custom-elements.json").read_text())["modules"]
+    (module,) = json.loads((BADGE / "custom-elements.json").read_text())["modules"]
     (element,) = module["declarations"]
 
     def names(kind: str) -> set[str]:
@@ -140,7 +140,7 @@ def test_the_manifest_names_what_there_is() -> None:
 def test_it_may_be_imported_on_a_server(tooling: Path) -> None:
     """Frameworks import modules where there is no document; nothing may happen then."""
     script = (
-        f"const m = await import({json.dumps(BADGE.as_uri())}); console.log(Object.keys(m).sort().join());"
+        f"const m = await import({json.dumps(BUNDLE.as_uri())}); console.log(Object.keys(m).sort().join());"
     )
 
     said = run(tooling, "node", "--input-type=module", "-e", script)
@@ -161,7 +161,7 @@ def test_the_react_component_works(
 ) -> None:
     """React 18 and 19: props in camel case, changed at run time; a ref, a class and an event."""
     for name in ("live-viewer-badge.js", "live-viewer-badge-react.js"):
-        (tmp_path / name).write_text((STATIC / name).read_text())
+        (tmp_path / name).write_text((BADGE / name).read_text())
     (tmp_path / "app.js").write_text(REACT_APP.replace("COURSE", course).replace("BASE", service.url))
     (tmp_path / "node_modules").symlink_to(tooling / "node_modules")
     alias = ["--alias:react=react-18", "--alias:react-dom=react-dom-18"] if react == "18" else []

@@ -12,19 +12,10 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 from playwright.sync_api import BrowserContext, Page, Request, Route, expect
 
-from presence_svc.store.embedded import EmbeddedServer
+from presence_svc.store.redis.embedded import EmbeddedServer
 from tests import rig
 from tests.browser.conftest import Complaints
-from tests.browser.stage import (
-    Others,
-    Site,
-    badge,
-    blank,
-    number,
-    numbers,
-    published,
-    record_numbers,
-)
+from tests.browser.stage import Others, Site, badge, blank, number, numbers, published, record_numbers
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
 SpawnService = Callable[..., rig.Service]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from presence_svc.errors import Limited, Unavailable
-from presence_svc.store.turn import turn
+from presence_svc.store.write import turn
 from tests.rig import Backend
 from tests.store.audit import audit
 from tests.store.replica import SIGNING_IN, Ear, Replica, beat_of

@@ -10,8 +10,8 @@ import pytest
 from redis.asyncio import Redis
 
 from presence_svc.live.sweeper import Sweeper
-from presence_svc.store.connect import connect
-from presence_svc.store.embedded import EmbeddedServer
+from presence_svc.store.redis.embedded import EmbeddedServer
+from presence_svc.store.redis.link import connect
 from tests.live.eventually import eventually
 from tests.rig import Backend
 from tests.store.replica import Ear, Replica

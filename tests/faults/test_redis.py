@@ -11,7 +11,7 @@ from time import monotonic
 import pytest
 from redis.asyncio import Redis
 
-from presence_svc.store.embedded import EmbeddedServer
+from presence_svc.store.redis.embedded import EmbeddedServer
 from tests.conftest import SpawnService
 from tests.faults.crowd import FAST, TTL_S, count, crowd
 from tests.live.eventually import eventually

@@ -17,7 +17,7 @@ import httpx2
 import pytest
 from redis.asyncio import Redis
 
-from presence_svc.store.embedded import EmbeddedServer
+from presence_svc.store.redis.embedded import EmbeddedServer
 from tests import rig
 from tests.conftest import SpawnService
 from tests.faults.crowd import FAST, INTERVAL_S, TTL_S, count, crowd

@@ -11,8 +11,8 @@ import pytest
 
 from presence_svc.live.hub import Hub
 from presence_svc.live.listener import Listener
-from presence_svc.store.connect import connect
-from presence_svc.store.embedded import EmbeddedServer
+from presence_svc.store.redis.embedded import EmbeddedServer
+from presence_svc.store.redis.link import connect
 from presence_svc.store.shared import Pulse
 from tests.live.eventually import eventually
 from tests.live.proxy import Proxy
@@ -37,7 +37,7 @@ async def hub(replica: Replica) -> AsyncIterator[Hub]:
 
 
 class Stream:
-    """Reads a listener as web.streams does, and remembers each course's latest count."""
+    """Reads a listener as web.sse.endpoint does, and remembers each course's latest count."""
 
     def __init__(self, listener: Listener) -> None:
         self.listener = listener

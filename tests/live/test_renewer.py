@@ -13,7 +13,7 @@ from presence_svc.errors import PresenceError, Unavailable
 from presence_svc.live.renewer import Renewer
 from presence_svc.settings import load
 from presence_svc.store.presence import Presence
-from presence_svc.store.turn import Recorded, Turn
+from presence_svc.store.write import Recorded, Turn
 from tests.live.eventually import eventually
 
 INTERVAL_S = 0.3

@@ -17,13 +17,13 @@ from redis.asyncio.client import PubSub
 from presence_svc.model import Count, Heartbeat, Leave, Roster
 from presence_svc.settings import load
 from presence_svc.store.agenda import Agenda
-from presence_svc.store.connect import Link
 from presence_svc.store.keys import Keys
 from presence_svc.store.presence import Presence
-from presence_svc.store.roster import Rosters
+from presence_svc.store.redis.link import Link
+from presence_svc.store.roster.reader import Rosters
 from presence_svc.store.shared import Shared
 from presence_svc.store.stats import Totals
-from presence_svc.store.turn import Beat, Departure, Recorded
+from presence_svc.store.write import Beat, Departure, Recorded
 
 GENEROUS_S = 10.0
 LOOKS = 50

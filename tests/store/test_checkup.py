@@ -10,10 +10,10 @@ from presence_svc.model import Heartbeat, Leave
 from presence_svc.settings import load
 from presence_svc.store import checkup
 from presence_svc.store.checkup import Finding, examine
-from presence_svc.store.connect import Link
 from presence_svc.store.keys import Keys
 from presence_svc.store.presence import Presence
-from presence_svc.store.turn import Beat, Departure
+from presence_svc.store.redis.link import Link
+from presence_svc.store.write import Beat, Departure
 from tests.rig import DEBIAN, Backend, free_port
 
 KEYS = Keys("presence")

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from presence_svc.store.packed import number
-from presence_svc.store.turn import FRESH, Turn, turn
+from presence_svc.store.redis.resp import number
+from presence_svc.store.write import FRESH, Turn, turn
 from tests.store.audit import audit
 from tests.store.replica import Replica, beat_of
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from redis.exceptions import OutOfMemoryError
 
-from presence_svc.store import batch
-from presence_svc.store.turn import Ready, Turn, turn
+from presence_svc.store import calls as batch
+from presence_svc.store.write import Ready, Turn, turn
 from tests.rig import Backend
 from tests.store.audit import audit
 from tests.store.replica import SIGNING_IN, Ear, Replica, beat_of

@@ -8,14 +8,14 @@ from collections.abc import Callable
 import pytest
 
 from presence_svc.app import build
+from presence_svc.auth.anonymous import AnonymousIds, Pseudonyms
+from presence_svc.auth.leave_token import LeaveTokens
 from presence_svc.errors import Unavailable
 from presence_svc.metrics import Metrics
 from presence_svc.settings import load
-from presence_svc.store.connect import Link
-from presence_svc.store.embedded import EmbeddedServer
+from presence_svc.store.redis.embedded import EmbeddedServer
+from presence_svc.store.redis.link import Link
 from presence_svc.store.shared import Shared
-from presence_svc.web.auth.anonymous import AnonymousIds, Pseudonyms
-from presence_svc.web.auth.leave_token import LeaveTokens
 from tests.live.eventually import eventually
 from tests.store.replica import Replica
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from presence_svc.store.embedded import EmbeddedServer
+from presence_svc.store.redis.embedded import EmbeddedServer
 from tests.rig import VALKEY, Service, real_server
 
 FAST = {

@@ -12,9 +12,9 @@ import orjson
 import pytest
 from redis import Redis
 
+from tests.auth.issuer import Issuer, bearer
 from tests.conftest import SpawnService
 from tests.rig import Service
-from tests.web.issuer import Issuer, bearer
 
 SEED = 20_261_122
 BODIES = 8_000
@@ -130,7 +130,7 @@ async def storm(
 
 
 async def kept_storm(service: Service, count: int, seed: int, headers: dict[str, str]) -> Counter[int]:
-    """Malformed bodies over kept connections, as the express lane takes them."""
+    """Malformed bodies over kept connections, as the fast path takes them."""
     seen: Counter[int] = Counter()
     extra = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
 

@@ -15,9 +15,9 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from presence_svc import errors
-from presence_svc.web.door import Door
+from presence_svc.web.dispatch import Dispatch
 from presence_svc.web.problems import HANDLERS, headers_of, problem
-from tests.web.desk import Desk
+from tests.web.handler import Desk
 
 SAMPLES: list[errors.PresenceError] = [
     errors.Unavailable("away", retry_after_s=0.2),
@@ -66,7 +66,7 @@ def test_a_bug_shows_nothing() -> None:
 
 
 async def test_a_body_that_stops_is_refused_at_the_request_deadline() -> None:
-    """On any ASGI server; on ours web.protocol counts the same time."""
+    """On any ASGI server; on ours server.http counts the same time."""
     desk, sent = Desk(request_deadline=0.05), list[Any]()
     parts = [{"type": "http.request", "body": b"{", "more_body": True}]
     headers = [(b"content-type", b"application/json")]
@@ -79,16 +79,16 @@ async def test_a_body_that_stops_is_refused_at_the_request_deadline() -> None:
         sent.append(message)
 
     async with asyncio.timeout(5):
-        await Door(cast(Any, SimpleNamespace(sample=0)), desk.lane)(scope, receive, send)
+        await Dispatch(cast(Any, SimpleNamespace(sample=0)), desk.handler)(scope, receive, send)
 
     assert sent[0]["status"] == 400
     assert b"in time" in sent[1]["body"]
 
 
 async def test_a_bug_in_a_heartbeat_is_told_as_problem_json(caplog: pytest.LogCaptureFixture) -> None:
-    """By the ASGI app as by the express lane: 500 without a word of the inside, and the connection closes."""
+    """By the ASGI app as by the fast path: 500 without a word of the inside, and the connection closes."""
     desk, sent = Desk(), list[Any]()
-    desk.lane.admit = lambda *_: 1 / 0  # type: ignore[assignment, method-assign]
+    desk.handler.admit = lambda *_: 1 / 0  # type: ignore[assignment, method-assign]
     headers = [(b"content-type", b"application/json")]
     scope = {"type": "http", "method": "POST", "path": "/v1/courses/c1/heartbeat", "headers": headers}
 
@@ -98,7 +98,7 @@ async def test_a_bug_in_a_heartbeat_is_told_as_problem_json(caplog: pytest.LogCa
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await Door(cast(Any, SimpleNamespace(sample=0)), desk.lane)(scope, receive, send)
+    await Dispatch(cast(Any, SimpleNamespace(sample=0)), desk.handler)(scope, receive, send)
 
     fields = dict(sent[0]["headers"])
     assert sent[0]["status"] == 500

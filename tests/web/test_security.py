@@ -11,10 +11,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from presence_svc.web.logs import JsonLines, clean
+from presence_svc.logs import JsonLines, clean
+from tests.auth.issuer import Issuer, bearer
 from tests.conftest import SpawnService
 from tests.rig import Service
-from tests.web.issuer import Issuer, bearer
 
 KEY = "a-service-key-for-security"
 SESSION = "session-0123456789abcdef"

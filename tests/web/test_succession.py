@@ -13,9 +13,9 @@ import httpx2
 import pytest
 from redis import Redis
 
-from presence_svc.store.embedded import EmbeddedServer
+from presence_svc.store.redis.embedded import EmbeddedServer
+from tests.auth.issuer import Issuer, bearer
 from tests.rig import VALKEY, Service, real_server
-from tests.web.issuer import Issuer, bearer
 
 KEY = "a-service-key-of-the-tests"
 SESSION = "session-0123456789abcdef"
@@ -46,8 +46,8 @@ def lanes(issuer: Issuer, redis: EmbeddedServer) -> Iterator[dict[str, Service]]
     with ExitStack() as stack:
         start = stack.enter_context
         yield {
-            "express": start(Service(env | {"PRESENCE_EXPRESS": "true"})),
-            "asgi": start(Service(env | {"PRESENCE_EXPRESS": "false"})),
+            "express": start(Service(env | {"PRESENCE_FAST_PATH": "true"})),
+            "asgi": start(Service(env | {"PRESENCE_FAST_PATH": "false"})),
         }
 
 

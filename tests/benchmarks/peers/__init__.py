@@ -14,9 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests import rig
-
-from ..process import Program
-from ..row import Missing, need
+from tests.benchmarks.process import Program
+from tests.benchmarks.row import Missing, need
 
 GOPATH = Path("/usr/share/gocode")
 CENTRIFUGE = GOPATH / "src/github.com/centrifugal/centrifuge"

@@ -1,0 +1,194 @@
+"""The gate: from credentials to a caller, from a caller and a body to a heartbeat that may be recorded.
+
+Both lanes and every route ask here. It answers at once whenever nothing has to be fetched: in trusted mode
+(whoever comes may do everything, for the viewer that the body names) and for tokens judged before.
+Refuses with Unauthorized, Forbidden, Limited, Invalid or Unavailable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from ..errors import Forbidden, Unauthorized, Unavailable
+from ..model import Heartbeat, Leave
+from ..settings import Settings
+from ..store.write import Beat
+from .anonymous import PREFIX, AnonymousIds
+from .caller import PUBLIC, SERVICE, Caller, Role, TokenRefused
+from .joins import Joins, session_of
+from .leave_token import LeaveTokens
+from .rates import Pace, Rates
+from .roles import Action, rights
+from .subject import named, own, under_own_name
+from .tokens import Tokens
+
+# Also while a key cannot be looked up: whoever makes tokens up must not ask for free then.
+UNBELIEVED = (TokenRefused, Unavailable)
+
+
+class Admission:
+    """`tokens` is None in trusted mode: then nobody is asked who they are."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        rates: Rates,
+        joins: Joins,
+        anonymous: AnonymousIds,
+        leave_tokens: LeaveTokens,
+    ) -> None:
+        self.tokens = Tokens(settings) if settings.auth == "jwt" else None
+        self.rates = rates
+        self._rights = rights(settings)
+        self._names_from_body = settings.names_from_body
+        self._joins = joins
+        self._anonymous, self._has_anonymous = anonymous, settings.allow_anonymous
+        self._leave_tokens = leave_tokens
+
+    def admit(
+        self, authorization: bytes | None, peer: str, course_id: str, said: Heartbeat
+    ) -> Beat | Awaitable[Beat]:
+        """The heartbeat as it may be recorded: whose it is, and under which name."""
+        if self.tokens is None:
+            return Beat(course_id, named(said), said)
+        try:
+            caller = self.caller(authorization)
+        except UNBELIEVED:
+            self.rates.unknown(peer)
+            raise
+        if isinstance(caller, Caller):
+            return self._admit(caller, peer, course_id, said)
+        return self._admit_later(caller, peer, course_id, said)
+
+    def caller_of(self, authorization: bytes | None) -> Caller | None:
+        """The caller whose heartbeats may be remembered: known at once, and under an id that stays theirs."""
+        if self.tokens is None:
+            return SERVICE
+        return self.tokens.remembered(_token(authorization)) if authorization else None
+
+    def pace_of(self, beat: Beat) -> Pace | None:
+        """What the heartbeats of a viewer with a token are taken from; None for whom no limit holds."""
+        return None if self.tokens is None else self.rates.pace(session_of(beat), beat.viewer_id)
+
+    def again(self, caller: Caller | None, pace: Pace | None) -> bool:
+        """Whether this caller, who said the same before with the same credentials, may say it again.
+
+        False = judge it anew: the verdict or the session has lapsed. Raises OverRate; limits count as ever.
+        """
+        if self.tokens is None:
+            return True
+        if caller is None or not self.tokens.holds(caller):
+            return False
+        return self.rates.again(pace) if pace else caller.role is Role.SERVICE
+
+    async def enter(self, authorization: bytes | None, peer: str, action: Action, *courses: str) -> Caller:
+        """Whoever may do this in all of these courses. All but services are counted, also the refused."""
+        if self.tokens is None:
+            return SERVICE
+        try:
+            caller = await self._resolved(authorization)
+        except UNBELIEVED:
+            self.rates.unknown(peer)
+            raise
+        if caller.role is Role.VIEWER:
+            self.rates.read(caller.subject)
+        elif caller.role is Role.PUBLIC:
+            self.rates.unknown(peer)
+        self._check(caller, action, courses)
+        return caller
+
+    async def leaver(self, authorization: bytes | None, peer: str, course_id: str, said: Leave) -> str:
+        """The viewer whose session may end: by its leave token, or by one who may speak for them."""
+        if self.tokens is None:
+            return named(said)
+        token, viewer_id = said.leave_token, said.viewer_id
+        if token and viewer_id and self._leave_tokens.holds(token, course_id, viewer_id, said.session_id):
+            self.rates.leave(hash((course_id, viewer_id, said.session_id)))
+            return viewer_id
+        caller = await self.enter(authorization, peer, Action.LEAVE)
+        if caller.role is Role.PUBLIC:
+            raise Unauthorized("a leave needs a token, or the leave_token of its session")
+        return named(said) if caller.role is Role.SERVICE else own(caller, viewer_id)
+
+    def caller(self, authorization: bytes | None) -> Caller | Awaitable[Caller]:
+        """Whose credentials these are."""
+        if authorization is None or self.tokens is None:
+            return PUBLIC if self.tokens else SERVICE
+        return self.tokens.judge(_token(authorization))
+
+    async def close(self) -> None:
+        if self.tokens is not None:
+            await self.tokens.keys.close()
+
+    async def _resolved(self, authorization: bytes | None) -> Caller:
+        caller = self.caller(authorization)
+        return caller if isinstance(caller, Caller) else await caller
+
+    def may(self, caller: Caller, action: Action) -> bool:
+        return action in self._rights[caller.role]
+
+    def _check(self, caller: Caller, action: Action, courses: tuple[str, ...]) -> None:
+        if self.may(caller, action):
+            if not self.may(PUBLIC, action):  # what strangers may see, nobody needs a course for
+                for course_id in courses:
+                    caller.check_course(course_id)
+            return
+        if caller.role is Role.PUBLIC:
+            raise Unauthorized("a bearer token is needed")
+        raise Forbidden(f"a {caller.role.value} may not do this")
+
+    async def _admit_later(
+        self, caller: Awaitable[Caller], peer: str, course_id: str, said: Heartbeat
+    ) -> Beat:
+        try:
+            known = await caller
+        except UNBELIEVED:
+            self.rates.unknown(peer)
+            raise
+        beat = self._admit(known, peer, course_id, said)
+        return beat if isinstance(beat, Beat) else await beat
+
+    def _admit(self, caller: Caller, peer: str, course_id: str, said: Heartbeat) -> Beat | Awaitable[Beat]:
+        if caller.role is Role.SERVICE:
+            return Beat(course_id, named(said), said)
+        if caller.role is Role.VIEWER:
+            self._check_course(caller, course_id)
+            former = self._anonymous.former(course_id, said.session_id) if self._has_anonymous else ""
+            viewer_id = own(caller, said.viewer_id)
+            beat = Beat(course_id, viewer_id, under_own_name(caller, said, self._names_from_body), former)
+        else:
+            beat = self._without_token(peer, course_id, said)
+        return self._in_limits(beat, peer if caller.role is Role.PUBLIC else None)
+
+    def _without_token(self, peer: str, course_id: str, said: Heartbeat) -> Beat:
+        names_somebody = said.viewer_id is not None and not said.viewer_id.startswith(PREFIX)
+        if Action.HEARTBEAT not in self._rights[Role.PUBLIC] or (names_somebody and not said.anonymous):
+            self.rates.unknown(peer)
+            raise Unauthorized("a bearer token is needed")
+        viewer_id = self._anonymous.of(course_id, said.session_id)
+        statement = said.model_copy(update={"anonymous": True, "name": None, "avatar_url": None})
+        return Beat(course_id, viewer_id, statement)
+
+    def _check_course(self, caller: Caller, course_id: str) -> None:
+        try:
+            caller.check_course(course_id)
+        except Forbidden:
+            self.rates.viewer(caller.subject)
+            raise
+
+    def _in_limits(self, beat: Beat, address: str | None) -> Beat | Awaitable[Beat]:
+        """A session that beats here is held to its rate; one that is new, to the limits on newcomers."""
+        if address is None:
+            pace = self.pace_of(beat)
+            is_known = pace is not None and self.rates.again(pace)
+        else:
+            is_known = self.rates.again_without_token(session_of(beat), address)
+        return beat if is_known else self._joins.admit(beat, address)
+
+
+def _token(authorization: bytes) -> bytes:
+    scheme, _, token = authorization.partition(b" ")
+    if scheme.lower() == b"bearer":
+        return token.strip()
+    raise TokenRefused("only bearer tokens are understood")

@@ -1,0 +1,47 @@
+"""Who stands at the gate, and why somebody was not let in. Passed from tokens to gate to routes."""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+
+from ..errors import Forbidden, Unauthorized
+
+
+class Role(enum.Enum):
+    """PUBLIC has shown no credentials, VIEWER a token, SERVICE an API key."""
+
+    PUBLIC = "public"
+    VIEWER = "viewer"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A role and, for a viewer, what the token says. Times in s since 1970.
+
+    `courses`: the ids with a blank around each, since a set takes ten times the memory; None = any.
+    `expires_at` is the token's end; until `holds_until` it need not be judged again.
+    """
+
+    role: Role
+    subject: str = ""
+    name: str | None = None
+    avatar_url: str | None = None
+    courses: str | None = None
+    expires_at: float = math.inf
+    holds_until: float = math.inf
+
+    def check_course(self, course_id: str) -> None:
+        """Raises Forbidden for a course that the token does not list."""
+        if self.courses is not None and f" {course_id} " not in self.courses:
+            raise Forbidden("the token does not open this course")
+
+
+PUBLIC = Caller(Role.PUBLIC)
+SERVICE = Caller(Role.SERVICE)
+
+
+class TokenRefused(Unauthorized):
+    """A token was shown and does not hold; `detail` says why and holds nothing of the token."""

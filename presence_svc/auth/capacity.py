@@ -1,0 +1,25 @@
+"""How many streams and sockets a worker has room for: one count, of whatever kind and however far they are.
+
+Asked by web.sse.endpoint and web.ws.endpoint, before anything is spent on whoever comes.
+"""
+
+from __future__ import annotations
+
+from ..errors import Limited
+
+
+class Capacity:
+    """One per process. Each `take` that does not raise is followed by one `give_back`."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._taken = 0
+
+    def take(self) -> None:
+        """Raises Limited."""
+        if self._taken >= self._room:
+            raise Limited("too many streams are open here", retry_after_s=5)
+        self._taken += 1
+
+    def give_back(self) -> None:
+        self._taken -= 1

@@ -1,0 +1,31 @@
+"""What a beacon, which can carry no header, shows to end a session. Made with every heartbeat's reply."""
+
+from __future__ import annotations
+
+import hmac
+from hashlib import blake2b
+
+from ..store.shared import Shared
+
+
+class LeaveTokens:
+    """A token lets a beacon end one session, and nothing else. Stateless: a keyed hash of what it may do."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    @property
+    def secret(self) -> bytes:
+        """What tokens are made with now; another object once it is another secret, empty before the first."""
+        return self._shared.secret
+
+    def make(self, course_id: str, viewer_id: str, session_id: str) -> str:
+        """Raises Unavailable before the secret is known, as `holds` does."""
+        # No id holds a newline, so that no two triples read alike.
+        said = f"{course_id}\n{viewer_id}\n{session_id}".encode()
+        secret = self._shared.known_secret()
+        return blake2b(said, key=secret, digest_size=16, person=b"presence-leave").hexdigest()
+
+    def holds(self, token: str, course_id: str, viewer_id: str, session_id: str) -> bool:
+        """Compared in constant time."""
+        return hmac.compare_digest(token.encode(), self.make(course_id, viewer_id, session_id).encode())

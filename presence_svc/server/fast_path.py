@@ -1,0 +1,194 @@
+"""The fast path: a plain heartbeat is answered from uvicorn's parser, without scope, task or response.
+
+Named by commands.serve as uvicorn's HTTP protocol (off with PRESENCE_FAST_PATH=false). Only a POST to the
+heartbeat's path over HTTP/1.1 with a small body of known length takes it, and only when nothing is under way
+on its connection; all else goes to the ASGI app, which answers the same, byte for byte (web.heartbeat).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from functools import lru_cache, partial
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from ..errors import BadRequest, PresenceError
+from ..store.write import Recorded, Turn
+from ..web.heartbeat import Admitted, Header, HeartbeatHandler, Reply
+from ..web.heartbeat_cache import Statement
+from .http import HttpProtocol
+from .request_head import HeadCache, HeartbeatCycle, HeartbeatHead
+
+
+class FastPathProtocol(HttpProtocol):
+    """One connection. Requests that begin while a heartbeat is under way wait in uvicorn's own pipeline."""
+
+    _heads = HeadCache()
+    _packet = b""
+    _idle = False
+    # What the last head was made of, and that head.
+    _said: tuple[tuple[Header, ...], list[Header], bytes] = ((), [], b"")
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._handler = cast(HeartbeatHandler, self.app_state["handler"])
+        self._peer = self.client[0] if self.client else ""
+
+    def data_received(self, data: bytes) -> None:
+        self._leave_idle()
+        if not self._is_between():
+            self._packet = b""
+            super().data_received(data)
+            return
+        end = data.find(b"\r\n\r\n") + 4
+        plain = self._heads.find(data[:end])
+        if plain is None or len(data) != end + plain.length or end > self._head_limit:
+            self._packet = data
+            super().data_received(data)
+            return
+        # A whole request, and nothing else, whose head the parser need not read again.
+        self._due = None
+        self.cycle = cycle = cast(Any, HeartbeatCycle(plain))
+        cycle.more_body = False
+        self._begin(cycle, data[end:])
+
+    def _is_between(self) -> bool:
+        """No request is under way, nor a part of one, nor an answer that the client does not take."""
+        cycle = self.cycle
+        if self._reading or self._stalled or self.pipeline:
+            return False
+        return cycle is not None and cycle.response_complete
+
+    def on_headers_complete(self) -> None:
+        packet, self._packet = self._packet, b""  # it begins with its first head alone
+        plain = self._plain()
+        if plain is None:
+            super().on_headers_complete()
+            return
+        self._in_head = False
+        self._due = None
+        self.cycle = cast(Any, HeartbeatCycle(plain))
+        end = packet.find(b"\r\n\r\n") + 4
+        if len(packet) == end + plain.length and packet.startswith(b"POST "):
+            self._heads.remember(packet[:end], plain)
+
+    def _plain(self) -> HeartbeatHead | None:
+        """What this head says, when the request may take the lane."""
+        if self._stalled or (self.cycle is not None and not self.cycle.response_complete):
+            return None
+        parser = self.parser
+        if (
+            parser.get_method() != b"POST"
+            or parser.get_http_version() != "1.1"
+            or not parser.should_keep_alive()
+        ):
+            return None
+        if self._taken > self._head_limit:
+            return None
+        return HeartbeatHead.read(self.url, self.headers, self._handler.body_limit, self._handler.origins)
+
+    def on_message_complete(self) -> None:
+        cycle: Any = self.cycle
+        super().on_message_complete()
+        if type(cycle) is HeartbeatCycle and not cycle.response_complete:
+            self._begin(cycle, cycle.body)
+
+    def _begin(self, cycle: HeartbeatCycle, content: bytes) -> None:
+        handler, plain = self._handler, cycle.plain
+        try:
+            admitted = handler.admit(plain.authorization, self._peer, plain.course_id, content)
+            if not isinstance(admitted, Turn):
+                self._wait_for(cycle, admitted)
+                return
+            handler.service.presence.post(admitted, partial(self._done, cycle, admitted.ready))
+        except PresenceError as error:
+            # Not from within the parser: what follows in this packet is behind an unanswered request.
+            self.loop.call_soon(self._write, cycle, handler.failed(error, plain.origin))
+        except Exception:
+            self.loop.call_soon(self._write, cycle, self._broken(cycle))
+
+    def _wait_for(self, cycle: HeartbeatCycle, admitted: Awaitable[Admitted]) -> None:
+        """Something must be fetched to judge this heartbeat: rare, so that a task may wait for it."""
+
+        async def record() -> None:
+            try:
+                turn = await admitted
+                self._done(cycle, turn.ready, await self._handler.service.presence.heartbeat(turn))
+            except PresenceError as error:
+                self._write(cycle, self._handler.failed(error, cycle.plain.origin))
+            except Exception:
+                self._write(cycle, self._broken(cycle))
+            finally:
+                if not cycle.response_complete:
+                    self._close()
+
+        task = self.loop.create_task(record())
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def _done(self, cycle: HeartbeatCycle, statement: Statement, result: Recorded | PresenceError) -> None:
+        origin = cycle.plain.origin
+        try:
+            if isinstance(result, PresenceError):
+                reply = self._handler.failed(result, origin)
+            else:
+                reply = self._handler.recorded(statement, result, origin)
+        except Exception:
+            reply = self._broken(cycle)
+        self._write(cycle, reply)
+
+    def _broken(self, cycle: HeartbeatCycle) -> Reply:
+        """The last resort: whoever waits for an answer gets one, whatever has gone wrong here."""
+        cycle.keep_alive = False
+        return self._handler.broken(cycle.plain.origin)
+
+    def _write(self, cycle: HeartbeatCycle, reply: Reply) -> None:
+        cycle.response_complete = True
+        if cycle.disconnected or self.transport.is_closing():
+            return
+        status, headers, content = reply
+        defaults = self.server_state.default_headers  # another list once a second, for the date
+        if headers is not self._said[0] or defaults is not self._said[1]:
+            self._said = headers, defaults, _head(status, headers, *defaults)
+        closing = b"" if cycle.keep_alive else b"connection: close\r\n"
+        self.transport.write(
+            b"%bcontent-length: %d\r\n%b\r\n%b" % (self._said[2], len(content), closing, content)
+        )
+        if not cycle.keep_alive:
+            self.transport.close()
+        if self.pipeline or self.flow.read_paused or not cycle.keep_alive:
+            self.on_response_complete()
+        else:
+            self.server_state.total_requests += 1
+            self._idle = not self._reading  # else the deadline of the next request runs already
+            self._wait_idle()
+
+    def _wait_idle(self) -> None:
+        if self._idle and not self._stalled:
+            self._wait(self.timeout_keep_alive)
+
+    def _leave_idle(self) -> None:
+        """Ends the wait for the next request: by uvicorn's timer, or by our own after a heartbeat."""
+        if self._idle:
+            self._idle = False
+            self._arrived()
+        self._unset_keepalive_if_required()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._wait_idle()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        cycle: Any = self.cycle
+        if type(cycle) is HeartbeatCycle and cycle.more_body:
+            self._handler.failed(BadRequest("the body is not complete"), None)  # counted, as by the ASGI app
+        super().connection_lost(exc)
+
+
+@lru_cache(1024)
+def _head(status: int, headers: tuple[Header, ...], *defaults: Header) -> bytes:
+    """An answer's head up to the content's length: one object for all connections that are told the same."""
+    return STATUS_LINE[status] + b"".join(b"%b: %b\r\n" % header for header in (*defaults, *headers))

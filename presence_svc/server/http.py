@@ -1,0 +1,142 @@
+"""uvicorn's HTTP protocol with the limits that it lacks: whoever is slow, silent or endless is sent away.
+
+Named by commands.serve. A request's head and its body have `request_deadline` each; a head over
+`header_limit` is refused with 431, as much around a body's chunks with 413, what is not HTTP and too many
+requests in a row with 400, all as problem+json.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import cast
+
+import httptools
+import orjson
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from ..errors import BadRequest, HeadTooLarge, PresenceError, TooLarge, TooSlow
+from ..web.problems import MEDIA_TYPE, problem
+from ..web.services import Services
+from ..web.sse.stream import ADOPT, Stream
+from .sse import SseProtocol
+from .timeouts import TimeoutProtocol
+
+PIPELINED = 32
+STREAM = b"/live"
+
+
+class HttpProtocol(TimeoutProtocol):
+    """One connection. Requests wait in uvicorn's pipeline while one before them is answered."""
+
+    _in_head = True
+    _taken = 0  # bytes since the last packet that ended outside of a head
+    _around = 0  # bytes behind this request's head, less two for each of its body
+    _refusal: PresenceError | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._head_limit = cast(Services, self.app_state["service"]).settings.header_limit
+
+    def data_received(self, data: bytes) -> None:
+        self._taken += len(data)
+        if not self._in_head:
+            self._around += len(data)
+        super().data_received(data)
+        if self._reading:
+            if self._in_head and self._taken > self._head_limit:
+                self._refuse(HeadTooLarge(f"a request's head may have {self._head_limit} bytes"))
+            elif not self._in_head and self._around > self._head_limit:
+                self._refuse(TooLarge("there is far more around the body than in it"))
+            if self._due is None:
+                self._wait(self._patience_s)
+        elif self._due is None and self._is_unwatched():
+            self._wait(self._patience_s)  # stray bytes between requests have ended uvicorn's keep-alive timer
+        if not self._in_head:
+            self._taken = 0
+
+    def _is_unwatched(self) -> bool:
+        served = self.cycle is None or self.cycle.response_complete
+        return served and self.timeout_keep_alive_task is None and self.transport.get_protocol() is self
+
+    def on_message_begin(self) -> None:
+        if len(self.pipeline) >= PIPELINED:
+            raise httptools.HttpParserError("too many requests wait for an answer")
+        super().on_message_begin()
+        self._reading = self._in_head = True
+        self._around = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # a trailer means nothing here, and would join the headers of a request under way
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._around -= 2 * len(body)  # the sizes of small chunks may take as much again
+        super().on_body(body)
+
+    def on_headers_complete(self) -> None:
+        if self._taken > self._head_limit:
+            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            if size > self._head_limit:
+                self._refusal = HeadTooLarge(f"a request's head may have {self._head_limit} bytes")
+                raise httptools.HttpParserError("the head is too large")
+        self._in_head = False
+        self._arrived()
+        super().on_headers_complete()
+        if STREAM in self.url and self.cycle is not None and self._can_adopt():
+            self.scope["extensions"] = {ADOPT: {"adopt": partial(self._adopt, self.cycle)}}
+
+    def _can_adopt(self) -> bool:
+        return self.scope["http_version"] == "1.1" and self.scope["method"] == "GET"
+
+    def _adopt(self, cycle: RequestResponseCycle, stream: Stream) -> bool:
+        """Leaves the connection to a stream whose head is out; False when its reader is slow, or gone."""
+        if cycle.disconnected or cycle.response_complete or self.flow.write_paused or self.pipeline:
+            return False
+        cycle.response_complete = True  # for uvicorn this request is over
+        self._rest()
+        self.flow.resume_reading()  # else its end would not be noticed
+        self.connections.discard(self)
+        SseProtocol(self.transport, self.connections, stream)
+        return True
+
+    def on_message_complete(self) -> None:
+        self._reading = False
+        self._arrived()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.pipeline and not self.transport.is_closing():
+            self.flow.pause_reading()  # uvicorn would read on with each answer, however many wait
+
+    def handle_websocket_upgrade(self) -> None:
+        self._reading = False
+        self._rest()
+        super().handle_websocket_upgrade()
+
+    def send_400_response(self, msg: str) -> None:
+        """uvicorn calls this for whatever its parser, or one of our callbacks, has not taken."""
+        self._refuse(self._refusal or BadRequest("this is not HTTP/1.1"))
+
+    def _give_up(self) -> None:
+        if not self._reading or (self._in_head and not self._taken):
+            self._close()  # asked for nothing: browsers open connections in advance
+        else:
+            self._refuse(TooSlow("the request did not arrive in time"))
+
+    def _refuse(self, error: PresenceError) -> None:
+        """Says why, unless an answer is under way, and closes."""
+        in_body, cycle = self._reading and not self._in_head, self.cycle
+        self._reading = False
+        self._rest()
+        if self.transport.is_closing():
+            return
+        if cycle is not None and not cycle.response_complete and not in_body:
+            cycle.keep_alive = False  # the request before it was good: its answer goes out, then we close
+            return
+        if cycle is None or not in_body or not cycle.response_started:
+            body = orjson.dumps(problem(error))
+            head = b"content-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+            self.transport.write(STATUS_LINE[error.status] + head % (MEDIA_TYPE.encode(), len(body)) + body)
+        self._close()

@@ -1,0 +1,128 @@
+"""Group commit: what is submitted while an exchange with Redis is under way shares the next one.
+
+Used for heartbeats and leaves (store.presence) and for reads. Latency when idle is one round trip; under
+load batches grow by themselves. Bounded: beyond `limit` waiting submissions it refuses with Unavailable,
+and when an exchange fails, those who waited for it fail with it rather than wait for a second deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Generic, TypeVar
+
+from ..errors import PresenceError, Unavailable
+
+log = logging.getLogger("presence.committer")
+Op = TypeVar("Op")
+Result = TypeVar("Result")
+Done = Callable[[Result | PresenceError], None]
+MAX_BATCH = 500
+FULL = "too many requests are waiting for Redis"
+
+
+class GroupCommit(Generic[Op, Result]):
+    """`commit` takes a batch in order of arrival and returns a result, or an error to raise, for each."""
+
+    def __init__(
+        self,
+        commit: Callable[[list[Op]], Awaitable[list[Result | PresenceError]]],
+        *,
+        limit: int,
+        max_batch: int = MAX_BATCH,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> None:
+        self._commit = commit
+        self._limit = limit
+        self._max_batch = max_batch
+        self._on_batch = on_batch
+        self._waiting: list[tuple[Op, Done[Result]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def submit(self, op: Op) -> asyncio.Future[Result]:
+        """A future for the result. Raises Unavailable when the queue is full."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.post(op, partial(_settle, future))
+        return future
+
+    def post(self, op: Op, done: Done[Result]) -> None:
+        """Calls `done` with the result or the error. Raises Unavailable when the queue is full."""
+        if len(self._waiting) >= self._limit:
+            raise Unavailable(FULL)
+        self._waiting.append((op, done))
+        self._start()
+
+    def submit_many(self, ops: Sequence[Op]) -> asyncio.Future[list[Result | PresenceError]]:
+        """A future for all results, in order, which raises none: those beyond the limit are Unavailable."""
+        future: asyncio.Future[list[Result | PresenceError]] = asyncio.get_running_loop().create_future()
+        taken = ops[: max(0, self._limit - len(self._waiting))]
+        refused: list[Result | PresenceError] = [Unavailable(FULL) for _ in ops[len(taken) :]]
+        if not taken:
+            future.set_result(refused)
+            return future
+        results: list[Result | PresenceError] = []
+
+        def last(result: Result | PresenceError) -> None:
+            results.append(result)
+            if not future.done():
+                future.set_result(results + refused)
+
+        # Results come in the order of submission: whoever waits is woken by the last one, once.
+        self._waiting += zip(taken, [*[results.append] * (len(taken) - 1), last], strict=True)
+        self._start()
+        return future
+
+    def _start(self) -> None:
+        if self._task is None:
+            # A task starts at the loop's next turn: what has arrived in this turn shares its batch.
+            self._task = asyncio.get_running_loop().create_task(self._drain())
+
+    async def close(self) -> None:
+        """Waits for what is under way; the deadline of an exchange bounds it."""
+        while self._task is not None:
+            with contextlib.suppress(Exception):
+                await asyncio.shield(self._task)
+
+    async def _drain(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = (
+                    self._waiting[: self._max_batch],
+                    self._waiting[self._max_batch :],
+                )
+                await self._run(batch)
+        finally:
+            self._task = None
+
+    async def _run(self, batch: list[tuple[Op, Done[Result]]]) -> None:
+        if self._on_batch:
+            self._on_batch(len(batch))
+        try:
+            results = await self._commit([op for op, _ in batch])
+        except PresenceError as error:
+            batch, self._waiting = batch + self._waiting, []
+            results = [error] * len(batch)
+        except Exception:
+            log.exception("a batch failed")
+            results = [Unavailable("this could not be recorded")] * len(batch)
+        for (_, done), result in zip(batch, results, strict=True):
+            try:
+                done(result)
+            except Exception:
+                log.exception("a result could not be delivered")
+
+
+def _settle(future: asyncio.Future[Result], result: Result | PresenceError) -> None:
+    """A caller that has given up meanwhile is not told."""
+    if future.done():
+        return
+    if isinstance(result, PresenceError):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

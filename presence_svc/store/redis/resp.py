@@ -1,0 +1,48 @@
+"""Script calls as they travel, put together from parts that were packed before. Used by store.calls.
+
+hiredis packs; only the count of words in front of a command is ours. A session's part of a heartbeat is the
+same every time but for its seq, so that a batch of a hundred is a join of three hundred ready byte strings.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hiredis import pack_command
+
+from ..scripts import Script
+
+Word = str | bytes | int
+# Makes a NamedTuple, of all its fields, in half the time of its own constructor: for what every beat needs.
+made = tuple.__new__
+
+
+def words(*values: Word) -> bytes:
+    """These words as they travel, without the count in front."""
+    packed: bytes = pack_command(values)  # type: ignore[arg-type]
+    return packed[packed.index(b"\n") + 1 :]
+
+
+def number(value: int) -> bytes:
+    """One whole number as it travels."""
+    digits = b"%d" % value
+    return b"$%d\r\n%b\r\n" % (len(digits), digits)
+
+
+def text_of(packed: bytes) -> bytes:
+    """One short word as it was before it was packed."""
+    return packed.split(b"\r\n", 2)[1]
+
+
+class Packed(NamedTuple):
+    """A script's call: how many words follow its name; then those: the number of keys, keys, arguments."""
+
+    script: Script
+    many: int
+    rest: bytes
+
+    def by_sha(self) -> bytes:
+        return b"*%d\r\n%b%b" % (self.many + 2, words("EVALSHA", self.script.sha), self.rest)
+
+    def by_text(self) -> bytes:
+        return b"*%d\r\n%b%b" % (self.many + 2, words("EVAL", self.script.text), self.rest)

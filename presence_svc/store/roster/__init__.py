@@ -1,0 +1,1 @@
+"""Who is in a course, by name, page by page."""

@@ -1,0 +1,93 @@
+"""The plain HTTP routes: leave, count, viewers, evict and stats."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from hashlib import blake2b
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ...auth.caller import Role
+from ...auth.roles import Action
+from ...errors import Forbidden
+from ...model import Leave
+from ...store.write import Departure
+from .. import body
+from ..etag import is_known
+from ..request import check_origin, course_ids, credentials, enter, json, service_of, whole
+
+COUNTS = 200
+
+
+async def leave(request: Request) -> Response:
+    """`POST /v1/courses/{course_id}/leave`: 204, also when nothing was there; a beacon sends text/plain."""
+    check_origin(request)
+    course_id = body.course_id(request.scope)
+    service = service_of(request)
+    raw = await body.read(
+        request.scope,
+        request.receive,
+        cap=service.settings.body_limit,
+        deadline_s=service.settings.request_deadline,
+        media=body.JSON_OR_TEXT,
+    )
+    said = body.validate(Leave, body.parse(raw))
+    viewer_id = await service.admission.leaver(*credentials(request.scope), course_id, said)
+    await service.presence.leave(Departure(course_id, viewer_id, said))
+    return Response(status_code=204)
+
+
+async def count(request: Request) -> Response:
+    """`GET /v1/courses/{course_id}/count`."""
+    course_id = body.course_id(request.scope)
+    await enter(request, Action.COUNT, course_id)
+    return json((await service_of(request).presence.count(course_id)).__dict__)
+
+
+async def counts(request: Request) -> Response:
+    """`GET /v1/counts?course_id=a&course_id=b`: 304 while nothing has changed but the clock."""
+    courses = course_ids(request, COUNTS)
+    await enter(request, Action.COUNT, *courses)
+    found = [count.__dict__ for count in await service_of(request).presence.counts(courses)]
+    told = [{k: v for k, v in count.items() if k != "as_of"} for count in found]
+    digest = blake2b(orjson.dumps(told), digest_size=12).digest()
+    etag = f'W/"{urlsafe_b64encode(digest).decode()}"'
+    headers = {"etag": etag, "cache-control": "private, no-cache"}
+    if is_known(request, etag):
+        return Response(status_code=304, headers=headers)
+    return json({"counts": found}, headers)
+
+
+async def viewers(request: Request) -> Response:
+    """`GET /v1/courses/{course_id}/viewers`: who is there, the most recently heard from first."""
+    course_id, chapter = body.course_id(request.scope), request.query_params.get("chapter_id")
+    service = service_of(request)
+    caller = await enter(request, Action.VIEWERS, course_id)
+    rosters = service.rosters if caller.role is Role.SERVICE else service.seen_rosters
+    roster = await rosters.page(
+        course_id,
+        limit=whole(request, "limit", 20, 1, 100),
+        cursor=request.query_params.get("cursor") or None,
+        chapter_id=body.checked_id(chapter, "/chapter_id") if chapter is not None else "",
+    )
+    return json(roster.model_dump())
+
+
+async def evict(request: Request) -> Response:
+    """`DELETE /v1/courses/{course_id}/viewers/{viewer_id}`: 204."""
+    check_origin(request)
+    viewer_id = body.checked_id(request.path_params["viewer_id"], "/viewer_id")
+    course_id = body.course_id(request.scope)
+    caller = await enter(request, Action.EVICT, course_id)
+    if caller.role is Role.VIEWER and caller.subject != viewer_id:
+        raise Forbidden("a viewer may remove themselves only")
+    await service_of(request).presence.evict(course_id, viewer_id)
+    return Response(status_code=204)
+
+
+async def stats(request: Request) -> Response:
+    """`GET /v1/stats`: the sum over courses, the active ones, the busiest."""
+    await enter(request, Action.STATS)
+    return json((await service_of(request).totals.stats()).model_dump())

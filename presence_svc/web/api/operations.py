@@ -1,0 +1,39 @@
+"""What an operator expects: alive, ready, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ...auth.roles import Action
+from ...errors import Unavailable
+from ...metrics import CONTENT_TYPE
+from ..request import enter, json, service_of
+
+
+async def livez(request: Request) -> Response:
+    """The process runs and its loop turns."""
+    return json({"status": "alive"})
+
+
+async def readyz(request: Request) -> Response:
+    """Ready only while Redis answers and the replica is not on its way out."""
+    service = service_of(request)
+    if service.hub.closing:
+        raise Unavailable("this replica is shutting down")
+    await service.presence.link.pipeline([("PING",)])
+    return json({"status": "ready"})
+
+
+async def metrics(request: Request) -> Response:
+    """Rendering may take a while with many series: not on the loop."""
+    await enter(request, Action.METRICS)
+    text = await asyncio.to_thread(service_of(request).metrics.render)
+    return Response(text, headers={"content-type": CONTENT_TYPE})
+
+
+async def openapi(request: Request) -> Response:
+    """The description of this API, made from the models that validate it."""
+    return json(request.app.state.openapi)

@@ -1,0 +1,11 @@
+"""Conditional requests (RFC 9110, section 13.1.2): does the client have this version already?"""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+
+def is_known(request: Request, etag: str) -> bool:
+    """Whether If-None-Match names this tag, or any (`*`). Weakly: proxies add and drop the W/."""
+    listed = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    return "*" in listed or etag.removeprefix("W/") in listed

@@ -1,0 +1,157 @@
+"""The files that browsers load: the badge, the demo, the dashboard and the API's documentation.
+
+The app splices in `routes()`. All is read once and served from memory, with a strong ETag; no page
+may run a script or apply a style that is not a file of ours.
+"""
+
+import gzip
+import hashlib
+import mimetypes
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from ... import __version__
+from ..etag import is_known
+
+PAGES = {"/demo": "demo.html", "/dashboard": "dashboard.html", "/docs": "docs.html"}
+MODULES = (
+    "live-viewer-badge.js",
+    "live-viewer-badge.d.ts",
+    "live-viewer-badge-react.js",
+    "live-viewer-badge-react.d.ts",
+    "custom-elements.json",
+)
+# Written out, since what the system's table says of .js and .ts differs between machines.
+MEDIA_TYPES = {
+    ".js": "text/javascript; charset=utf-8",
+    ".ts": "text/typescript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+}
+COMPRESS_FROM = 512
+
+REVALIDATE = "public, max-age=300, stale-while-revalidate=86400"
+IMMUTABLE = "public, max-age=31536000, immutable"
+PAGE = "no-cache"
+
+SHARED = {"X-Content-Type-Options": "nosniff", "Vary": "Accept-Encoding"}
+# The badge is meant for pages of other origins: it is public, and what it asks for is guarded.
+EMBEDDABLE = {
+    **SHARED,
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: data:; "
+    "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'self'"
+)
+# Swagger UI writes style attributes and data: pictures, and asks nobody outside.
+DOCS_POLICY = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'").replace(
+    "img-src 'self' https: data:", "img-src 'self' data:"
+)
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file in memory, and compressed once, when it is first asked for so."""
+
+    name: str
+    body: bytes
+
+    @cached_property
+    def etag(self) -> str:
+        return hashlib.sha256(self.body).hexdigest()[:32]
+
+    @cached_property
+    def compressed(self) -> bytes:
+        return gzip.compress(self.body, 9, mtime=0)
+
+    @property
+    def media_type(self) -> str:
+        suffix = "." + self.name.rpartition(".")[2]
+        return MEDIA_TYPES.get(suffix) or mimetypes.guess_type(self.name)[0] or "text/plain"
+
+    def answer(self, request: Request, cache: str, headers: dict[str, str]) -> Response:
+        packed = len(self.body) >= COMPRESS_FROM and accepts_gzip(request)
+        etag = f'"{self.etag}-gzip"' if packed else f'"{self.etag}"'
+        headers = {**headers, "ETag": etag, "Cache-Control": cache}
+        if is_known(request, etag):
+            return Response(status_code=304, headers=headers)
+        if packed:
+            headers["Content-Encoding"] = "gzip"
+        return Response(self.compressed if packed else self.body, headers=headers, media_type=self.media_type)
+
+
+def accepts_gzip(request: Request) -> bool:
+    """Whether the client takes gzip: named, and not with a weight of zero."""
+    for offer in request.headers.get("accept-encoding", "").lower().split(","):
+        coding, _, weight = offer.replace(" ", "").partition(";q=")
+        if coding == "gzip":
+            return weight.strip("0.") != "" if weight else True
+    return False
+
+
+def load() -> dict[str, Asset]:
+    """Every file that a browser may load, by its path under /static, and what the badge ships by its name."""
+    found: dict[str, Asset] = {}
+
+    def walk(folder: Traversable, prefix: str) -> None:
+        for entry in folder.iterdir():
+            if entry.is_dir():
+                walk(entry, f"{prefix}{entry.name}/")
+            else:
+                found[prefix + entry.name] = Asset(entry.name, entry.read_bytes())
+
+    walk(files(__package__) / "static", "")
+    badge = files("presence_svc") / "badge"
+    walk(badge / "src", "src/")
+    for name in MODULES:
+        found[name] = Asset(name, (badge / name).read_bytes())
+    return found
+
+
+def page_headers(policy: str) -> dict[str, str]:
+    return {
+        **SHARED,
+        "Content-Security-Policy": policy,
+        "Referrer-Policy": "no-referrer",
+        "X-Frame-Options": "SAMEORIGIN",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    }
+
+
+def routes() -> list[BaseRoute]:
+    """What the app splices in. Refuses, with 404, every path that is not a file of ours."""
+    assets = load()
+
+    def fixed(path: str, name: str, cache: str, headers: dict[str, str]) -> Route:
+        async def serve(request: Request) -> Response:
+            return assets[name].answer(request, cache, headers)
+
+        return Route(path, serve)
+
+    async def static(request: Request) -> Response:
+        asset = assets.get(request.path_params["name"])
+        if asset is None or asset.name.endswith(".html"):
+            raise HTTPException(404)
+        return asset.answer(request, REVALIDATE, EMBEDDABLE)
+
+    pages = [
+        fixed(path, name, PAGE, page_headers(DOCS_POLICY if path == "/docs" else POLICY))
+        for path, name in PAGES.items()
+    ]
+    current = [fixed(f"/{name}", name, REVALIDATE, EMBEDDABLE) for name in MODULES]
+    versioned = [fixed(f"/@{__version__}/{name}", name, IMMUTABLE, EMBEDDABLE) for name in MODULES]
+    return [*current, *versioned, *pages, Route("/static/{name:path}", static)]

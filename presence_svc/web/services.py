@@ -1,0 +1,35 @@
+"""What the routes share: the store, the hub, the settings and the metrics, handed over once by app."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..auth import LeaveTokens
+from ..auth.admission import Admission
+from ..auth.capacity import Capacity
+from ..auth.rates import Rates
+from ..live.hub import Hub
+from ..live.renewer import Renewer
+from ..metrics import Metrics
+from ..settings import Settings
+from ..store.presence import Presence
+from ..store.roster.reader import Rosters
+from ..store.stats import Totals
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Built by app.build, found by routes in `request.app.state`. `seen_rosters`: what viewers may see."""
+
+    settings: Settings
+    presence: Presence
+    rosters: Rosters
+    seen_rosters: Rosters
+    totals: Totals
+    hub: Hub
+    renewer: Renewer
+    leave_tokens: LeaveTokens
+    admission: Admission
+    rates: Rates
+    capacity: Capacity
+    metrics: Metrics

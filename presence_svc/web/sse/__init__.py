@@ -1,0 +1,1 @@
+"""Server-sent events: counts as they change."""

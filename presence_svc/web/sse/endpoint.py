@@ -1,0 +1,124 @@
+"""Server-sent events: a course's count, now and at every change, and for a catalogue of courses at once.
+
+Bare ASGI. On our own server (server.http) a stream whose head is out is left to its connection; on others a
+task writes it. It ends when the client goes or takes no byte within the send deadline, after its lifetime,
+with `reauth` when its token expires, and with a goodbye at shutdown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
+
+from ...auth.caller import Caller, Role
+from ...auth.roles import Action
+from ...errors import Limited
+from ...live.frame import KEEP_ALIVE, WAITING
+from ...live.hub import MAX_VIEWERS
+from ...live.listener import Listener
+from .. import body
+from ..request import course_ids, credentials, enter, whole
+from ..services import Services
+from .stream import ADOPT, Stream
+
+CATALOGUE = 100
+FIRST_S = 0.15
+HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store, no-transform"),
+    (b"x-accel-buffering", b"no"),
+    (b"x-content-type-options", b"nosniff"),
+]
+# A stream that is left to its connection ends with it: whoever would ask for more there must not try.
+LAST = (b"connection", b"close")
+
+
+class CourseStream:
+    """`GET /v1/courses/{course_id}/live?viewers=5`."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        await _stream(request, (body.course_id(scope),), receive, send)
+
+
+class CatalogueStream:
+    """`GET /v1/live?course_id=a&course_id=b`."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        courses = tuple(dict.fromkeys(course_ids(request, CATALOGUE)))
+        await _stream(request, courses, receive, send)
+
+
+async def _stream(request: Request, courses: tuple[str, ...], receive: Receive, send: Send) -> None:
+    service: Services = request.app.state.service
+    viewers = whole(request, "viewers", 0, 0, MAX_VIEWERS)
+    caller = await enter(request, Action.VIEWERS if viewers else Action.COUNT, *courses)
+    service.capacity.take()
+    try:
+        give_back = _counted(service, caller, request)
+    except Limited:
+        service.capacity.give_back()
+        raise
+    stream = Stream(service, caller, service.hub.attach(courses, viewers), give_back)
+    is_adopted = False
+    try:
+        adopt = request.scope.get("extensions", {}).get(ADOPT, {}).get("adopt")
+        headers = [*HEADERS, LAST] if adopt else HEADERS
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        if request.method == "HEAD":
+            await send({"type": "http.response.body", "body": b""})
+            return
+        await _send(send, await stream.listener.wait(FIRST_S) or WAITING, stream.deadline_s)
+        is_adopted = adopt is not None and adopt(stream)
+        if not is_adopted:
+            await _write(stream, receive, send)
+    except (OSError, TimeoutError):
+        pass  # the client is gone, or took nothing within the deadline
+    finally:
+        if not is_adopted:
+            stream.end()
+
+
+def _counted(service: Services, caller: Caller, request: Request) -> Callable[[], None]:
+    """Takes a place among the caller's streams; call the result to give it back. Raises Limited."""
+    if caller.role is Role.SERVICE:
+        return lambda: None
+    _, address = credentials(request.scope)
+    return service.rates.open_stream(caller.subject, address)
+
+
+async def _write(stream: Stream, receive: Receive, send: Send) -> None:
+    """By ASGI's own means, on any server."""
+    loop, listener = asyncio.get_running_loop(), stream.listener
+    gone = loop.create_task(_until_gone(receive, listener))
+    try:
+        while not gone.done():
+            words = stream.last_words(loop.time())
+            if words:
+                await _send(send, words, stream.deadline_s)
+                break
+            block = await listener.wait(stream.pause_s(loop.time()))
+            if block or not stream.last_words(loop.time()):
+                await _send(send, block or KEEP_ALIVE, stream.deadline_s)
+        with contextlib.suppress(OSError):
+            await send({"type": "http.response.body", "body": b""})
+    finally:
+        gone.cancel()
+
+
+async def _until_gone(receive: Receive, listener: Listener) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    listener.close()
+
+
+async def _send(send: Send, block: bytes, deadline_s: float) -> None:
+    message: dict[str, Any] = {"type": "http.response.body", "body": block, "more_body": True}
+    async with asyncio.timeout(deadline_s):
+        await send(message)

@@ -1,0 +1,59 @@
+"""One open stream, whoever writes it: when it ends and with which last words, and what its end gives back.
+
+Made by web.sse.endpoint; written by its coroutine, or straight to the connection by server.sse.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+
+from ...auth.caller import Caller
+from ...live.frame import bye_frame
+from ...live.listener import Listener
+from ...settings import Settings
+from ..services import Services
+
+KEEP_ALIVE_S = 15.0
+ADOPT = "presence.adopt"  # the ASGI extension that hands a stream over to its connection
+
+
+def term(settings: Settings, caller: Caller) -> tuple[float, float]:
+    """When a stream or socket ends for its age (a crowd not all at once), and when its token does."""
+    now = asyncio.get_running_loop().time()
+    return now + settings.stream_lifetime * random.uniform(0.9, 1.1), now + caller.expires_at - time.time()
+
+
+class Stream:
+    """`give_back` is called once, at the end. Times are the loop's, in seconds."""
+
+    __slots__ = ("_ends_at", "_expires_at", "_give_back", "_service", "deadline_s", "listener")
+
+    def __init__(
+        self, service: Services, caller: Caller, listener: Listener, give_back: Callable[[], None]
+    ) -> None:
+        self.listener = listener
+        self.deadline_s = service.settings.send_deadline
+        self._service = service
+        self._give_back = give_back
+        self._ends_at, self._expires_at = term(service.settings, caller)
+        service.metrics.streams.inc()
+
+    def pause_s(self, now: float) -> float:
+        """How long it may be left alone: until a keep-alive or its end is due."""
+        return max(0.0, min(KEEP_ALIVE_S, self._ends_at - now, self._expires_at - now))
+
+    def last_words(self, now: float) -> bytes:
+        """What to say when it ends now: `reauth` asks for a new token, `bye` for a pause; else nothing."""
+        if now >= self._expires_at:
+            return bye_frame().replace(b"event: bye", b"event: reauth", 1)
+        return bye_frame() if self.listener.closing or now >= self._ends_at else b""
+
+    def end(self) -> None:
+        """Takes it off the books."""
+        self._service.hub.detach(self.listener)
+        self._service.metrics.streams.dec()
+        self._service.capacity.give_back()
+        self._give_back()

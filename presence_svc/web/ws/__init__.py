@@ -1,0 +1,1 @@
+"""WebSocket sessions: present while the socket is open."""

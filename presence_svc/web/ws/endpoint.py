@@ -1,0 +1,78 @@
+"""`GET /v1/courses/{course_id}/ws`: the door of WebSockets. What happens behind it is a visit.
+
+Refuses with an HTTP answer before the handshake (foreign pages, too many streams), and after it with a
+message and the closing code 4000 + HTTP status (a join that is wrong, not allowed, late).
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from starlette.requests import HTTPConnection, Request
+from starlette.types import Receive, Scope, Send
+
+from ...errors import PresenceError, UpgradeRequired
+from ...live.hub import MAX_VIEWERS
+from .. import body
+from ..heartbeat import HeartbeatHandler
+from ..request import credentials, whole
+from ..services import Services
+from .join import JoiningSocket
+from .session import SocketSession
+from .socket import STATUS, Gone, Socket
+
+
+class CourseSocket:
+    """Sockets that have not joined yet have places too, so that nobody can pile them up."""
+
+    def __init__(self, handler: HeartbeatHandler) -> None:
+        self._handler = handler
+
+    async def __call__(self, course_id: str, scope: Scope, receive: Receive, send: Send) -> None:
+        service = self._handler.service
+        socket = Socket(scope, receive, send, service.settings)
+        try:
+            guest = self._guest(service, socket, course_id, scope)
+            service.capacity.take()
+        except PresenceError as error:
+            await self._refuse(socket, error)
+            return
+        try:
+            await self._receive(guest)
+        except Gone:
+            pass
+        finally:
+            guest.count_out()
+            service.capacity.give_back()
+
+    def _guest(self, service: Services, socket: Socket, course_id: str, scope: Scope) -> JoiningSocket:
+        body.checked_id(course_id, "/course_id")
+        self._handler.origins.check(body.headers(scope))
+        viewers = whole(HTTPConnection(scope), "viewers", 0, 0, MAX_VIEWERS)
+        return JoiningSocket(service, self._handler, socket, course_id, viewers, *credentials(scope))
+
+    async def _refuse(self, socket: Socket, error: PresenceError) -> None:
+        self._handler.service.metrics.answered(type(self).__name__, error.status)
+        await socket.refuse(error)
+
+    async def _receive(self, guest: JoiningSocket) -> None:
+        try:
+            await guest.knock()
+        except PresenceError as error:
+            await self._refuse(guest.socket, error)
+            return
+        guest.service.metrics.answered(type(self).__name__, 101)
+        try:
+            await guest.socket.accept()
+            joined = await guest.join()
+        except PresenceError as error:
+            with contextlib.suppress(Gone):
+                await guest.socket.complain(error)
+            await guest.socket.close(STATUS + error.status)
+            return
+        await SocketSession(guest, joined).stay()
+
+
+async def upgrade(request: Request) -> None:
+    """The same path by plain HTTP: says what is missing."""
+    raise UpgradeRequired("this is a WebSocket: connect with ws:// or wss://")

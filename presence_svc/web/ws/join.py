@@ -1,0 +1,138 @@
+"""Whoever has opened a WebSocket, until they have joined: the first message, who it is, what they may see.
+
+Made by web.ws.endpoint, handed on to web.ws.session. Refuses as a heartbeat and a stream would be refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ...auth.caller import PUBLIC, Caller, Role
+from ...auth.roles import Action
+from ...errors import Invalid, PresenceError, TooSlow
+from ...live.frame import message
+from ...model import Heartbeat, Join
+from ...store.redis.resp import number
+from ...store.write import FRESH, Beat, Recorded, Turn
+from .. import body
+from ..heartbeat import HeartbeatHandler
+from ..heartbeat_cache import Statement
+from ..services import Services
+from .socket import Socket
+
+
+class Joined(NamedTuple):
+    """Who has joined and with which words, the order of these (`seq`), the answer, and what they are told."""
+
+    caller: Caller
+    said: Heartbeat
+    turn: Turn[Statement]
+    viewer_id: str
+    seq: int
+    reply: str
+    courses: tuple[str, ...]
+    viewers: int
+
+
+class JoiningSocket:
+    """One socket in one course. `authorization` is the handshake's header, until the join brings a token;
+    `viewers` is the query's, unless the join says how many names to tell.
+    """
+
+    def __init__(
+        self,
+        service: Services,
+        handler: HeartbeatHandler,
+        socket: Socket,
+        course_id: str,
+        viewers: int,
+        authorization: bytes | None,
+        peer: str,
+    ) -> None:
+        self.service, self.socket, self.course_id = service, socket, course_id
+        self._handler, self._authorization, self._peer = handler, authorization, peer
+        self._viewers = viewers
+        self._counted: str | None = None
+        self.count_out: Callable[[], None] = lambda: None
+
+    async def knock(self) -> None:
+        """Takes a place: the viewer's whose token came with the handshake, else their address's.
+
+        Raises Limited.
+        """
+        try:
+            caller = await self._caller()
+        except PresenceError:
+            caller = PUBLIC  # the join may bring a better one
+        self._count_in(caller)
+
+    def _count_in(self, caller: Caller) -> None:
+        """Takes a place among the caller's streams, and gives back what was taken before they were known."""
+        if (
+            self.service.admission.tokens is None
+            or caller.role is Role.SERVICE
+            or caller.subject == self._counted
+        ):
+            return
+        place = self.service.rates.open_stream(caller.subject, self._peer)
+        self.count_out()
+        self.count_out, self._counted = place, caller.subject
+
+    async def join(self) -> Joined:
+        """Waits for the first message and records the viewer. Raises what is wrong with it, or Gone."""
+        try:
+            async with asyncio.timeout(self.service.settings.request_deadline):
+                first = await self.socket.receive()
+        except TimeoutError:
+            raise TooSlow("no join came in time") from None
+        if first.get("type") != "join":
+            raise Invalid([("/type", "must be join in the first message")])
+        said = body.validate(Join, first)
+        if "session_id" not in said.model_fields_set:  # each socket is a tab, unless it says which
+            said = said.model_copy(update={"session_id": f"ws-{secrets.token_hex(12)}"})
+        if "viewers" not in said.model_fields_set:
+            said = said.model_copy(update={"viewers": self._viewers})
+        if said.token:
+            self._authorization = b"Bearer " + said.token.encode()
+        return await self._recorded(said.model_copy(update={"token": None}))
+
+    async def _recorded(self, said: Join) -> Joined:
+        beat = await self.admitted(said)
+        caller = await self._caller()
+        courses = await self._courses(caller, said.viewers)
+        self._count_in(caller)
+        statement = self._handler.statement(beat)
+        first = Turn(statement, FRESH if said.seq is None else number(said.seq))
+        recorded: Recorded = await self.service.presence.heartbeat(first)
+        if recorded.expires_at <= recorded.as_of:
+            raise Invalid([("/session_id", "has left: a new visit is a new session")])
+        seq = recorded.seq if said.seq is None else said.seq
+        reply = message("joined", statement.reply(recorded, self._handler.interval_ms))
+        turn = Turn(statement, number(seq))
+        return Joined(caller, said, turn, beat.viewer_id, seq, reply, courses, said.viewers)
+
+    async def admitted(self, said: Heartbeat) -> Beat:
+        """What this socket says, as it may be recorded. Raises as a heartbeat's admission does."""
+        admission = self.service.admission
+        beat = admission.admit(self._authorization, self._peer, self.course_id, said)
+        return beat if isinstance(beat, Beat) else await beat
+
+    async def turn(self, said: Heartbeat, seq: int) -> Turn[Statement]:
+        """The same, ready for Redis."""
+        return Turn(self._handler.statement(await self.admitted(said)), number(seq))
+
+    async def _caller(self) -> Caller:
+        caller = self.service.admission.caller(self._authorization)
+        return caller if isinstance(caller, Caller) else await caller
+
+    async def _courses(self, caller: Caller, viewers: int) -> tuple[str, ...]:
+        """What they may watch: names must be allowed where they are asked for, counts come if they are."""
+        admission = self.service.admission
+        if not viewers and not admission.may(caller, Action.COUNT):
+            return ()
+        action = Action.VIEWERS if viewers else Action.COUNT
+        await admission.enter(self._authorization, self._peer, action, self.course_id)
+        return (self.course_id,)

@@ -1,0 +1,137 @@
+"""A viewer's visit over a WebSocket: present while it lives, told of every change, without heartbeats.
+
+Made by web.ws.endpoint of a guest who has joined. live.renewer renews the lease. Whoever closes the socket
+leaves softly: they may be back in a moment, on any replica.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+from ...errors import Invalid, PresenceError
+from ...live.frame import retry_ms
+from ...live.listener import Listener
+from ...model import Leave, Move, Visibility
+from ...store.write import Departure
+from .. import body
+from ..sse.stream import term
+from .join import Joined, JoiningSocket
+from .socket import DONE, GOING_AWAY, STATUS, Gone
+
+log = logging.getLogger("presence.visit")
+FOREVER_S = 3600.0
+
+
+class SocketSession:
+    """One viewer's session in one course, for as long as their socket is open."""
+
+    def __init__(self, guest: JoiningSocket, joined: Joined) -> None:
+        self._guest, self._joined = guest, joined
+        self._service, self._socket = guest.service, guest.socket
+        self._said = joined.said
+        self._held = guest.service.renewer.hold(joined.turn, self._on_left)
+        self._listener = Listener((), 0)
+        self._has_left = False
+        self._is_over = False  # nothing is to be said to Redis any more
+
+    async def stay(self) -> None:
+        """Until either side ends it."""
+        service = self._service
+        service.metrics.streams.inc()
+        try:
+            await self._socket.send(self._joined.reply)
+            self._listener = service.hub.attach(self._joined.courses, self._joined.viewers)
+            telling = asyncio.get_running_loop().create_task(self._tell())
+            try:
+                await self._hear()
+            finally:
+                telling.cancel()
+        finally:
+            service.renewer.release(self._held)
+            service.hub.detach(self._listener)
+            service.metrics.streams.dec()
+            await self._leave_softly()
+
+    async def _hear(self) -> None:
+        """Takes the client's messages one by one: the next is read when the last is in Redis."""
+        while True:
+            try:
+                await self._obey(await self._socket.receive())
+            except PresenceError as error:
+                await self._socket.complain(error)
+
+    async def _obey(self, told: dict[str, Any]) -> None:
+        match told.get("type"):
+            case "chapter":
+                await self._change(chapter_id=body.validate(Move, told).chapter_id)
+            case "hidden":
+                await self._change(hidden=body.validate(Visibility, told).hidden)
+            case "leave":
+                await self._leave(soft=False)
+                self._is_over = True
+                await self._socket.close()
+                raise Gone
+            case _:
+                raise Invalid([("/type", "must be chapter, hidden or leave")])
+
+    async def _change(self, **update: Any) -> None:
+        """Says something else from now on, at once and at every renewal; unless it is refused."""
+        said = self._said.model_copy(update=update)
+        before, self._held.turn = self._held.turn, await self._guest.turn(said, self._joined.seq)
+        try:
+            await self._service.presence.heartbeat(self._held.turn)
+        except PresenceError:
+            self._held.turn = before
+            raise
+        self._said = said
+
+    def _on_left(self) -> None:
+        """Somebody else has ended the session: an eviction, or a leave by HTTP."""
+        self._has_left = True
+        self._listener.close()
+
+    async def _tell(self) -> None:
+        """Sends what is new until something ends the visit: then the socket closes, and no more is heard."""
+        code = DONE
+        try:
+            code = await self._told()
+        except Gone:
+            pass
+        except Exception:
+            log.exception("a visit failed")
+        finally:
+            await self._socket.close(code)
+
+    async def _told(self) -> int:
+        """Why it ended, as a closing code. `bye` means: come back, nobody has left."""
+        loop, socket, listener = asyncio.get_running_loop(), self._socket, self._listener
+        ends_at, expires_at = term(self._service.settings, self._joined.caller)
+        while True:
+            ends_in = min(ends_at, expires_at) - loop.time()
+            for frame in await listener.frames(min(ends_in, FOREVER_S)):
+                await socket.send(frame.message)
+            if self._has_left:
+                self._is_over = True
+                await socket.tell("left")
+                return DONE
+            if loop.time() >= expires_at:
+                await socket.tell("reauth")
+                return STATUS + 401
+            if listener.closing or loop.time() >= ends_at:
+                self._is_over = True
+                await socket.tell("bye", retry_ms=retry_ms())
+                return GOING_AWAY
+
+    async def _leave_softly(self) -> None:
+        """Not when this replica goes: its viewers come back elsewhere, and their leases last until then."""
+        if not self._is_over and not self._service.hub.closing:
+            with contextlib.suppress(PresenceError):
+                await self._leave(soft=True)
+
+    async def _leave(self, *, soft: bool) -> None:
+        joined = self._joined
+        leave = Leave(session_id=joined.said.session_id, seq=joined.seq, soft=soft)
+        await self._service.presence.leave(Departure(self._guest.course_id, joined.viewer_id, leave))

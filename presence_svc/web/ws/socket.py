@@ -1,0 +1,99 @@
+"""One WebSocket as ASGI brings it: JSON objects in and out, each within a size and a deadline.
+
+Used by web.ws.session. Refuses what is not a JSON object in text, and readers that take
+nothing; a refusal before the handshake is an HTTP answer, one after it a message and a closing code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from ...errors import PresenceError, TooLarge, Unsupported
+from ...settings import Settings
+from .. import body
+from ..problems import MEDIA_TYPE, headers_of, problem
+
+ABORT = "presence.abort"  # an extension: ends a connection whose client takes no bytes (server.websocket)
+DONE, GOING_AWAY = 1000, 1001
+STATUS = 4000  # and an HTTP status: why a socket was closed, for those who see nothing but the code
+
+
+class Gone(Exception):
+    """The client has closed the socket, or is no more."""
+
+
+class Socket:
+    """`settings` say how large a message may be, and how slow its reader."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, settings: Settings) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._cap = settings.body_limit
+        self._deadline_s = settings.send_deadline
+
+    async def accept(self) -> None:
+        """The handshake. Raises Gone."""
+        if (await self._receive())["type"] != "websocket.connect":
+            raise Gone
+        await self._send({"type": "websocket.accept"})
+
+    async def refuse(self, error: PresenceError) -> None:
+        """An HTTP answer instead of the handshake; a plain 403 from servers that cannot do that."""
+        await self._receive()
+        if "websocket.http.response" not in self._scope.get("extensions", {}):
+            await self._send({"type": "websocket.close"})
+            return
+        headers = headers_of(error) | {"content-type": MEDIA_TYPE}
+        pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await self._send({"type": "websocket.http.response.start", "status": error.status, "headers": pairs})
+        await self._send({"type": "websocket.http.response.body", "body": orjson.dumps(problem(error))})
+
+    async def receive(self) -> dict[str, Any]:
+        """The next message. Raises Gone, or what is wrong with it (the socket may live on)."""
+        message = await self._receive()
+        if message["type"] != "websocket.receive":
+            raise Gone
+        text = message.get("text")
+        if text is None:
+            raise Unsupported("send text messages, not binary ones")
+        raw = text.encode()
+        if len(raw) > self._cap:
+            raise TooLarge("the message is over its limit")
+        return body.parse(raw)
+
+    async def send(self, text: str) -> None:
+        """Raises Gone, also for a client that takes nothing: its connection is cut off."""
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                await self._send({"type": "websocket.send", "text": text})
+        except TimeoutError:
+            abort = self._scope.get("extensions", {}).get(ABORT, {}).get("abort")
+            if abort:
+                abort()
+            raise Gone from None
+        except (OSError, RuntimeError):  # the client is gone, or we have closed meanwhile
+            raise Gone from None
+
+    async def tell(self, kind: str, **fields: Any) -> None:
+        await self.send(orjson.dumps({"type": kind, **fields}).decode())
+
+    async def complain(self, error: PresenceError) -> None:
+        """A message that tells what was wrong with the client's last one."""
+        fields = problem(error)
+        fields["problem"] = fields.pop("type")
+        if error.retry_after_s is not None:
+            fields["retry_after_ms"] = round(error.retry_after_s * 1000)
+        await self.tell("error", **fields)
+
+    async def close(self, code: int = DONE) -> None:
+        """Ends the socket; also one that has ended already."""
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                await self._send({"type": "websocket.close", "code": code})
+        except (OSError, TimeoutError, RuntimeError):
+            return
