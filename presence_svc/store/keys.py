@@ -1,7 +1,7 @@
 """The Redis data model: every key that exists, who may read it, and why it has this shape.
 
-All keys of a course carry its id as hash tag, so that one script call stays in one Cluster slot, and
-every key that a script touches is passed as KEYS. `P` is the prefix, `C` a course, `V` a viewer, `S` a
+All keys of a course carry its id as hash tag, or its partition's, so that one script call stays in one Cluster
+slot, and every key that a script touches is passed as KEYS. `P` is the prefix, `C` a course, `V` a viewer, `S` a
 session. Scores and times are whole milliseconds since 1970 by Redis's clock.
 
     P:{C}:viewers    zset  V by the end of their last lease                       (public contract)
@@ -19,6 +19,17 @@ session. Scores and times are whole milliseconds since 1970 by Redis's clock.
     P:secret         str   the key that leave tokens are made with, common to all replicas
     P:{C}:changes    the channel: one message per change, each the whole truth
     P:bus            a channel without messages, which keeps a reader's connection subscribed
+
+On a Cluster a course is in one of PARTITIONS partitions (partitions.py), each with a tag T, and all keys of a
+partition are in one slot. `P:{C}:viewers` is `P:{T}:C:viewers` there, and so with every key of a course and
+its channel; further:
+
+    P:{T}:agenda     as P:agenda:0, for the courses of this partition
+    P:{T}:since      as P:since, for this partition: a master that comes back empty warms its own
+    P:partitions     str   how many partitions there are; another number would look for courses elsewhere
+
+So a script call takes many courses of a partition, with their agenda, and stays atomic. Refused: a slot per
+course (a call per course, and agendas that must be registered before they can be swept).
 
 Why sorted sets by expiry: a count is ZCOUNT from now on, O(log n) and exact with no sweeper alive (S4);
 there is no counter that could drift. Why one zset for all chapters and not one each: leaving a chapter
@@ -39,8 +50,10 @@ sets once their longest lease is well over, `state` a day after the last change.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
+from ..settings import Settings
+from .partitions import SLOTS, slot_of, slot_of_tag, tags
 from .redis.resp import words
 
 COURSES_CACHED = 10_000
@@ -56,21 +69,63 @@ class CourseKeys(NamedTuple):
     state: str
 
 
-class Keys:
-    """Builds key names; the only place where a hash tag is written."""
+class Partition(NamedTuple):
+    """The keys that the courses of a partition have in common; `base` opens every name of it."""
 
-    def __init__(self, prefix: str) -> None:
+    index: int
+    base: str
+    agenda: str
+    since: str
+
+    @property
+    def slot(self) -> int:
+        return slot_of(self.agenda)
+
+
+class Keys:
+    """Builds key names; the only place where a hash tag is written.
+
+    `partitions` of a Cluster, 0 = one server: it has a single partition with the names above.
+    """
+
+    def __init__(self, prefix: str, partitions: int = 0) -> None:
         self.prefix = prefix
-        self.agenda = f"{prefix}:agenda:0"
-        self.since = f"{prefix}:since"
         self.secret = f"{prefix}:secret"
         self.bus = f"{prefix}:bus"
+        self.agreed = f"{prefix}:partitions"
         self.every_channel = f"{prefix}:*:changes"
+        self.is_partitioned = partitions > 0
+        self._width = SLOTS // (partitions or 1)
+        self.partitions = tuple(map(self._partition, range(partitions), tags(partitions))) if partitions else (
+            Partition(0, f"{prefix}:", f"{prefix}:agenda:0", f"{prefix}:since"),
+        )
         self.course = lru_cache(COURSES_CACHED)(self._course)
         self.packed_course = lru_cache(COURSES_CACHED)(self._packed_course)
+        self.partition_of = lru_cache(COURSES_CACHED)(self._partition_of)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The names that these settings ask for."""
+        is_cluster = settings.redis_kind == "cluster"
+        return cls(settings.key_prefix, settings.partitions if is_cluster else 0)
+
+    def _partition(self, index: int, tag: str) -> Partition:
+        base = f"{self.prefix}:{{{tag}}}:"
+        return Partition(index, base, f"{base}agenda", f"{base}since")
+
+    def _partition_of(self, course_id: str) -> Partition:
+        if not self.is_partitioned:
+            return self.partitions[0]
+        return self.partitions[slot_of_tag(course_id.encode()) // self._width]
+
+    def _base(self, course_id: str) -> str:
+        """What every name of this course begins with."""
+        if self.is_partitioned:
+            return f"{self.partition_of(course_id).base}{course_id}:"
+        return f"{self.prefix}:{{{course_id}}}:"
 
     def _course(self, course_id: str) -> CourseKeys:
-        base = f"{self.prefix}:{{{course_id}}}:"
+        base = self._base(course_id)
         return CourseKeys(
             f"{base}viewers", f"{base}places", f"{base}chapters", f"{base}anonymous", f"{base}state"
         )
@@ -79,14 +134,15 @@ class Keys:
         return words(*self.course(course_id))
 
     def viewer(self, course_id: str, viewer_id: str) -> str:
-        return f"{self.prefix}:{{{course_id}}}:viewer:{viewer_id}"
+        return f"{self._base(course_id)}viewer:{viewer_id}"
 
     def left(self, course_id: str, viewer_id: str) -> str:
-        return f"{self.prefix}:{{{course_id}}}:left:{viewer_id}"
+        return f"{self._base(course_id)}left:{viewer_id}"
 
     def channel(self, course_id: str) -> str:
-        return f"{self.prefix}:{{{course_id}}}:changes"
+        return f"{self._base(course_id)}changes"
 
-    def course_of(self, channel: str) -> str:
-        """The course that a channel's message is about."""
-        return channel[len(self.prefix) + 2 : -len("}:changes")]
+    def course_of(self, name: str, ending: str = "changes") -> str:
+        """The course that a channel's message is about, or that a key with this ending belongs to."""
+        tag, _, rest = name[len(self.prefix) + 2 : -len(ending) - 1].partition("}")
+        return rest[1:] if self.is_partitioned else tag
