@@ -78,6 +78,10 @@ class Partition(NamedTuple):
     since: str
 
     @property
+    def tag(self) -> str:
+        return self.base.partition("{")[2].partition("}")[0]
+
+    @property
     def slot(self) -> int:
         return slot_of(self.agenda)
 
@@ -141,6 +145,16 @@ class Keys:
 
     def channel(self, course_id: str) -> str:
         return f"{self._base(course_id)}changes"
+
+    def names(self, course_id: str, viewer_id: str) -> dict[str, str]:
+        """Every key of a course, those of one viewer among them, by what it is."""
+        partition = self.partition_of(course_id)
+        return self.course(course_id)._asdict() | {
+            "viewer": self.viewer(course_id, viewer_id),
+            "left": self.left(course_id, viewer_id),
+            "agenda": partition.agenda,
+            "since": partition.since,
+        }
 
     def course_of(self, name: str, ending: str = "changes") -> str:
         """The course that a channel's message is about, or that a key with this ending belongs to."""

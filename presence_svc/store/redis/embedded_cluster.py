@@ -60,7 +60,7 @@ class ClusterServer:
 
 
 class EmbeddedCluster:
-    """`with EmbeddedCluster() as url:` masters own even ranges of slots; replica i is of master i modulo masters."""
+    """`with EmbeddedCluster(directory) as cluster:` its masters own even ranges of slots; replica i is of master i modulo masters."""
 
     def __init__(
         self,
