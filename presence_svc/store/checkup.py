@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, NamedTuple
 
@@ -44,6 +45,7 @@ async def examine(redis: Redis, keys: Keys) -> list[Finding]:
             _version(info),
             _eviction(info),
             await _clock(redis),
+            _persistence(info),
             await _consistency(redis, keys),
         ]
     except (RedisError, OSError, TimeoutError) as error:
@@ -69,6 +71,17 @@ def _eviction(info: dict[str, Any]) -> Finding:
         f"maxmemory-policy is {policy}: Redis may drop parts of a course when memory is short,"
         " set it to noeviction",
     )
+
+
+def _persistence(info: dict[str, Any]) -> Finding:
+    """Not wrong without: who is there says so again within half a minute. What is kept for months does not."""
+    if info.get("aof_enabled"):
+        fine = info.get("aof_last_write_status", "ok") == "ok"
+        return Finding(fine, "persistence", "append-only file" if fine else "the append-only file fails")
+    if info.get("rdb_last_save_time") and info.get("rdb_saves"):
+        fine = info.get("rdb_last_bgsave_status", "ok") == "ok"
+        return Finding(fine, "persistence", "snapshots" if fine else "the last snapshot has failed")
+    return Finding(True, "persistence", "none: a restart loses history, and presence for half a minute")
 
 
 async def _clock(redis: Redis) -> Finding:
@@ -98,8 +111,8 @@ async def _consistency(redis: Redis, keys: Keys) -> Finding:
 async def _listed(redis: Redis, keys: Keys) -> set[tuple[str, str]]:
     """(course, viewer) of a sample of those whose lease in a course's set has not ended."""
     found: set[tuple[str, str]] = set()
-    async for key in _scan(redis, f"{keys.prefix}:{{*}}:viewers"):
-        course_id = key[len(keys.prefix) + 2 : -len("}:viewers")]
+    async for key in _scan(redis, keys.pattern("viewers")):
+        course_id = keys.course_of(key, "viewers")
         now = await _now_ms(redis)
         room = SAMPLE - len(found)
         alive = await redis.zrangebyscore(key, now, "+inf", start=0, num=room)
@@ -112,9 +125,8 @@ async def _listed(redis: Redis, keys: Keys) -> set[tuple[str, str]]:
 async def _hashed(redis: Redis, keys: Keys) -> set[tuple[str, str]]:
     """(course, viewer) of a sample of the viewers' hashes."""
     found: set[tuple[str, str]] = set()
-    async for key in _scan(redis, f"{keys.prefix}:{{*}}:viewer:*"):
-        course_id, _, viewer_id = key[len(keys.prefix) + 2 :].partition("}:viewer:")
-        found.add((course_id, viewer_id))
+    async for key in _scan(redis, keys.pattern("viewer:*")):
+        found.add(keys.viewer_of(key))
         if len(found) >= SAMPLE:
             break
     return found
@@ -133,20 +145,25 @@ async def _scan(redis: Redis, pattern: str) -> AsyncIterator[str]:
 async def _wrong(redis: Redis, keys: Keys, pairs: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
     """Those who are in the set and have no hash, or have one and are not in the set."""
     wrong = set()
-    ordered = sorted(pairs)
-    for start in range(0, len(ordered), PAGE):
-        part = ordered[start : start + PAGE]
-        pipe = redis.pipeline()  # in one transaction: nothing happens between the two questions
-        pipe.time()
-        for course_id, viewer_id in part:
-            pipe.zscore(keys.course(course_id).viewers, viewer_id)
-            pipe.exists(keys.viewer(course_id, viewer_id))
-        (seconds, micros), *answers = await pipe.execute()
-        now = seconds * 1000 + micros // 1000
-        for pair, ends, hashed in zip(part, answers[::2], answers[1::2], strict=True):
-            if (ends is not None and ends > now) != bool(hashed):
-                wrong.add(pair)
+    partitions: defaultdict[int, list[tuple[str, str]]] = defaultdict(list)
+    for pair in sorted(pairs):
+        partitions[keys.partition_of(pair[0]).index].append(pair)
+    for ordered in partitions.values():
+        for start in range(0, len(ordered), PAGE):
+            wrong |= await _wrong_of(redis, keys, ordered[start : start + PAGE])
     return wrong
+
+
+async def _wrong_of(redis: Redis, keys: Keys, pairs: list[tuple[str, str]]) -> set[tuple[str, str]]:
+    pipe = redis.pipeline()  # in one transaction: nothing happens between the two questions
+    pipe.time()
+    for course_id, viewer_id in pairs:
+        pipe.zscore(keys.course(course_id).viewers, viewer_id)
+        pipe.exists(keys.viewer(course_id, viewer_id))
+    (seconds, micros), *answers = await pipe.execute()
+    now = seconds * 1000 + micros // 1000
+    found = zip(pairs, answers[::2], answers[1::2], strict=True)
+    return {pair for pair, ends, hashed in found if (ends is not None and ends > now) != bool(hashed)}
 
 
 async def _now_ms(redis: Redis) -> int:

@@ -160,3 +160,17 @@ class Keys:
         """The course that a channel's message is about, or that a key with this ending belongs to."""
         tag, _, rest = name[len(self.prefix) + 2 : -len(ending) - 1].partition("}")
         return rest[1:] if self.is_partitioned else tag
+
+    def viewer_of(self, key: str) -> tuple[str, str]:
+        """The course and the viewer that a viewer's hash is of. Ids may hold what stands between them."""
+        tag, _, rest = key[len(self.prefix) + 2 :].partition("}")
+        if not self.is_partitioned:
+            return tag, rest.removeprefix(":viewer:")
+        at = rest.find(":viewer:", 2)
+        while self.partition_of(rest[1:at]).tag != tag and (later := rest.find(":viewer:", at + 1)) > 0:
+            at = later
+        return rest[1:at], rest[at + len(":viewer:") :]
+
+    def pattern(self, ending: str) -> str:
+        """Fits every key of a course that ends so."""
+        return f"{self.prefix}:{{*}}:*:{ending}" if self.is_partitioned else f"{self.prefix}:{{*}}:{ending}"

@@ -1,0 +1,53 @@
+"""What can be wrong with a Cluster: slots that nobody has, partitions that lie unevenly, and each master by itself.
+
+Called by `presence-svc doctor`. Changes nothing; every master is looked at by a connection of its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ..errors import Unavailable
+from .checkup import Finding, examine
+from .keys import Keys
+from .redis.cluster import ClusterLink
+
+UNEVEN = 1.5  # a master with so many times its share of the partitions does not get on with the others
+
+
+async def examine_cluster(link: ClusterLink, keys: Keys) -> list[Finding]:
+    """All findings about a Cluster. Raises Unavailable when no node answers, Misconfigured."""
+    await link.start()
+    findings = [_topology(link), _spread(link, keys)]
+    for node in link.topology.masters:
+        client = node.access.client(node.address, timeout_s=node.timeout_s, pool=2)
+        try:
+            found = await examine(client, keys)
+        except Unavailable as error:
+            found = [Finding(False, "reachable", error.detail)]
+        finally:
+            await client.aclose()
+        findings += [finding._replace(what=f"{finding.what} of {node.address}") for finding in found]
+    return findings
+
+
+def _topology(link: ClusterLink) -> Finding:
+    table = link.topology.table
+    shown = f"{len(table.masters)} masters, {len(table.replicas)} replicas"
+    if table.unowned:
+        return Finding(False, "topology", f"{shown}; {table.unowned:,} of 16,384 slots belong to nobody")
+    if not table.replicas and len(table.masters) > 1:
+        return Finding(True, "topology", f"{shown}: a master that dies takes its courses with it")
+    return Finding(True, "topology", shown)
+
+
+def _spread(link: ClusterLink, keys: Keys) -> Finding:
+    """How the partitions lie on the masters, the most first."""
+    owners = Counter(link.topology.table.owner[partition.slot] for partition in keys.partitions)
+    masters = len(link.topology.table.masters)
+    many = [owners[address] for address in link.topology.table.masters]
+    shown = " / ".join(map(str, sorted(many, reverse=True)))
+    detail = f"{len(keys.partitions)} partitions on {masters} masters: {shown}"
+    if masters and max(many) > UNEVEN * len(keys.partitions) / masters:
+        return Finding(False, "partitions", f"{detail}; move slots to even that out")
+    return Finding(True, "partitions", detail)
