@@ -54,7 +54,7 @@ from typing import NamedTuple, Self
 
 from ..settings import Settings
 from .partitions import SLOTS, slot_of, slot_of_tag, tags
-from .redis.resp import words
+from .redis.resp import pack
 
 COURSES_CACHED = 10_000
 
@@ -135,7 +135,7 @@ class Keys:
         )
 
     def _packed_course(self, course_id: str) -> bytes:
-        return words(*self.course(course_id))
+        return pack(*self.course(course_id))
 
     def viewer(self, course_id: str, viewer_id: str) -> str:
         return f"{self._base(course_id)}viewer:{viewer_id}"
