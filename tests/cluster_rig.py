@@ -21,9 +21,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from presence_svc.store.partitions import slot_of
-from presence_svc.store.redis.embedded import EmbeddedServer, bundled_binary
-from presence_svc.store.redis.embedded_cluster import (
+from presence_svc.store.redis.cluster.embedded import (
     LOCAL,
     ClusterServer,
     EmbeddedCluster,
@@ -31,6 +29,8 @@ from presence_svc.store.redis.embedded_cluster import (
     is_formed,
     node_id,
 )
+from presence_svc.store.redis.cluster.slots import slot_of
+from presence_svc.store.redis.embedded import EmbeddedServer, bundled_binary
 from tests.rig import DEBIAN, need
 
 FAST_FAILOVER = ("--cluster-node-timeout", "1500", "--cluster-replica-validity-factor", "0")
@@ -170,11 +170,13 @@ class Cluster(EmbeddedCluster):
         self.execute(first, "CLUSTER MEET", LOCAL, server.port, server.bus_port)
         wait_for(
             "all know the new node",
-            lambda: all(
-                any(where.endswith(f":{server.port}") for where in self.execute(other, "CLUSTER NODES"))
-                for other in self.servers
-            )
-            and self.execute(server, "CLUSTER INFO")["cluster_state"] == "ok",
+            lambda: (
+                all(
+                    any(where.endswith(f":{server.port}") for where in self.execute(other, "CLUSTER NODES"))
+                    for other in self.servers
+                )
+                and self.execute(server, "CLUSTER INFO")["cluster_state"] == "ok"
+            ),
         )
 
     def leave(self, server: ClusterServer) -> None:
@@ -226,9 +228,7 @@ class Cluster(EmbeddedCluster):
         sources.pop(target.port, None)
         for port, given in sources.items():
             ranges = [word for slot in given for word in (slot, slot)]
-            self.execute(
-                self.by_port(port), "CLUSTER MIGRATESLOTS", "SLOTSRANGE", *ranges, "NODE", target_id
-            )
+            self.execute(self.by_port(port), "CLUSTER MIGRATESLOTS", "SLOTSRANGE", *ranges, "NODE", target_id)
         wait_for("the slots have moved", lambda: all(self.owner_port(s) == target.port for s in slots))
 
 
@@ -284,7 +284,16 @@ class Sentinels:
 
     def _start_server(self) -> None:
         port, _ = free_ports()
-        options = ["--port", str(port), "--bind", LOCAL, "--appendonly", "no", "--repl-diskless-sync-delay", "0"]
+        options = [
+            "--port",
+            str(port),
+            "--bind",
+            LOCAL,
+            "--appendonly",
+            "no",
+            "--repl-diskless-sync-delay",
+            "0",
+        ]
         server = EmbeddedServer(data_dir=self._data / str(port), options=options)
         server.start()
         self.servers.append(server)
@@ -341,7 +350,11 @@ class Sentinels:
 
     def sentinel(self, port: int) -> redis.Redis:
         return redis.Redis(
-            host=LOCAL, port=port, password="secret-of-sentinels", socket_timeout=5, retry=Retry(NoBackoff(), 0)
+            host=LOCAL,
+            port=port,
+            password="secret-of-sentinels",
+            socket_timeout=5,
+            retry=Retry(NoBackoff(), 0),
         )
 
     @property

@@ -21,7 +21,7 @@ from rich.console import Console
 from ..settings import ENV_PREFIX
 from ..settings.identity import IdentitySettings
 from ..settings.redis import RedisSettings
-from ..store.redis.embedded_cluster import EmbeddedCluster
+from ..store.redis.cluster.embedded import EmbeddedCluster
 from . import serve
 from .crowd import COURSES, Crowd, Viewer
 

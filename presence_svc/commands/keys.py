@@ -49,7 +49,7 @@ def describe(course_id: str, settings: Settings) -> dict[str, Any]:
         "channel": keys.channel(course_id),
         "publish": "SPUBLISH" if settings.is_sharded else "PUBLISH",
         "partition": {
-            "index": partition.index,
+            "index": partition.number,
             "of": len(keys.partitions),
             "tag": partition.tag,
             "slot": partition.slot,

@@ -35,7 +35,8 @@ class RedisSettings(BaseSettings):
         " `10.0.0.5:6379=db1.example:7001,...`",
     )
     partitions: Annotated[int, Field(ge=1, le=MOST_PARTITIONS)] = Field(
-        256, description="parts that the courses are in on a Cluster, a power of two; fixed by the first replica"
+        256,
+        description="parts that the courses are in on a Cluster, a power of two; fixed by the first replica",
     )
     pubsub: Literal["auto", "sharded", "global"] = Field(
         "auto",

@@ -38,7 +38,9 @@ class RedisUrl(NamedTuple):
 
     def sentinel(self, host: Host) -> str:
         """The URL of one Sentinel: options that begin with sentinel_ are its own, and so is its login."""
-        own = {name[len(OF_SENTINEL) :]: value for name, value in self.options if name.startswith(OF_SENTINEL)}
+        own = {
+            name[len(OF_SENTINEL) :]: value for name, value in self.options if name.startswith(OF_SENTINEL)
+        }
         tls = own.pop("tls", "yes" if self.tls else "no").lower() not in NO
         shared = {name: value for name, value in self.options if tls and name.startswith("ssl_")}
         return _url(tls, "", host, "", list((shared | own).items()))

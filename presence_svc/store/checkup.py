@@ -147,7 +147,7 @@ async def _wrong(redis: Redis, keys: Keys, pairs: Iterable[tuple[str, str]]) -> 
     wrong = set()
     partitions: defaultdict[int, list[tuple[str, str]]] = defaultdict(list)
     for pair in sorted(pairs):
-        partitions[keys.partition_of(pair[0]).index].append(pair)
+        partitions[keys.partition_of(pair[0]).number].append(pair)
     for ordered in partitions.values():
         for start in range(0, len(ordered), PAGE):
             wrong |= await _wrong_of(redis, keys, ordered[start : start + PAGE])

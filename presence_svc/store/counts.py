@@ -22,14 +22,27 @@ class Counts:
         self._keys = keys
 
     async def read(self, course_ids: list[str]) -> list[Count | PresenceError]:
-        """A count for each, every course asked for once. Raises Unavailable."""
-        courses = list(dict.fromkeys(course_ids))
-        commands: list[Command] = [count_call(self._keys, courses), ("GET", self._keys.since)]
-        reply, since = await self._link.pipeline(commands)
-        warming = since is None or reply[0] - int(since) < self._settings.ttl_ms
-        found = count_results(reply, courses, warming=warming)
-        counts = dict(zip(courses, found, strict=True))
-        return [counts[course_id] for course_id in course_ids]
+        """A count or an error for each, every course asked for once. Raises Unavailable when nothing came."""
+        parts = list(self._by_partition(course_ids).items())
+        commands: list[Command] = []
+        for number, courses in parts:
+            commands += (count_call(self._keys, courses), ("GET", self._keys.partitions[number].since))
+        replies = await self._link.results(commands)
+        found: dict[str, Count | PresenceError] = {}
+        for (_, courses), reply, since in zip(parts, replies[::2], replies[1::2], strict=True):
+            if isinstance(reply, PresenceError) or isinstance(since, PresenceError):
+                wrong = reply if isinstance(reply, PresenceError) else since
+                found.update(dict.fromkeys(courses, wrong))
+                continue
+            warming = since is None or reply[0] - int(since) < self._settings.ttl_ms
+            found.update(zip(courses, count_results(reply, courses, warming=warming), strict=True))
+        return [found[course_id] for course_id in course_ids]
+
+    def _by_partition(self, course_ids: list[str]) -> dict[int, list[str]]:
+        parts: dict[int, list[str]] = {}
+        for course_id in dict.fromkeys(course_ids):
+            parts.setdefault(self._keys.partition_of(course_id).number, []).append(course_id)
+        return parts
 
 
 def count_call(keys: Keys, courses: Sequence[str]) -> Command:

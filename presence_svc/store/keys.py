@@ -20,7 +20,7 @@ session. Scores and times are whole milliseconds since 1970 by Redis's clock.
     P:{C}:changes    the channel: one message per change, each the whole truth
     P:bus            a channel without messages, which keeps a reader's connection subscribed
 
-On a Cluster a course is in one of PARTITIONS partitions (partitions.py), each with a tag T, and all keys of a
+On a Cluster a course is in one of PARTITIONS partitions (redis/cluster/slots.py), each with a tag T, and all keys of a
 partition are in one slot. `P:{C}:viewers` is `P:{T}:C:viewers` there, and so with every key of a course and
 its channel; further:
 
@@ -53,7 +53,7 @@ from functools import lru_cache
 from typing import NamedTuple, Self
 
 from ..settings import Settings
-from .partitions import SLOTS, slot_of, slot_of_tag, tags
+from .redis.cluster.slots import SLOTS, slot_of, slot_of_tag, tags
 from .redis.resp import pack
 
 COURSES_CACHED = 10_000
@@ -72,18 +72,16 @@ class CourseKeys(NamedTuple):
 class Partition(NamedTuple):
     """The keys that the courses of a partition have in common; `base` opens every name of it."""
 
-    index: int
+    number: int
     base: str
     agenda: str
     since: str
+    slot: int
+    packed_agenda: bytes
 
     @property
     def tag(self) -> str:
         return self.base.partition("{")[2].partition("}")[0]
-
-    @property
-    def slot(self) -> int:
-        return slot_of(self.agenda)
 
 
 class Keys:
@@ -100,9 +98,7 @@ class Keys:
         self.every_channel = f"{prefix}:*:changes"
         self.is_partitioned = partitions > 0
         self._width = SLOTS // (partitions or 1)
-        self.partitions = tuple(map(self._partition, range(partitions), tags(partitions))) if partitions else (
-            Partition(0, f"{prefix}:", f"{prefix}:agenda:0", f"{prefix}:since"),
-        )
+        self.partitions = self._partitions(partitions)
         self.course = lru_cache(COURSES_CACHED)(self._course)
         self.packed_course = lru_cache(COURSES_CACHED)(self._packed_course)
         self.partition_of = lru_cache(COURSES_CACHED)(self._partition_of)
@@ -113,9 +109,11 @@ class Keys:
         is_cluster = settings.redis_kind == "cluster"
         return cls(settings.key_prefix, settings.partitions if is_cluster else 0)
 
-    def _partition(self, index: int, tag: str) -> Partition:
-        base = f"{self.prefix}:{{{tag}}}:"
-        return Partition(index, base, f"{base}agenda", f"{base}since")
+    def _partitions(self, many: int) -> tuple[Partition, ...]:
+        if not many:
+            return (_partition(0, f"{self.prefix}:", f"{self.prefix}:agenda:0"),)
+        bases = [f"{self.prefix}:{{{tag}}}:" for tag in tags(many)]
+        return tuple(_partition(number, base, f"{base}agenda") for number, base in enumerate(bases))
 
     def _partition_of(self, course_id: str) -> Partition:
         if not self.is_partitioned:
@@ -174,3 +172,7 @@ class Keys:
     def pattern(self, ending: str) -> str:
         """Fits every key of a course that ends so."""
         return f"{self.prefix}:{{*}}:*:{ending}" if self.is_partitioned else f"{self.prefix}:{{*}}:{ending}"
+
+
+def _partition(number: int, base: str, agenda: str) -> Partition:
+    return Partition(number, base, agenda, f"{base}since", slot_of(agenda), pack(agenda))

@@ -7,7 +7,7 @@ Heartbeats and leaves go by group commit in order of arrival; reads of a moment 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from ..errors import PresenceError
 from ..model import Count
@@ -16,28 +16,48 @@ from . import scripts
 from .counts import Counts
 from .group_commit import GroupCommit
 from .keys import Keys
+from .lanes import Lanes
 from .recorder import Recorder
 from .redis.link import Link
+from .rounds import course_of
 from .write import HeartbeatResult, HeartbeatWrite, LeaveWrite, Outcome, WithSeq, Write
 
 
 class Presence:
-    """Who is where. `on_due(delay_ms)` is called when a message of ours falls due (live.sweeper sets it)."""
+    """Who is where. `on_due(delay_ms, partition)` is called when a message of ours falls due.
+
+    live.sweeper sets it. On a Cluster each master has a group commit of its own.
+    """
 
     def __init__(
         self, link: Link, settings: Settings, *, on_group: Callable[[int], None] | None = None
     ) -> None:
         self.link = link
         self.settings = settings
-        self.keys = Keys(settings.key_prefix)
-        self.on_due: Callable[[int], None] = lambda delay_ms: None
-        self.recorder = Recorder(link, settings, self.keys, lambda delay_ms: self.on_due(delay_ms))
+        self.keys = Keys.of(settings)
+        self.on_due: Callable[[int, int], None] = lambda delay_ms, partition: None
+        self.recorder = Recorder(link, settings, self.keys, lambda *due: self.on_due(*due))
         counts = Counts(link, settings, self.keys)
         limit = settings.queue_limit
-        self._writes: GroupCommit[Write, HeartbeatResult] = GroupCommit(
-            self.recorder.record, limit=limit, on_group=on_group
-        )
-        self._reads: GroupCommit[str, Count] = GroupCommit(counts.read, limit=limit)
+        self._writes: GroupCommit[Write, HeartbeatResult] | Lanes[Write, HeartbeatResult]
+        self._reads: GroupCommit[str, Count] | Lanes[str, Count]
+        if link.is_cluster:
+            self._writes = Lanes(
+                self.recorder.record,
+                lane_of=lambda write: self._lane_of(course_of(write)),
+                version=lambda: link.version,
+                limit=limit,
+                on_group=on_group,
+            )
+            self._reads = Lanes(
+                counts.read, lane_of=self._lane_of, version=lambda: link.version, limit=limit
+            )
+        else:
+            self._writes = GroupCommit(self.recorder.record, limit=limit, on_group=on_group)
+            self._reads = GroupCommit(counts.read, limit=limit)
+
+    def _lane_of(self, course_id: str) -> Hashable:
+        return self.link.lane_of(self.keys.partition_of(course_id).slot)
 
     async def close(self) -> None:
         """Lets what is under way come to its end."""
@@ -74,19 +94,24 @@ class Presence:
     async def are_present(self, pairs: Sequence[tuple[str, str]]) -> list[bool | PresenceError]:
         """Which of these (course, viewer) are present now, by Redis's clock. Raises Unavailable."""
         scores = [("ZSCORE", self.keys.course(course).viewers, viewer) for course, viewer in pairs]
-        (seconds, micros), *ends = await self.link.pipeline([("TIME",), *scores])
-        now = int(seconds) * 1000 + int(micros) // 1000
-        return [end is not None and float(end) > now for end in ends]
+        time, *ends = await self.link.results([("TIME",), *scores])
+        if isinstance(time, PresenceError):
+            raise time
+        now = int(time[0]) * 1000 + int(time[1]) // 1000
+        return [
+            end if isinstance(end, PresenceError) else end is not None and float(end) > now for end in ends
+        ]
 
     async def evict(self, course_id: str, viewer_id: str) -> None:
         """Removes a viewer with all sessions; those sessions cannot come back. Raises Unavailable."""
         keys, settings = self.keys, self.settings
+        partition = keys.partition_of(course_id)
         names = (
-            keys.agenda,
+            partition.agenda,
             *keys.course(course_id),
             keys.viewer(course_id, viewer_id),
             keys.left(course_id, viewer_id),
         )
         args = (settings.publish_interval_ms, settings.ttl_ms, viewer_id)
         if await self.link.call(scripts.EVICT, names, args):
-            self.on_due(settings.publish_interval_ms)
+            self.on_due(settings.publish_interval_ms, partition.number)

@@ -7,20 +7,27 @@ Redis has refused to run. Raises Unavailable and nothing else for what Redis doe
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from hiredis import pack_command
-from redis.asyncio.client import PubSub
 
-from ...errors import PresenceError, Unavailable
+from ...errors import Misconfigured, PresenceError, Unavailable
 from ..scripts import Script
 from .node import Node
 from .reply import NOT_SERVING, REFUSES_WRITES, ReplyError
 from .resp import ScriptCall
+from .subscription import Subscription
+from .url import Address
 
-__all__ = ["Command", "Link", "PubSub", "ServerLink"]
+log = logging.getLogger("presence.redis")
+SUBSCRIBE_S = 2.0
+TWO_SLOTS: bytes = pack_command(("EVAL", "return 1", 2, "presence:{a}", "presence:{b}"))  # type: ignore[arg-type]
+IS_CLUSTER = (
+    "is a node of a Cluster, or behaves as one: write redis+cluster:// (or rediss+cluster://) instead of redis://"
+)
 
 Command = tuple[Any, ...]
 
@@ -33,6 +40,10 @@ class Link(ABC):
     """
 
     timeout_s: float
+    sharded = False  # changes are published by SPUBLISH
+    is_cluster = False
+    version = 0
+    on_places: Callable[[], object] = staticmethod(lambda: None)
 
     @property
     @abstractmethod
@@ -61,11 +72,33 @@ class Link(ABC):
         """A reply or an error for each command; those to one server run in order, in one exchange."""
 
     @abstractmethod
-    def pubsub(self) -> PubSub:
-        """A subscription's connection, of redis-py."""
+    def places(self) -> list[Address]:
+        """The servers at which changes are heard; `on_places` is called when they, or channels, have moved."""
+
+    @abstractmethod
+    def place_of(self, channel: str) -> Address | None:
+        """The one at which this channel is heard; None while no server has its slot."""
+
+    @abstractmethod
+    async def subscription(self, place: Address) -> Subscription:
+        """A connection to hear channels on. Raises what connecting raises."""
 
     @abstractmethod
     async def close(self) -> None: ...
+
+    async def start(self) -> None:
+        """Finds what the URL names. Raises Unavailable, and Misconfigured when it is another kind of Redis."""
+
+    def hint(self) -> None:
+        """Something says that slots or masters are not where they were."""
+
+    def redirected(self, why: str, place: Address) -> Callable[[str], bool] | None:
+        """Which channels a refused subscription is about when their slot has moved; None = it is another error."""
+        return None
+
+    def lane_of(self, slot: int) -> Hashable:
+        """Whose answers a slot's calls wait for; it may be another's when `version` has changed."""
+        return 0
 
     async def call(
         self, script: Script, keys: Sequence[str], args: Sequence[Any], *, patient: bool = False
@@ -86,8 +119,9 @@ class Link(ABC):
 class ServerLink(Link):
     """All commands go to one server."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, *, sharded: bool = False) -> None:
         self.node = node
+        self.sharded = sharded
         self.timeout_s = node.timeout_s
 
     @property
@@ -106,17 +140,30 @@ class ServerLink(Link):
     async def results(
         self, commands: Sequence[Command | ScriptCall], *, patient: bool = False
     ) -> list[Any | PresenceError]:
-        return await exchange(self.node, commands, patient=patient)
+        return await exchange(self.node, commands, patient=patient, sharded=self.sharded)
 
-    def pubsub(self) -> PubSub:
-        return self.node.client.pubsub()
+    def places(self) -> list[Address]:
+        return [self.node.address]
+
+    def place_of(self, channel: str) -> Address | None:
+        return self.node.address
+
+    async def subscription(self, place: Address) -> Subscription:
+        access = self.node.access
+        return await Subscription.open(place, access, timeout_s=SUBSCRIBE_S, sharded=self.sharded)
+
+    async def start(self) -> None:
+        deadline = asyncio.get_running_loop().time() + self.timeout_s
+        (reply,) = await self.node.exchange([TWO_SLOTS], deadline)
+        if isinstance(reply, ReplyError) and reply.code == "CROSSSLOT":
+            raise Misconfigured(f"PRESENCE_REDIS_URL: {self.node.address} {IS_CLUSTER}")
 
     async def close(self) -> None:
         await self.node.close()
 
 
 async def exchange(
-    node: Node, commands: Sequence[Command | ScriptCall], *, patient: bool = False
+    node: Node, commands: Sequence[Command | ScriptCall], *, patient: bool = False, sharded: bool = False
 ) -> list[Any | PresenceError]:
     """One round trip, two when a script was unknown: then what follows it has run too early.
 
@@ -124,11 +171,12 @@ async def exchange(
     what has run may run twice. Raises Unavailable when nothing came.
     """
     deadline = asyncio.get_running_loop().time() + node.timeout_s
-    replies = await node.exchange([by_sha(command) for command in commands], deadline, patient=patient)
+    packed = [by_sha(command, sharded=sharded) for command in commands]
+    replies = await node.exchange(packed, deadline, patient=patient)
     for at, reply in enumerate(replies):
         if isinstance(reply, ReplyError):
             if reply.code == "NOSCRIPT":
-                again = list(map(by_text, commands[at:]))
+                again = [by_text(command, sharded=sharded) for command in commands[at:]]
                 replies[at:] = await node.exchange(again, deadline, patient=patient)
             return [error_of(reply) if isinstance(reply, ReplyError) else reply for reply in replies]
     return replies
@@ -138,27 +186,34 @@ def error_of(reply: ReplyError) -> Unavailable:
     """What callers learn of an error reply."""
     if reply.code in REFUSES_WRITES | NOT_SERVING:
         error = Unavailable("Redis takes no writes now")
+    elif reply.code in ("CROSSSLOT", "MOVED"):
+        log.error("PRESENCE_REDIS_URL: the server %s", IS_CLUSTER)
+        error = Unavailable("Redis is a Cluster, and not named as one")
     else:
         error = Unavailable("Redis answered with an error")
     error.__cause__ = reply
     return error
 
 
-def by_sha(command: Command | ScriptCall) -> bytes:
-    """The command as it is sent first: a script by its SHA."""
+def by_sha(command: Command | ScriptCall, *, sharded: bool = False) -> bytes:
+    """The command as it is sent first: a script by its SHA, or by its text when the command says EVAL."""
     if isinstance(command, ScriptCall):
-        return command.by_sha()
-    if command[0] == "EVALSHA":
-        command = (command[0], command[1].sha, *command[2:])
-    packed: bytes = pack_command(command)
-    return packed
+        return command.by_sha(sharded=sharded)
+    return _packed(command, sharded=sharded)
 
 
-def by_text(command: Command | ScriptCall) -> bytes:
+def by_text(command: Command | ScriptCall, *, sharded: bool = False) -> bytes:
     """The command as it is sent when Redis does not know the script: EVAL also loads it."""
     if isinstance(command, ScriptCall):
-        return command.by_text()
+        return command.by_text(sharded=sharded)
     if command[0] == "EVALSHA":
-        command = ("EVAL", command[1].text, *command[2:])
+        command = ("EVAL", *command[1:])
+    return _packed(command, sharded=sharded)
+
+
+def _packed(command: Command, *, sharded: bool) -> bytes:
+    if len(command) > 1 and isinstance(command[1], Script):
+        script = command[1].publishing(sharded=sharded)
+        command = (command[0], script.sha if command[0] == "EVALSHA" else script.text, *command[2:])
     packed: bytes = pack_command(command)
     return packed

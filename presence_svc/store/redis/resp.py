@@ -22,6 +22,12 @@ def pack(*values: str | bytes | int) -> bytes:
     return packed[packed.index(b"\n") + 1 :]
 
 
+def packed_command(*words: str | bytes | int) -> bytes:
+    """A whole command as it travels."""
+    packed: bytes = pack_command(words)  # type: ignore[arg-type]
+    return packed
+
+
 def pack_int(value: int) -> bytes:
     """One whole number as it travels."""
     return pack_digits(b"%d" % value)
@@ -44,12 +50,13 @@ class ScriptCall(NamedTuple):
     many: int
     packed: bytes
 
-    def by_sha(self) -> bytes:
-        return b"*%d\r\n%b%b" % (self.many + 2, pack("EVALSHA", self.script.sha), self.packed)
+    def by_sha(self, *, sharded: bool = False) -> bytes:
+        script = self.script.publishing(sharded=sharded)
+        return b"*%d\r\n%b%b" % (self.many + 2, pack("EVALSHA", script.sha), self.packed)
 
-    def by_text(self) -> bytes:
-        return b"*%d\r\n%b%b" % (self.many + 2, pack("EVAL", self.script.text), self.packed)
-
+    def by_text(self, *, sharded: bool = False) -> bytes:
+        script = self.script.publishing(sharded=sharded)
+        return b"*%d\r\n%b%b" % (self.many + 2, pack("EVAL", script.text), self.packed)
 
 
 def key_of(command: tuple[Any, ...] | ScriptCall) -> bytes | None:

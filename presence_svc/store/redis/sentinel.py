@@ -12,14 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from hiredis import ProtocolError, pack_command
+from hiredis import ProtocolError
 from redis.exceptions import RedisError
 
 from ...errors import PresenceError, Unavailable
 from .link import Command, ServerLink
 from .node import Node
 from .reply import ReplyError
-from .resp import ScriptCall
+from .resp import ScriptCall, packed_command, packed_command
 from .subscription import Subscription
 from .url import Access, Address
 from .wire import dial
@@ -28,7 +28,7 @@ log = logging.getLogger("presence.redis")
 EVERY_S = 15.0
 AWAY_S = 0.2
 SENTINEL_TIMEOUT_S = 0.5
-ROLE = pack_command(("ROLE",))
+ROLE = packed_command("ROLE")
 SWITCHED = "+switch-master"
 _LOST = (TimeoutError, OSError, ProtocolError, RedisError, ValueError, ConnectionError)
 
@@ -45,7 +45,7 @@ class Sentinels:
     ) -> None:
         self.addresses = list(addresses)
         self.access = access
-        self._ask = pack_command(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service))
+        self._ask = packed_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service)
         self._service = service
         self._reached = reached
 
@@ -91,8 +91,10 @@ class Sentinels:
 class SentinelLink(ServerLink):
     """`make_node` makes the node of an address that is a master now."""
 
-    def __init__(self, sentinels: Sentinels, make_node: Callable[[Address], Node]) -> None:
-        super().__init__(make_node(Address("", 0)))
+    def __init__(
+        self, sentinels: Sentinels, make_node: Callable[[Address], Node], *, sharded: bool = False
+    ) -> None:
+        super().__init__(make_node(Address("", 0)), sharded=sharded)
         self.node.away = True  # until a master is found
         self._sentinels = sentinels
         self._make_node = make_node

@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from hiredis import ProtocolError, Reader, pack_command
+from hiredis import ProtocolError, Reader
 
-from ..partitions import slot_of
+from .cluster.slots import slot_of
 from .reply import ReplyError
+from .resp import packed_command
 from .url import Access, Address
 from .wire import dial
 
@@ -100,7 +101,7 @@ class Subscription(asyncio.Protocol):
 
     def _send(self, commands: Iterable[tuple[str, ...]]) -> None:
         if self._transport is not None and self._lost is None:
-            self._transport.write(b"".join(map(pack_command, commands)))
+            self._transport.write(b"".join(packed_command(*command) for command in commands))
 
     def data_received(self, data: bytes) -> None:
         try:

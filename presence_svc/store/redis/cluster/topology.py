@@ -12,21 +12,22 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
-from hiredis import ProtocolError, pack_command
+from hiredis import ProtocolError
 from redis.exceptions import RedisError
 
-from ...errors import Misconfigured, Unavailable
-from .node import Node
-from .reply import ReplyError
+from ....errors import Misconfigured, Unavailable
+from ..node import Node
+from ..reply import ReplyError
+from ..resp import packed_command
+from ..url import Access, Address
+from ..wire import Wire, dial
 from .routing import Table, read_slots
-from .url import Access, Address
-from .wire import Wire, dial
 
 log = logging.getLogger("presence.redis")
 EVERY_S = 15.0
 AWAY_S = 0.25  # while a master is away, or a slot is nobody's
 PAUSE_S = 0.05  # between two looks that were asked for
-CLUSTER_SLOTS = pack_command(("CLUSTER", "SLOTS"))
+CLUSTER_SLOTS = packed_command("CLUSTER", "SLOTS")
 _LOST = (TimeoutError, OSError, ProtocolError, RedisError)
 
 

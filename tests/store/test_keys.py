@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from redis.crc import key_slot
 
 from presence_svc.store.keys import Keys
-from presence_svc.store.partitions import SLOTS, slot_of, slot_of_tag, tags
+from presence_svc.store.redis.cluster.slots import SLOTS, slot_of, slot_of_tag, tags
 
 IDS = st.text("abcXYZ019_.:@~|=+-", min_size=1, max_size=128)
 
@@ -50,7 +50,7 @@ def test_all_of_a_course_is_in_the_slot_of_its_partition(course: str, partitions
     ]
 
     assert {slot_of(name) for name in names} == {partition.slot}
-    assert partition.index == slot_of_tag(course.encode()) // (SLOTS // partitions)
+    assert partition.number == slot_of_tag(course.encode()) // (SLOTS // partitions)
 
 
 @given(IDS, IDS, st.sampled_from((0, 1, 256)))

@@ -8,26 +8,26 @@ commands, and no others.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any
 
-from hiredis import pack_command
-
-from ...errors import PresenceError, Unavailable
-from .link import Command, Link, error_of
-from .node import Node
-from .reply import ReplyError
-from .resp import ScriptCall
+from ....errors import PresenceError, Unavailable
+from ..link import SUBSCRIBE_S, Command, Link, error_of
+from ..node import Node
+from ..reply import ReplyError
+from ..resp import ScriptCall, packed_command
+from ..subscription import Subscription
+from ..url import Access, Address
 from .routing import Batch, read_redirection
-from .subscription import Subscription
+from .slots import slot_of
 from .topology import Topology
-from .url import Access, Address
 
 RETRY_S = 0.2
 HOPS = 4  # the first sending, and three times again
 TRYAGAIN_S = (0.01, 0.02, 0.04)
-ASKING = pack_command(("ASKING",))
+ASKING = packed_command("ASKING")
 OLD_TABLE = frozenset({"CLUSTERDOWN", "READONLY", "LOADING", "MASTERDOWN"})
 KEY_BY_KEY = frozenset({"ASK", "TRYAGAIN"})  # the slot is being moved in the old way
 NOBODY = "no node of the cluster has this course now"
@@ -37,13 +37,17 @@ MOVING = "this part of the courses is being moved to another node"
 class ClusterLink(Link):
     """`agree` is awaited once before any other command goes out; it raises Misconfigured for a foreign Cluster."""
 
+    is_cluster = True
+
     def __init__(self, topology: Topology, access: Access, *, timeout_s: float, sharded: bool) -> None:
         self.topology = topology
         self.timeout_s = timeout_s
         self.redirections: Counter[str] = Counter()
         self.agree: Callable[[ClusterLink], Awaitable[None]] | None = None
-        self._sharded = sharded
+        self.sharded = sharded
         self._access = access
+        self._global: Address | None = None  # where all channels are heard that are not sharded
+        topology.on_change = self._moved
         self._is_ready = False
         self._starting: asyncio.Task[None] | None = None
         self._tried_at = 0.0
@@ -56,6 +60,43 @@ class ClusterLink(Link):
     @property
     def refusing(self) -> str:
         return next((node.refusing for node in self.topology.masters if node.refusing), "")
+
+    def observe(self, **hooks: Callable[..., object] | None) -> None:
+        self.topology.observe(**hooks)
+
+    def places(self) -> list[Address]:
+        masters = self.topology.table.masters
+        if self.sharded or not masters:
+            return masters
+        if self._global not in masters:
+            alive = [node.address for node in self.topology.masters if not node.away]
+            self._global = random.choice(alive or masters)
+        return [self._global]
+
+    def place_of(self, channel: str) -> Address | None:
+        if self.sharded:
+            return self.topology.table.owner[slot_of(channel)]
+        return next(iter(self.places()), None)
+
+    async def subscription(self, place: Address) -> Subscription:
+        return await Subscription.open(place, self._access, timeout_s=SUBSCRIBE_S, sharded=self.sharded)
+
+    def hint(self) -> None:
+        self.topology.hint()
+
+    def redirected(self, why: str, place: Address) -> Callable[[str], bool] | None:
+        if not why.startswith("MOVED "):
+            return None
+        slot, address = read_redirection(why, place, self.topology.reached)
+        self.topology.moved(slot, address)
+        return lambda channel: slot_of(channel) == slot
+
+    def lane_of(self, slot: int) -> Hashable:
+        return self.topology.table.owner[slot]
+
+    def _moved(self) -> None:
+        self.version += 1
+        self.on_places()
 
     async def start(self) -> None:
         """Finds the masters. Raises Unavailable, and Misconfigured when this is not the Cluster that we need."""
@@ -95,7 +136,12 @@ class ClusterLink(Link):
         self, commands: Sequence[Command | ScriptCall], *, patient: bool = False
     ) -> list[Any | PresenceError]:
         """As results, also before the number of partitions is agreed on."""
-        batch = Batch(commands, asyncio.get_running_loop().time() + self.timeout_s, patient=patient)
+        batch = Batch(
+            commands,
+            asyncio.get_running_loop().time() + self.timeout_s,
+            patient=patient,
+            sharded=self.sharded,
+        )
         left: Sequence[int] = range(len(commands))
         for _ in range(HOPS):
             left = await self._round(batch, left)

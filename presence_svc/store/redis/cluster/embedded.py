@@ -19,9 +19,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ...errors import Misconfigured
-from ..partitions import SLOTS
-from .embedded import EmbeddedServer
+from ....errors import Misconfigured
+from ..embedded import EmbeddedServer
+from .slots import SLOTS
 
 FORM_DEADLINE_S = 30.0
 LOCAL = "127.0.0.1"
@@ -140,22 +140,26 @@ class EmbeddedCluster:
 
 def node_id(client: redis.Redis) -> str:
     """What the other nodes call this one."""
-    found: Any = client.execute_command("CLUSTER MYID")
+    found: Any = _ask(client, "CLUSTER MYID")
     return str(found.decode())
 
 
 def known_nodes(client: redis.Redis) -> int:
     """How many nodes this one has shaken hands with, itself among them."""
-    nodes: Any = client.execute_command("CLUSTER NODES")
+    nodes: Any = _ask(client, "CLUSTER NODES")
     return sum("handshake" not in node["flags"] for node in nodes.values())
 
 
 def is_formed(client: redis.Redis) -> bool:
     """Whether this node serves, and as a replica has all that its master has."""
-    state: Any = client.execute_command("CLUSTER INFO")
+    state: Any = _ask(client, "CLUSTER INFO")
     facts: Any = client.info("replication")
     is_complete = facts["role"] == "master" or facts["master_link_status"] == "up"
     return bool(state["cluster_state"] == "ok" and is_complete)
+
+
+def _ask(client: redis.Redis, command: str) -> Any:
+    return client.execute_command(command)  # type: ignore[no-untyped-call]
 
 
 def free_ports() -> tuple[int, int]:

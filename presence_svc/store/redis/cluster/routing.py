@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..partitions import SLOTS, slot_of
-from .link import Command, by_sha, by_text
-from .resp import ScriptCall, key_of
-from .url import Address
+from ..link import Command, by_sha, by_text
+from ..resp import ScriptCall, key_of
+from ..url import Address
+from .slots import SLOTS, slot_of
 
 
 class Table:
@@ -45,16 +45,20 @@ class Table:
 class Batch:
     """Commands on their way, with the slot of each, and what has come of them so far."""
 
-    def __init__(self, commands: Sequence[Command | ScriptCall], deadline: float, *, patient: bool) -> None:
+    def __init__(
+        self, commands: Sequence[Command | ScriptCall], deadline: float, *, patient: bool, sharded: bool
+    ) -> None:
         self.commands = commands
         self.deadline = deadline
         self.patient = patient
+        self.sharded = sharded
         self.slots = [slot_of(key) if (key := key_of(command)) else None for command in commands]
         self.replies: list[Any] = [None] * len(commands)
         self.by_text: set[int] = set()
 
     def packed(self, index: int) -> bytes:
-        return by_text(self.commands[index]) if index in self.by_text else by_sha(self.commands[index])
+        pack = by_text if index in self.by_text else by_sha
+        return pack(self.commands[index], sharded=self.sharded)
 
 
 def read_slots(reply: list[Any], asked: Address, reached: Callable[[Address], Address]) -> Table:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ..errors import Unavailable
-from .checkup import Finding, examine
-from .keys import Keys
-from .redis.cluster import ClusterLink
+from ....errors import Unavailable
+from ...checkup import Finding, examine
+from ...keys import Keys
+from .link import ClusterLink
 
 UNEVEN = 1.5  # a master with so many times its share of the partitions does not get on with the others
 
