@@ -6,7 +6,7 @@ same every time but for its seq, so that a batch of a hundred is a join of three
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hiredis import pack_command
 
@@ -46,3 +46,15 @@ class Packed(NamedTuple):
 
     def by_text(self) -> bytes:
         return b"*%d\r\n%b%b" % (self.many + 2, words("EVAL", self.script.text), self.rest)
+
+
+def key_of(command: tuple[Any, ...] | Packed) -> bytes | None:
+    """The first key of a command, by which it is routed; None when it has none (PING, TIME, a script's 0 keys)."""
+    if isinstance(command, Packed):
+        count, key = command.rest.split(b"\r\n", 4)[1:4:2]
+        return key if int(count) else None
+    if command[0] in ("EVALSHA", "EVAL"):
+        key = command[3] if command[2] else None
+    else:
+        key = command[1] if len(command) > 1 else None
+    return key.encode() if isinstance(key, str) else key
