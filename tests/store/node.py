@@ -48,9 +48,17 @@ class FakeNode(Node):
 
 
 def node_of(client: Redis, *, timeout_s: float, pool: int = POOL) -> Node:
-    """A node of the kind that this client's server needs."""
+    """A node of the kind that this client's server needs; it is closed with the client."""
     if isinstance(client, FakeAsyncRedis):
         return FakeNode(client, timeout_s=timeout_s)
     said = client.connection_pool.connection_kwargs
     address = Address(said.get("host") or "", said.get("port") or 0, said.get("path") or "")
-    return Node(address, Access(db=said.get("db") or 0), timeout_s=timeout_s, pool=pool)
+    node = Node(address, Access(db=said.get("db") or 0), timeout_s=timeout_s, pool=pool)
+    close: Any = client.aclose
+
+    async def aclose(*args: Any) -> None:
+        await node.close()
+        await close(*args)
+
+    client.aclose = aclose  # type: ignore[method-assign]
+    return node

@@ -79,6 +79,7 @@ class Node:
         self._pool.close()
         if self._client is not None:
             await self._client.aclose()
+        await asyncio.sleep(0)  # transports close at the loop's next turn
 
     async def exchange(
         self, commands: Sequence[bytes], deadline: float, *, patient: bool = False

@@ -143,7 +143,9 @@ def check_options(url: str) -> None:
     allowed = ACCESS_OPTIONS | (TLS_OPTIONS if parts.scheme.startswith("rediss") else frozenset())
     wrong = [name for name in parse_qs(parts.query, keep_blank_values=True) if name not in allowed]
     for name in wrong[:1]:
-        reason = "only with rediss://" if name in TLS_OPTIONS else REFUSED.get(name, "there is no such option")
+        reason = (
+            "only with rediss://" if name in TLS_OPTIONS else REFUSED.get(name, "there is no such option")
+        )
         shown = name if name in TLS_OPTIONS | REFUSED.keys() else f"{name[:20]!r}"
         raise Misconfigured(f"PRESENCE_REDIS_URL: option {shown} behind its ?: {reason}")
 

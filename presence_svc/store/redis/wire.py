@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, cast
 
 from hiredis import ProtocolError, Reader, pack_command
 
@@ -39,8 +39,7 @@ class Wire(asyncio.Protocol):
         self._last_words: BaseException | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         plug = transport.get_extra_info("socket")
         if plug is not None and plug.family != socket.AF_UNIX:
             plug.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

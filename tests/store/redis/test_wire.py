@@ -261,5 +261,3 @@ def test_nobody_starves_while_wires_are_kept(
 ) -> None:
     """However small the pool, whoever waits for a connection gets one; also by redis-py's own commands."""
     run(new_loop, _use(pool, own_server))
-
-
