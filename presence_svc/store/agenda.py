@@ -1,25 +1,29 @@
 """What falls due, seen from one replica: which courses to look at, and the sweep of each (S8, S9).
 
-Called by live.sweeper and by `presence-svc sweep`.
+Called by live.sweeper and by `presence-svc sweep`. On a Cluster each partition has an agenda of its own: all are
+looked at about every SWEEP_INTERVAL, in one exchange per master, and in between those that we know something of.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from ..errors import PresenceError
 from ..settings import Settings
 from . import scripts
-from .keys import Keys
+from .keys import Keys, Partition
 from .redis.link import Command, Link
 
 CLAIM_MS = 500
-COURSES = 100
+COURSES = 100  # of one partition
 MEMBERS = 1000
+FULL_SHARE = 0.7  # of SWEEP_INTERVAL: no look at all partitions is sooner after the last
 
 
 class Due(NamedTuple):
-    """Times in ms by Redis's clock; `next_at` 0 = nothing else is on the agenda."""
+    """Times in ms by Redis's clock (of the first server that was asked); `next_at` 0 = nothing else is known of."""
 
     now: int
     next_at: int
@@ -27,31 +31,79 @@ class Due(NamedTuple):
 
 
 class Swept(NamedTuple):
-    """How many viewers were removed, and when to look at the course again (ms; 0 = nobody is left)."""
+    """How many viewers were removed, and when to look at the course again (ms, as `Due`; 0 = nobody is left)."""
 
     gone: int
     look_at: int
 
 
 class Agenda:
-    """All calls raise Unavailable when Redis is away."""
+    """All calls raise Unavailable when Redis is away; of several masters those that are there are served."""
 
     def __init__(self, link: Link, settings: Settings) -> None:
         self.link = link
         self.settings = settings
-        self.keys = Keys(settings.key_prefix)
+        self.keys = Keys.of(settings)
+        self.lag_s = 0.0  # by how much the last look was late for what it found
+        self._looks: dict[int, float] = {}  # when something is due in a partition, by our loop's clock
+        self._ahead_ms: dict[int, int] = {}  # each partition's clock, against the one that Due goes by
+        self._full_at = float("-inf")
 
-    async def due(self) -> Due:
+    def expect(self, delay_ms: int, partition: int) -> None:
+        """Something of this partition falls due in `delay_ms`."""
+        at = asyncio.get_running_loop().time() + delay_ms / 1000
+        self._looks[partition] = min(at, self._looks.get(partition, at))
+
+    async def due(self, *, everywhere: bool = False) -> Due:
         """Claims what is due now for this caller."""
-        reply = await self.link.call(scripts.DUE, (self.keys.agenda,), (COURSES, CLAIM_MS))
-        return Due(reply[0], reply[1], [course.decode() for course in reply[2:]])
+        partitions = self._to_look_at(everywhere=everywhere)
+        replies: list[Any] = await self.link.results([self._look(partition) for partition in partitions])
+        found = [pair for pair in zip(partitions, replies, strict=True) if isinstance(pair[1], list)]
+        if replies and not found:
+            raise replies[0]
+        now, courses, waits_ms = found[0][1][0] if found else 0, [], self._known_waits_ms()
+        for partition, (here, next_at, *claimed) in found:
+            self._ahead_ms[partition.number] = here - now
+            courses += [course.decode() for course in claimed]
+            if next_at:
+                waits_ms.append(next_at - here)
+                self.expect(next_at - here, partition.number)
+        return Due(now, now + min(waits_ms) if waits_ms else 0, courses)
+
+    def _known_waits_ms(self) -> list[int]:
+        """In how many ms something is due in partitions that were not looked at."""
+        now = asyncio.get_running_loop().time()
+        return [max(0, round((at - now) * 1000)) for at in self._looks.values()]
+
+    def _to_look_at(self, *, everywhere: bool) -> list[Partition]:
+        now, partitions = asyncio.get_running_loop().time(), self.keys.partitions
+        is_time = now - self._full_at >= FULL_SHARE * self.settings.sweep_interval
+        if everywhere or len(partitions) == 1 or is_time:
+            self._full_at = now
+            self._looks.clear()
+            return list(partitions)
+        ripe = [number for number, at in self._looks.items() if at <= now]
+        for number in ripe:
+            del self._looks[number]
+        return [partitions[number] for number in ripe]
 
     async def sweep(self, course_ids: Sequence[str]) -> list[Swept]:
         """One bounded step on each of these courses, in one exchange."""
-        return [Swept(*reply) for reply in await self.link.pipeline(list(map(self._step, course_ids)))]
+        replies = await self.link.results(list(map(self._step, course_ids)))
+        if replies and all(isinstance(reply, PresenceError) for reply in replies):
+            raise replies[0]
+        return [self._swept(*pair) for pair in zip(course_ids, replies, strict=True)]
+
+    async def courses(self) -> list[str]:
+        """Every course with something on an agenda: with somebody in it, or just left. Raises Unavailable."""
+        commands = [("ZRANGE", partition.agenda, 0, -1) for partition in self.keys.partitions]
+        return [course.decode() for listed in await self.link.pipeline(commands) for course in listed]
+
+    def _look(self, partition: Partition) -> Command:
+        return ("EVALSHA", scripts.DUE, 1, partition.agenda, COURSES, CLAIM_MS)
 
     def _step(self, course_id: str) -> Command:
-        keys = (self.keys.agenda, *self.keys.course(course_id))
+        keys = (self.keys.partition_of(course_id).agenda, *self.keys.course(course_id))
         return (
             "EVALSHA",
             scripts.SWEEP,
@@ -61,3 +113,12 @@ class Agenda:
             MEMBERS,
             self.settings.hidden_ttl_ms,
         )
+
+    def _swept(self, course_id: str, reply: Any) -> Swept:
+        """A master that is away has its courses looked at when it is back."""
+        if isinstance(reply, PresenceError):
+            return Swept(0, 0)
+        gone, look_at = reply
+        if look_at:
+            look_at -= self._ahead_ms.get(self.keys.partition_of(course_id).number, 0)
+        return Swept(gone, look_at)

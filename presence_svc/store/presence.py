@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import cast
 
 from ..errors import PresenceError
 from ..model import Count
@@ -90,6 +91,15 @@ class Presence:
     async def counts(self, course_ids: Iterable[str]) -> list[Count]:
         """Exact counts in the order asked, usually of one moment. Raises Unavailable."""
         return list(await asyncio.gather(*map(self._reads.submit, course_ids)))
+
+    async def counts_or_errors(self, course_ids: Iterable[str]) -> list[Count | PresenceError]:
+        """The same, with an error in the place of a course whose master is away."""
+        asked = [self._reads.submit(course_id) for course_id in course_ids]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        for count in found:
+            if isinstance(count, BaseException) and not isinstance(count, PresenceError):
+                raise count
+        return cast(list[Count | PresenceError], found)
 
     async def are_present(self, pairs: Sequence[tuple[str, str]]) -> list[bool | PresenceError]:
         """Which of these (course, viewer) are present now, by Redis's clock. Raises Unavailable."""

@@ -108,7 +108,7 @@ class Recorder:
     def _to_refresh(self, courses: Iterable[str]) -> frozenset[str]:
         """Courses whose sets we have not kept alive lately. Their expiry has room for half of HIDDEN_TTL."""
         old = monotonic() - self._settings.hidden_ttl / 4
-        return {course_id for course_id in courses if self.refreshed.get(course_id, old) <= old}
+        return frozenset(course_id for course_id in courses if self.refreshed.get(course_id, old) <= old)
 
     def _note(self, courses: Collection[str]) -> None:
         if not courses:

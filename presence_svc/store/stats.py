@@ -1,4 +1,4 @@
-"""Live totals over all courses, read from the agenda's courses. Called by web.api.courses for operators."""
+"""Live totals over all courses, read from the courses on all agendas. Called by web.api.courses for operators."""
 
 from __future__ import annotations
 
@@ -35,8 +35,10 @@ class Totals:
             return self._stats
 
     async def _read(self) -> Stats:
-        (listed, time) = await self._link.pipeline([("ZRANGE", self._keys.agenda, 0, -1), ("TIME",)])
-        courses = [course.decode() for course in listed]
+        *listed, time = await self._link.pipeline(
+            [*(("ZRANGE", partition.agenda, 0, -1) for partition in self._keys.partitions), ("TIME",)]
+        )
+        courses = [course.decode() for part in listed for course in part]
         found: list[tuple[int, str]] = []
         for start in range(0, len(courses), CHUNK):
             counts = await self._presence.counts(courses[start : start + CHUNK])

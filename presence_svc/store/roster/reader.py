@@ -43,7 +43,7 @@ class Rosters:
     def __init__(self, link: Link, settings: Settings, shared: Shared) -> None:
         self.link = link
         self.settings = settings
-        self.keys = Keys(settings.key_prefix)
+        self.keys = Keys.of(settings)
         self._seal = Seal(shared, b"presence-cursor")
         self._turns = asyncio.Semaphore(AT_ONCE)
 
