@@ -60,7 +60,8 @@ class Replica:
 
     async def arrive(self, *viewers: str) -> None:
         writes = [
-            HeartbeatWrite(COURSE, viewer, Heartbeat(viewer_id=viewer, chapter_id="ch-1")) for viewer in viewers
+            HeartbeatWrite(COURSE, viewer, Heartbeat(viewer_id=viewer, chapter_id="ch-1"))
+            for viewer in viewers
         ]
         await asyncio.gather(*map(self._presence.heartbeat, writes))
 

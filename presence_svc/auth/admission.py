@@ -46,9 +46,7 @@ class Admission:
         self._anonymous, self._has_anonymous = anonymous, settings.allow_anonymous
         self._leave_tokens = leave_tokens
 
-    def admit(
-        self, authorization: bytes | None, peer: str, course_id: str, said: Heartbeat
-    ) -> Admitted:
+    def admit(self, authorization: bytes | None, peer: str, course_id: str, said: Heartbeat) -> Admitted:
         """The heartbeat as it may be recorded: whose it is, and under which name."""
         if self.tokens is None:
             return HeartbeatWrite(course_id, named(said), said)
@@ -156,7 +154,9 @@ class Admission:
             self._check_course(caller, course_id)
             previous = self._anonymous.previous(course_id, said.session_id) if self._has_anonymous else ""
             viewer_id = own(caller, said.viewer_id)
-            write = HeartbeatWrite(course_id, viewer_id, under_own_name(caller, said, self._names_from_body), previous)
+            write = HeartbeatWrite(
+                course_id, viewer_id, under_own_name(caller, said, self._names_from_body), previous
+            )
         else:
             write = self._without_token(peer, course_id, said)
         return self._in_limits(write, peer if caller.role is Role.PUBLIC else None)

@@ -27,7 +27,7 @@ STEP = 500  # posted at once, before others may run
 
 
 class Held:
-    """A lease that an open socket holds; `write` is what each renewal writes, with this `seq` (as it travels)."""
+    """A lease that an open socket holds; each renewal writes `write` with `seq` (as it travels)."""
 
     __slots__ = ("on_left", "released", "seq", "write")
 

@@ -1,4 +1,7 @@
-"""An ordinary heartbeat on one connection: what its head says, and its state until it is answered. Used by server.fast_path."""
+"""An ordinary heartbeat on one connection: what its head says, and its state until it is answered.
+
+Used by server.fast_path.
+"""
 
 from __future__ import annotations
 

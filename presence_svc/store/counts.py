@@ -1,4 +1,4 @@
-"""Counts of many courses at one moment, in one exchange (S4). Called by store.group_commit for store.presence."""
+"""Counts of many courses at one moment, in one exchange (S4). Group commit calls it for store.presence."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ Made by auth.admission and web.api, kept by web.heartbeat_cache, recorded by sto
 from __future__ import annotations
 
 import zlib
-
 from typing import NamedTuple
 
 from ..errors import PresenceError

@@ -21,7 +21,7 @@ SOCKET = re.compile(r"/v1/courses/([^/]+)/ws\Z")
 
 
 class Dispatch:
-    """POSTs of heartbeats go to `handler`, those who open a socket to `sockets`; `app` gets the rest, and the lifespan.
+    """Heartbeats go to `handler`, WebSockets to `sockets`; `app` gets the rest, and the lifespan.
 
     An open socket waits in all that it has come through: so it comes through this alone.
     """
@@ -68,7 +68,9 @@ class Dispatch:
             )
             admitted = handler.admit(fields.get(b"authorization"), peer, course_id, content)
             cached, seq = admitted if isinstance(admitted, tuple) else await admitted
-            return handler.recorded(cached, await handler.service.presence.heartbeat(cached.write, seq), origin)
+            return handler.recorded(
+                cached, await handler.service.presence.heartbeat(cached.write, seq), origin
+            )
         except PresenceError as error:
             return self.handler.failed(error, origin)
         except Exception:

@@ -1,4 +1,4 @@
-"""What sessions have said before, ready to be written again: a heartbeat differs from the last in its seq alone.
+"""What sessions have said before, ready to be written again: only the seq differs from the last.
 
 Owned by web.heartbeat. Reading and judging a body costs more than all else in a heartbeat; one that was read
 before, byte for byte but for the digits of its seq, under the same credentials, means the same. Credentials
@@ -67,7 +67,9 @@ class CachedHeartbeat:
         )
 
 
-Key = BodyKey | bytes | tuple[bytes, ...]  # a whole body's; or an item's of many, as web.api.batch splits them
+Key = (
+    BodyKey | bytes | tuple[bytes, ...]
+)  # a whole body's; or an item's of many, as web.api.batch splits them
 
 
 class HeartbeatCache(dict[Key, CachedHeartbeat]):
@@ -80,7 +82,7 @@ class HeartbeatCache(dict[Key, CachedHeartbeat]):
     def remember(self, key: BodyKey, content: bytes, cached: CachedHeartbeat) -> None:
         """Keeps it, unless nobody may be remembered, or the seq that was split off may not be the one read.
 
-        A body without a seq to split off is sent on without one: if one was read there, it must be read again.
+        A body without a seq to split off is sent on without one; if one was read in it, it is read again.
         """
         if cached.caller is None or not _is_certain(key, content, cached.write.heartbeat.seq):
             return

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 from presence_svc.model import Heartbeat
 from presence_svc.settings import Settings
-from presence_svc.store import calls
-from presence_svc.store import scripts
+from presence_svc.store import calls, scripts
 from presence_svc.store.keys import Keys
 from presence_svc.store.redis.embedded import EmbeddedServer
 from presence_svc.store.write import HeartbeatWrite, WithSeq

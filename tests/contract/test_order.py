@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.store.replica import Replica, write_of, leave_of
+from tests.store.replica import Replica, leave_of, write_of
 
 GRACE, TTL = 3_000, 60_000
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from presence_svc.errors import PresenceError, Unavailable
+from presence_svc.errors import Unavailable
 from presence_svc.live.renewer import Renewer
 from presence_svc.model import Heartbeat
 from presence_svc.settings import load
@@ -60,7 +60,9 @@ def nothing() -> None:
     raise AssertionError("nobody has left")
 
 
-async def test_a_lease_is_renewed_as_often_as_a_player_would(presence: PresenceStub, renewer: Renewer) -> None:
+async def test_a_lease_is_renewed_as_often_as_a_player_would(
+    presence: PresenceStub, renewer: Renewer
+) -> None:
     """After 0.8 to 0.9 of the interval and at most a tenth more, again and again."""
     began = asyncio.get_running_loop().time()
     renewer.hold(write("ada"), b"", nothing)
@@ -99,7 +101,9 @@ async def test_what_fails_is_tried_again(presence: PresenceStub, renewer: Renewe
     await eventually("two more, the lease goes on", lambda: len(presence.asked) >= 3)
 
 
-async def test_a_session_that_was_ended_is_told_and_left_alone(presence: PresenceStub, renewer: Renewer) -> None:
+async def test_a_session_that_was_ended_is_told_and_left_alone(
+    presence: PresenceStub, renewer: Renewer
+) -> None:
     """An eviction, or a leave by HTTP."""
     presence.result = LEFT
     told: list[int] = []

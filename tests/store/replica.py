@@ -83,8 +83,10 @@ class Replica:
         self.agenda = Agenda(self.link, self.settings)
         self.totals = Totals(self.link, self.presence, self.keys)
 
-    async def beat(self, viewer: str, session: str = "main", *, course: str = "c1", **said: Any) -> HeartbeatResult:
-        """A heartbeat; `chapter` is short for chapter_id, `take_over_from` is who the session may have been."""
+    async def beat(
+        self, viewer: str, session: str = "main", *, course: str = "c1", **said: Any
+    ) -> HeartbeatResult:
+        """`chapter` is short for chapter_id, `take_over_from` is whose the session may have been."""
         return await self.presence.heartbeat(write_of(viewer, session, course=course, **said))
 
     async def leave(self, viewer: str, session: str = "main", *, course: str = "c1", **said: Any) -> None:
@@ -141,8 +143,12 @@ class Replica:
         return int(seconds) * 1000 + int(micros) // 1000
 
 
-def write_of(viewer: str, session: str = "main", *, course: str = "c1", take_over_from: str = "", **said: Any) -> HeartbeatWrite:
-    return HeartbeatWrite(course, viewer, Heartbeat(viewer_id=viewer, session_id=session, **_long(said)), take_over_from)
+def write_of(
+    viewer: str, session: str = "main", *, course: str = "c1", take_over_from: str = "", **said: Any
+) -> HeartbeatWrite:
+    return HeartbeatWrite(
+        course, viewer, Heartbeat(viewer_id=viewer, session_id=session, **_long(said)), take_over_from
+    )
 
 
 def leave_of(viewer: str, session: str = "main", *, course: str = "c1", **said: Any) -> LeaveWrite:

@@ -50,7 +50,9 @@ async def test_what_arrives_together_shares_an_exchange(
     assert redis.groups == [[1, 2, 3]]
 
 
-async def test_what_arrives_meanwhile_shares_the_next(redis: Redis, group_commit: GroupCommit[int, int]) -> None:
+async def test_what_arrives_meanwhile_shares_the_next(
+    redis: Redis, group_commit: GroupCommit[int, int]
+) -> None:
     """While one exchange is under way the others gather, up to the largest group."""
     redis.open.clear()
     futures = [group_commit.submit(1)]
@@ -86,7 +88,9 @@ async def test_one_error_spoils_no_other(group_commit: GroupCommit[int, int]) ->
     assert isinstance(outcomes[1], Limited)
 
 
-async def test_a_failed_exchange_fails_those_who_wait(redis: Redis, group_commit: GroupCommit[int, int]) -> None:
+async def test_a_failed_exchange_fails_those_who_wait(
+    redis: Redis, group_commit: GroupCommit[int, int]
+) -> None:
     """Nobody who waited through one deadline waits through a second one; the next comer is served."""
     redis.open.clear()
     redis.error = Unavailable("away")
@@ -115,7 +119,9 @@ async def test_a_bug_is_told_as_unavailable(
     assert await group_commit.submit(2) == 20
 
 
-async def test_a_caller_that_gave_up_disturbs_nobody(redis: Redis, group_commit: GroupCommit[int, int]) -> None:
+async def test_a_caller_that_gave_up_disturbs_nobody(
+    redis: Redis, group_commit: GroupCommit[int, int]
+) -> None:
     """A cancelled wait takes nothing from the others of its group."""
     redis.open.clear()
     gone, stays = group_commit.submit(1), group_commit.submit(2)
@@ -138,7 +144,9 @@ async def test_many_are_told_together(redis: Redis, group_commit: GroupCommit[in
     assert redis.groups == [[1, 6, 7], [8, 9]]
 
 
-async def test_many_share_exchanges_with_single_ones(redis: Redis, group_commit: GroupCommit[int, int]) -> None:
+async def test_many_share_exchanges_with_single_ones(
+    redis: Redis, group_commit: GroupCommit[int, int]
+) -> None:
     """In order of arrival, whoever they belong to."""
     first, two, last = group_commit.submit_many([1]), group_commit.submit_many([2, 3]), group_commit.submit(4)
 

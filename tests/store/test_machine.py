@@ -95,7 +95,9 @@ class Machine(RuleBasedStateMachine):
         if verb == "beat":
             seq, chapter, hidden, anonymous, before = rest
             statement = {"seq": seq, "chapter": chapter, "hidden": hidden, "anonymous": anonymous}
-            recorded = self.run(store.beat(viewer, session, course=course, take_over_from=before, **statement))
+            recorded = self.run(
+                store.beat(viewer, session, course=course, take_over_from=before, **statement)
+            )
             now = recorded.as_of + self.passed
             self.model.at(now)
             if before:

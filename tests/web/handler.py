@@ -1,4 +1,4 @@
-"""The heartbeat handler without a server: what it makes of a body, and what a reading that remembers nothing makes of it.
+"""The heartbeat handler without a server, beside a reading of the same body that remembers nothing.
 
 Used by test_heartbeat_cache and test_batch.
 """

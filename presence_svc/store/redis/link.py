@@ -116,6 +116,7 @@ class Link(ABC):
         return replies
 
 
+
 class ServerLink(Link):
     """All commands go to one server."""
 

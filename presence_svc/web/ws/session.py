@@ -1,6 +1,6 @@
 """A viewer's session over a WebSocket: present while it lives, told of every change, without heartbeats.
 
-Made by web.ws.endpoint of a JoiningSocket that has joined. live.renewer renews the lease. Whoever closes the socket
+Made by web.ws.endpoint once a socket has joined. live.renewer renews the lease. Whoever closes the socket
 leaves softly: they may be back in a moment, on any replica.
 """
 
@@ -94,7 +94,7 @@ class SocketSession:
         self._listener.close()
 
     async def _tell(self) -> None:
-        """Sends what is new until something ends the session: then the socket closes, and no more is heard."""
+        """Sends what is new until something ends the session: then the socket closes."""
         code = DONE
         try:
             code = await self._told()

@@ -37,10 +37,7 @@ def heard(rig: HandlerRig, content: bytes) -> list[Told] | dict[str, Any]:
         readings = batch.read(rig.handler, content)
     except PresenceError as error:
         return problem(error)
-    return [
-        meaning(*one) if isinstance(one, tuple) else problem(one)
-        for one in readings
-    ]
+    return [meaning(*one) if isinstance(one, tuple) else problem(one) for one in readings]
 
 
 def read_afresh(rig: HandlerRig, content: bytes) -> list[Told] | dict[str, Any]:

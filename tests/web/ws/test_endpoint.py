@@ -145,7 +145,10 @@ async def test_names_are_told_to_those_who_want_them(one: Service) -> None:
 
 async def test_a_closed_socket_is_a_soft_leave(one: Service, other: Service) -> None:
     """S5: still there within the grace (a reload), gone after it, long before the lease's end."""
-    async with SocketClient(one, "closed", viewer_id="ada"), SocketClient(other, "closed", viewer_id="bob") as bob:
+    async with (
+        SocketClient(one, "closed", viewer_id="ada"),
+        SocketClient(other, "closed", viewer_id="bob") as bob,
+    ):
         await bob.until("count", total=2)
     now = (await count(one, "closed"))["total"]
     await eventually("gone after the grace", lambda: _is_total(one, "closed", 0), within_s=1.0)
@@ -348,7 +351,10 @@ async def test_redis_away_at_the_join(own_server: EmbeddedServer, spawn_service:
 async def test_shutdown_says_bye_and_takes_nobody_out(own_server: EmbeddedServer, spawn_service: Any) -> None:
     """S10: a replica goes; its viewers come back elsewhere, and the number has not moved meanwhile."""
     one, other = (spawn_service({"PRESENCE_REDIS_URL": own_server.url}) for _ in range(2))
-    async with SocketClient(one, "c1", viewer_id="ada") as ada, SocketClient(other, "c1", viewer_id="bob") as bob:
+    async with (
+        SocketClient(one, "c1", viewer_id="ada") as ada,
+        SocketClient(other, "c1", viewer_id="bob") as bob,
+    ):
         await bob.until("count", total=2)
         ending = asyncio.to_thread(one.terminate, signal.SIGTERM)
         ended = asyncio.ensure_future(ending)
