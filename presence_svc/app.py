@@ -105,6 +105,7 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         service, sweeper = build(settings, link, metrics)
         app.state.service = handler.service = service
         with contextlib.suppress(Unavailable):  # leave tokens need the common secret
+            await link.start()
             await sweeper.pulse()
         service.hub.start()
         service.renewer.start()

@@ -300,7 +300,7 @@ class Sentinels:
         self.ports.append(port)
         self._guard(server)
         if len(self.servers) > 1:
-            self.client(port).execute_command("REPLICAOF", LOCAL, self.ports[0])
+            self.client(port).replicaof(LOCAL, self.ports[0])
 
     def _guard(self, server: EmbeddedServer) -> None:
         with redis.Redis(unix_socket_path=server.url.removeprefix("unix://")) as client:

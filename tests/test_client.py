@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import cast
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -32,7 +32,7 @@ CHANNEL = f"presence:{{{COURSE}}}:changes"
 class Changes:
     """A watch whose next change is awaited with a deadline."""
 
-    def __init__(self, url: str, **options: str) -> None:
+    def __init__(self, url: str, **options: Any) -> None:
         self._counts = cast(AsyncGenerator[Count, None], watch(url, COURSE, **options))
 
     async def next(self, seconds: float = 5) -> Count:

@@ -44,18 +44,24 @@ def _redis(settings: Settings) -> list[Finding]:
             return [Finding(True, "redis", f"none is named: embedded, {bundled_binary()}")]
         except Misconfigured as error:
             return [Finding(False, "redis", error.detail)]
-    url = settings.redis_url.get_secret_value()
     try:
-        return asyncio.run(_examine(url, Keys(settings.key_prefix)))
+        return asyncio.run(_examine(settings))
     except Misconfigured as error:
         return [Finding(False, "settings", error.detail)]
     except Unavailable as error:
         return [Finding(False, "reachable", error.detail)]
 
 
-async def _examine(url: str, keys: Keys) -> list[Finding]:
-    client = connect(url, timeout_s=TIMEOUT_S)
+async def _examine(settings: Settings) -> list[Finding]:
+    link, keys = open_link(settings, timeout_s=TIMEOUT_S, may_write=False), Keys.of(settings)
     try:
-        return await examine(client, keys)
+        if isinstance(link, ClusterLink):
+            return await examine_cluster(link, keys)
+        await link.start()
+        client = await link.client()
+        try:
+            return [*link.findings(), *await examine(client, keys)]
+        finally:
+            await client.aclose()
     finally:
-        await client.aclose()
+        await link.close()

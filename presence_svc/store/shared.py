@@ -27,6 +27,11 @@ class Pulse(NamedTuple):
     since: int
     warm: frozenset[int]
 
+    @property
+    def warming(self) -> bool:
+        """Too early to trust a low number anywhere."""
+        return not self.warm
+
 
 class Shared:
     """`secret` is empty until the first pulse has brought the common one; `known_secret` is for its use."""

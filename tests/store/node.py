@@ -60,5 +60,5 @@ def node_of(client: Redis, *, timeout_s: float, pool: int = POOL) -> Node:
         await node.close()
         await close(*args)
 
-    client.aclose = aclose  # type: ignore[method-assign]
+    client.aclose = aclose  # type: ignore[method-assign, assignment]
     return node

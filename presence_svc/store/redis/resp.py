@@ -62,10 +62,11 @@ class ScriptCall(NamedTuple):
 def key_of(command: tuple[Any, ...] | ScriptCall) -> bytes | None:
     """The first key of a command, by which it is routed; None when it has none (PING, TIME, a script's 0 keys)."""
     if isinstance(command, ScriptCall):
-        count, key = command.packed.split(b"\r\n", 4)[1:4:2]
-        return key if int(count) else None
+        count, name = command.packed.split(b"\r\n", 4)[1:4:2]
+        return name if int(count) else None
+    key: Any = None
     if command[0] in ("EVALSHA", "EVAL"):
         key = command[3] if command[2] else None
-    else:
-        key = command[1] if len(command) > 1 else None
+    elif len(command) > 1:
+        key = command[1]
     return key.encode() if isinstance(key, str) else key

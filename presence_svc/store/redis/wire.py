@@ -12,9 +12,10 @@ import socket
 from collections.abc import Awaitable
 from typing import Any, cast
 
-from hiredis import ProtocolError, Reader, pack_command
+from hiredis import ProtocolError, Reader
 
 from .reply import NOT_SERVING, ReplyError
+from .resp import packed_command
 from .url import Access, Address
 
 MISSING = object()
@@ -163,7 +164,7 @@ async def _enter(wire: Wire, access: Access, login: tuple[str, ...], deadline: f
     commands.append(("PING",))
     if not wire.is_ready:
         raise wire._last_words or ConnectionResetError("Redis has closed the connection")
-    replies = await wire.exchange(b"".join(map(pack_command, commands)), len(commands), deadline)
+    replies = await wire.exchange(b"".join(packed_command(*command) for command in commands), len(commands), deadline)
     for at, reply in enumerate(replies):
         # Without a name we can live, and who may not PING may have rights enough for all that we do.
         if isinstance(reply, ReplyError) and (at < needed or reply.code in NOT_SERVING | {"NOAUTH"}):
