@@ -21,6 +21,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from presence_svc.settings import load
 from presence_svc.store.redis.cluster.embedded import (
     LOCAL,
     ClusterServer,
@@ -29,9 +30,12 @@ from presence_svc.store.redis.cluster.embedded import (
     is_formed,
     node_id,
 )
+from presence_svc.store.redis.cluster.link import ClusterLink
 from presence_svc.store.redis.cluster.slots import slot_of
 from presence_svc.store.redis.embedded import EmbeddedServer, bundled_binary
+from presence_svc.store.redis.factory import open_link
 from tests.rig import DEBIAN, need
+from tests.store.cluster_client import ClusterClient
 
 FAST_FAILOVER = ("--cluster-node-timeout", "1500", "--cluster-replica-validity-factor", "0")
 DEADLINE_S = 25.0
@@ -230,6 +234,34 @@ class Cluster(EmbeddedCluster):
             ranges = [word for slot in given for word in (slot, slot)]
             self.execute(self.by_port(port), "CLUSTER MIGRATESLOTS", "SLOTSRANGE", *ranges, "NODE", target_id)
         wait_for("the slots have moved", lambda: all(self.owner_port(s) == target.port for s in slots))
+
+
+class ClusterBackend:
+    """A Cluster as tests/contract knows a Redis: empty, with a client. As tests.rig.Backend."""
+
+    kind = "cluster"
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.url = cluster.url
+        self._link = open_link(load(redis_url=cluster.url), timeout_s=10)
+        self._clients: list[ClusterClient] = []
+
+    async def __aenter__(self) -> Self:
+        assert isinstance(self._link, ClusterLink)
+        await self._link.topology.start()
+        await self.client().flushall()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        for client in self._clients:
+            await client.aclose()
+        await self._link.close()
+
+    def client(self, **options: Any) -> Any:
+        """Looks at every master; replicas are made with it."""
+        assert isinstance(self._link, ClusterLink)
+        self._clients.append(ClusterClient(self.url, self._link.topology))
+        return self._clients[-1]
 
 
 def _runs(pid: int) -> bool:

@@ -10,8 +10,12 @@ from ..errors import Misconfigured, Unavailable
 from ..settings import Settings, load
 from ..store.checkup import Finding, examine
 from ..store.keys import Keys
+from ..store.redis.cluster.checkup import examine_cluster
+from ..store.redis.cluster.link import ClusterLink
 from ..store.redis.embedded import bundled_binary
-from ..store.redis.url import connect
+from ..store.redis.factory import open_link
+from ..store.redis.link import ServerLink
+from ..store.redis.sentinel import SentinelLink
 from . import token as tokens
 from .serve import check_exposure
 
@@ -57,11 +61,13 @@ async def _examine(settings: Settings) -> list[Finding]:
     try:
         if isinstance(link, ClusterLink):
             return await examine_cluster(link, keys)
-        await link.start()
-        client = await link.client()
-        try:
-            return [*link.findings(), *await examine(client, keys)]
-        finally:
-            await client.aclose()
+        if isinstance(link, SentinelLink):
+            await link.start()
+        assert isinstance(link, ServerLink)
+        found = await examine(link.node.client, keys)
+        await link.start()  # says so when it is a Cluster's
+        if isinstance(link, SentinelLink):
+            found.insert(0, Finding(True, "sentinels", f"they name {link.node.address}"))
+        return found
     finally:
         await link.close()

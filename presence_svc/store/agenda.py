@@ -37,6 +37,17 @@ class Swept(NamedTuple):
     look_at: int
 
 
+class _Clock(NamedTuple):
+    """What a partition's server said the time was, when that was by our loop, and how far it is ahead of Due's."""
+
+    now_ms: int
+    heard_at: float
+    ahead_ms: int
+
+    def loop_time(self, at_ms: int) -> float:
+        return self.heard_at + (at_ms - self.now_ms) / 1000
+
+
 class Agenda:
     """All calls raise Unavailable when Redis is away; of several masters those that are there are served."""
 
@@ -46,12 +57,14 @@ class Agenda:
         self.keys = Keys.of(settings)
         self.lag_s = 0.0  # by how much the last look was late for what it found
         self._looks: dict[int, float] = {}  # when something is due in a partition, by our loop's clock
-        self._ahead_ms: dict[int, int] = {}  # each partition's clock, against the one that Due goes by
+        self._clocks: dict[int, _Clock] = {}
         self._full_at = float("-inf")
 
     def expect(self, delay_ms: int, partition: int) -> None:
         """Something of this partition falls due in `delay_ms`."""
-        at = asyncio.get_running_loop().time() + delay_ms / 1000
+        self._look_at(asyncio.get_running_loop().time() + delay_ms / 1000, partition)
+
+    def _look_at(self, at: float, partition: int) -> None:
         self._looks[partition] = min(at, self._looks.get(partition, at))
 
     async def due(self, *, everywhere: bool = False) -> Due:
@@ -63,11 +76,11 @@ class Agenda:
             raise replies[0]
         now, courses, waits_ms = found[0][1][0] if found else 0, [], self._known_waits_ms()
         for partition, (here, next_at, *claimed) in found:
-            self._ahead_ms[partition.number] = here - now
+            clock = self._clocks[partition.number] = _Clock(here, asyncio.get_running_loop().time(), here - now)
             courses += [course.decode() for course in claimed]
             if next_at:
                 waits_ms.append(next_at - here)
-                self.expect(next_at - here, partition.number)
+                self._look_at(clock.loop_time(next_at), partition.number)
         return Due(now, now + min(waits_ms) if waits_ms else 0, courses)
 
     def _known_waits_ms(self) -> list[int]:
@@ -119,6 +132,8 @@ class Agenda:
         if isinstance(reply, PresenceError):
             return Swept(0, 0)
         gone, look_at = reply
-        if look_at:
-            look_at -= self._ahead_ms.get(self.keys.partition_of(course_id).number, 0)
+        number = self.keys.partition_of(course_id).number
+        if look_at and (clock := self._clocks.get(number)):
+            self._look_at(clock.loop_time(look_at), number)
+            look_at -= clock.ahead_ms
         return Swept(gone, look_at)
