@@ -6,13 +6,14 @@ Refuses to listen on anything but loopback without PRESENCE_AUTH.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import ipaddress
 import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import uvicorn
 from rich.console import Console
 
 from .. import __version__
-from ..errors import Misconfigured
+from ..errors import Misconfigured, Unavailable
 from ..logs import logging_config
 from ..server.fast_path import FastPathProtocol
 from ..server.http import HttpProtocol
@@ -44,7 +45,7 @@ def run(
     settings = load()
     check_exposure(settings)
     if settings.redis_url is not None:
-        open_link(settings)  # says what is wrong with its options before anybody is told that we listen
+        asyncio.run(_meet(settings))  # says what is wrong before anybody is told that we listen
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
@@ -63,6 +64,16 @@ def run(
         say(f"presence-svc {__version__} listens on {url} ({url}/demo, {url}/docs)")
         on_listening(url)
         _serve(settings, listener)
+
+
+async def _meet(settings: Settings) -> None:
+    """Raises Misconfigured when what REDIS_URL names is of another kind. What is away now may come later."""
+    link = open_link(settings)
+    try:
+        with suppress(Unavailable):
+            await link.start()
+    finally:
+        await link.close()
 
 
 def check_exposure(settings: Settings) -> None:
