@@ -142,7 +142,7 @@ async def test_a_failover_by_hand(servers: Cluster, spawn_service: SpawnService)
 
 async def test_a_master_that_comes_back_empty(spawn_service: SpawnService) -> None:
     """S11, S15: without a replica its data is gone: its own courses warm, all others are trusted throughout."""
-    with await asyncio.to_thread(lambda: cluster(replicas=0, options=("--cluster-require-full-coverage", "no")).__enter__()) as servers:  # fmt: skip
+    with await asyncio.to_thread(lambda: cluster(replicas=0).__enter__()) as servers:  # fmt: skip
         async with stage(servers, spawn_service) as (_, courses, streams):
             master = servers.servers[0]
             lost = lost_with(servers, master)

@@ -6,12 +6,17 @@ Called by `presence-svc doctor`. Changes nothing; every master is looked at by a
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from ....errors import Unavailable
 from ...checkup import Finding, examine
 from ...keys import Keys
 from .link import ClusterLink
 
+COVERAGE = "cluster-require-full-coverage"
 UNEVEN = 1.5  # a master with so many times its share of the partitions does not get on with the others
 
 
@@ -22,13 +27,30 @@ async def examine_cluster(link: ClusterLink, keys: Keys) -> list[Finding]:
     for node in link.topology.masters:
         client = node.access.client(node.address, timeout_s=node.timeout_s, pool=2)
         try:
-            found = await examine(client, keys)
+            found = [*await examine(client, keys), *await _coverage(client)]
         except Unavailable as error:
             found = [Finding(False, "reachable", error.detail)]
         finally:
             await client.aclose()
         findings += [finding._replace(what=f"{finding.what} of {node.address}") for finding in found]
     return findings
+
+
+async def _coverage(client: Redis) -> list[Finding]:
+    """Managed services do not say."""
+    try:
+        found: dict[Any, Any] = await client.config_get(COVERAGE)
+    except RedisError:
+        return []
+    if found.get(COVERAGE, found.get(COVERAGE.encode())) not in ("yes", b"yes"):
+        return [Finding(True, "coverage", "slots without a master take no others with them")]
+    return [
+        Finding(
+            False,
+            "coverage",
+            f"{COVERAGE} is yes: while one master is away all courses are refused, set it to no",
+        )
+    ]
 
 
 def _topology(link: ClusterLink) -> Finding:

@@ -38,6 +38,7 @@ class ClusterServer:
             options=(
                 *("--port", str(self.port), "--cluster-port", str(self.bus_port), "--bind", LOCAL),
                 *("--cluster-enabled", "yes", "--appendonly", "no", "--repl-diskless-sync-delay", "0"),
+                *("--cluster-require-full-coverage", "no"),  # a master that is gone takes its own slots with it
                 *options,
             ),
         )
