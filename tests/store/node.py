@@ -1,4 +1,4 @@
-"""A node to the Redis that a redis-py client speaks to: the real one, or one that speaks through fakeredis."""
+"""A node to the Redis that a redis-py client speaks to: a real one, or one that speaks to fakeredis."""
 
 from __future__ import annotations
 
@@ -60,5 +60,5 @@ def node_of(client: Redis, *, timeout_s: float, pool: int = POOL) -> Node:
         await node.close()
         await close(*args)
 
-    client.aclose = aclose  # type: ignore[method-assign]
+    client.aclose = aclose  # type: ignore[method-assign, assignment]
     return node

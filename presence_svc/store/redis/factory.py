@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from hiredis import pack_command
-
 from ...errors import Unavailable
 from ...settings import Settings
 from ..keys import Keys
 from .link import Link, ServerLink
 from .node import POOL, Node
+from .resp import packed
 from .url import parse
 
 
@@ -32,6 +31,5 @@ def link_to(url: str, *, timeout_s: float, pool: int = POOL, key_prefix: str = "
 
 
 def write_probe(key: str) -> bytes:
-    """Changes nothing, and is refused by a server that takes no writes. `key` holds a sorted set, or nothing."""
-    packed: bytes = pack_command(("ZADD", key, "XX", 0, ""))
-    return packed
+    """Changes nothing; a server that takes no writes refuses it. `key` holds a sorted set, or nothing."""
+    return packed("ZADD", key, "XX", 0, "")

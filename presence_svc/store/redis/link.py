@@ -11,14 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hiredis import pack_command
 from redis.asyncio.client import PubSub
 
 from ...errors import PresenceError, Unavailable
 from ..scripts import Script
 from .node import Node
 from .reply import NOT_SERVING, REFUSES_WRITES, ReplyError
-from .resp import Packed
+from .resp import Packed, packed
 
 __all__ = ["Command", "Link", "PubSub", "ServerLink"]
 
@@ -52,7 +51,7 @@ class Link(ABC):
         on_failure: Callable[[], object] | None = None,
         on_refusal: Callable[[str], object] | None = None,
     ) -> None:
-        """Who is to hear of exchanges (their seconds), of failures, of refused writes and of Redis's return."""
+        """Who is to hear of exchanges (their seconds), failures, error replies and Redis's return."""
 
     @abstractmethod
     async def results(
@@ -96,12 +95,12 @@ class ServerLink(Link):
 
     @property
     def refusing(self) -> str:
-        return self.node.refusing
+        return self.node.health.refusing
 
     def observe(self, **hooks: Callable[..., object] | None) -> None:
         for name, hook in hooks.items():
             if hook is not None:
-                setattr(self.node, name, hook)
+                setattr(self.node.health if hasattr(self.node.health, name) else self.node, name, hook)
 
     async def results(
         self, commands: Sequence[Command | Packed], *, patient: bool = False
@@ -150,8 +149,7 @@ def by_sha(command: Command | Packed) -> bytes:
         return command.by_sha()
     if command[0] == "EVALSHA":
         command = (command[0], command[1].sha, *command[2:])
-    packed: bytes = pack_command(command)
-    return packed
+    return packed(*command)
 
 
 def by_text(command: Command | Packed) -> bytes:
@@ -160,5 +158,4 @@ def by_text(command: Command | Packed) -> bytes:
         return command.by_text()
     if command[0] == "EVALSHA":
         command = ("EVAL", command[1].text, *command[2:])
-    packed: bytes = pack_command(command)
-    return packed
+    return packed(*command)

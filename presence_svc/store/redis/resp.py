@@ -6,7 +6,7 @@ same every time but for its seq, so that a batch of a hundred is a join of three
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from hiredis import pack_command
 
@@ -19,8 +19,14 @@ made = tuple.__new__
 
 def words(*values: Word) -> bytes:
     """These words as they travel, without the count in front."""
-    packed: bytes = pack_command(values)  # type: ignore[arg-type]
-    return packed[packed.index(b"\n") + 1 :]
+    whole = packed(*values)
+    return whole[whole.index(b"\n") + 1 :]
+
+
+def packed(*values: Word) -> bytes:
+    """A whole command as it travels."""
+    whole: bytes = pack_command(values)  # type: ignore[arg-type]
+    return whole
 
 
 def number(value: int) -> bytes:
@@ -49,12 +55,11 @@ class Packed(NamedTuple):
 
 
 def key_of(command: tuple[Any, ...] | Packed) -> bytes | None:
-    """The first key of a command, by which it is routed; None when it has none (PING, TIME, a script's 0 keys)."""
+    """The first key of a command, by which it is routed; None when it has none (PING, TIME)."""
     if isinstance(command, Packed):
-        count, key = command.rest.split(b"\r\n", 4)[1:4:2]
-        return key if int(count) else None
+        count, packed_key = command.rest.split(b"\r\n", 4)[1:4:2]
+        return packed_key if int(count) else None
+    key: Any = command[1] if len(command) > 1 else None
     if command[0] in ("EVALSHA", "EVAL"):
         key = command[3] if command[2] else None
-    else:
-        key = command[1] if len(command) > 1 else None
-    return key.encode() if isinstance(key, str) else key
+    return key.encode() if isinstance(key, str) else cast("bytes | None", key)
