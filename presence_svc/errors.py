@@ -23,6 +23,14 @@ class Unavailable(PresenceError):
         super().__init__(detail, retry_after_s=retry_after_s)
 
 
+class Away(Unavailable):
+    """Nothing is heard of Redis, or it serves nobody now: known before anything was sent."""
+
+
+class Overloaded(Unavailable):
+    """Our own callers are too many at once: Redis may be well."""
+
+
 class BadRequest(PresenceError):
     """The request cannot be read: not JSON, or no body at all."""
 

@@ -49,6 +49,9 @@ class Settings(IdentitySettings, LimitSettings):
     redis_timeout: Annotated[float, Field(gt=0, le=0.45)] = Field(
         0.3, description="deadline of one exchange with Redis; requests are answered within 0.5 s"
     )
+    redis_pool: int = Field(
+        16, ge=2, le=1000, description="connections to Redis per process, beside one for subscriptions"
+    )
     fast_path: bool = Field(
         True, description="answer heartbeats straight from the HTTP parser (not while ACCESS_LOG samples)"
     )

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from presence_svc.live.sweeper import Sweeper
 from presence_svc.store.redis.embedded import EmbeddedServer
-from presence_svc.store.redis.link import connect
+from presence_svc.store.redis.url import connect
 from tests.live.eventually import eventually
 from tests.rig import Backend
 from tests.store.replica import Ear, Replica
