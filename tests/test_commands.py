@@ -140,7 +140,7 @@ def test_anywhere_else_needs_auth_in_so_many_words(host: str, capsys: pytest.Cap
 
 
 def test_another_server_is_not_trusted_to_listen_on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """DESIGN 6: where `uvicorn --factory` listens we cannot see, so PRESENCE_AUTH must be said."""
+    """Where `uvicorn --factory` listens we cannot see, so PRESENCE_AUTH must be set."""
     monkeypatch.delenv("PRESENCE_AUTH", raising=False)
     with pytest.raises(Misconfigured, match=r"PRESENCE_AUTH is not set.*PRESENCE_AUTH=trusted"):
         app_from_env()

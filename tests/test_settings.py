@@ -41,7 +41,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_defaults_are_the_contracts() -> None:
-    """DESIGN section 7."""
+    """A service that nobody has configured behaves as the documentation says."""
     settings = load()
 
     assert (settings.ttl_ms, settings.hidden_ttl_ms, settings.leave_grace_ms) == (60_000, 150_000, 3_000)
