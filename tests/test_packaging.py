@@ -138,6 +138,22 @@ def test_readme_and_ci_say_the_same_two_commands() -> None:
     assert TEST_COMMAND in ci
 
 
+def test_ci_checks_what_the_badge_is_built_from() -> None:
+    """A step of its own, with scripts that are there: stale bundles and wrong types fail it."""
+    ci = (ROOT / ".ci" / "run").read_text()
+    scripts = json.loads((ROOT / "presence_svc/badge/package.json").read_text())["scripts"]
+
+    (step,) = re.findall(r'step badge "(.+)"', ci)
+
+    assert set(re.findall(r"npm run ([\w-]+)", step)) == {"check", "compare"} <= scripts.keys()
+
+
+def test_ci_names_packages_and_no_places() -> None:
+    """It runs on any new machine: programs come from that machine's own lists, from no host and no path."""
+    for script in (ROOT / ".ci").iterdir():
+        assert not re.search(r"://|/work/|/home/", script.read_text()), script.name
+
+
 def test_image_runs_as_nobody_special_and_pinned() -> None:
     """Non-root, from pinned versions, built apart from what is shipped."""
     assert len(IMAGE.of(-1, "ARG")) == 1

@@ -1,4 +1,4 @@
-"""Rule ids: whoever meets one in code, tests or pages finds its meaning under a heading of ARCHITECTURE.md."""
+"""Rule ids: whoever meets one in code, tests or pages finds it under a heading of ARCHITECTURE.md."""
 
 from __future__ import annotations
 
