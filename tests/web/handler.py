@@ -1,6 +1,6 @@
 """A lane without a server: what it makes of a body, and what a reading that remembers nothing makes of it.
 
-Used by test_statements and test_bundle.
+Used by test_heartbeat_cache and test_batch.
 """
 
 from __future__ import annotations
