@@ -35,6 +35,7 @@ PAGES = {
 ADDRESS = "http://127.0.0.1:8000"
 WORDS_OF_THE_README = 1_500
 LONGEST_LINE = 120
+FIRST_SCREEN = 30
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.S | re.M)
 FILE = re.compile(r"`((?:presence_svc|tests|docs|deploy|\.ci)/[\w./-]+)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -95,10 +96,12 @@ def table() -> str:
 
 
 def test_the_readme_is_for_newcomers() -> None:
-    """It is short, and whatever else is written about the service is linked from it."""
+    """It is short, opens with how to run the service and its tests, and links whatever else is written."""
     text = PAGES["README.md"]
 
     assert len(text.split()) < WORDS_OF_THE_README
+    first_screen = "\n".join(text.splitlines()[:FIRST_SCREEN])
+    assert first_screen.count("pip install -c constraints.txt") == 2
     linked = set(LINK.findall(text))
     pages = {page for page in PAGES if page != "README.md" and not page.startswith("tests/")}
     assert pages - linked == set(), "add a line to the README's list of pages"

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 
 SIMILARITY = 0.65  # difflib's ratio: the shortest name with one wrong letter has more
 OTHER_READERS = {"API_KEY"}  # read by `simulate`
-RENAMED = {"EXPRESS": "FAST_PATH"}
+RENAMED = {"EXPRESS": "FAST_PATH", "STATEMENTS_LIMIT": "HEARTBEAT_CACHE_LIMIT"}
 # Kubernetes sets these in every container beside a service named presence-...: nobody has misspelt them.
 SERVICE_LINK = re.compile(r"_(SERVICE_(HOST|PORT\w*)|PORT(_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)\Z")
 
