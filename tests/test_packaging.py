@@ -29,6 +29,7 @@ INSTALL = "pip install -c constraints.txt -e '.[{}]' && {}"
 FIRST_COMMAND = INSTALL.format("embedded", "presence-svc demo")
 TEST_COMMAND = INSTALL.format("test", "pytest -n auto")
 PREFIX = "/opt/presence"
+NOT_SHIPPED = {".npmrc", ".gitignore"}  # for npm and git, beside the badge's sources
 
 
 def _required() -> list[Requirement]:
@@ -186,10 +187,10 @@ def test_wheel_carries_what_is_not_python(clone: Path, fresh_bin: Path, tmp_path
     (wheel,) = (tmp_path / "wheels").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    files = {
-        path.relative_to(ROOT).as_posix() for path in (ROOT / "presence_svc").rglob("*") if path.is_file()
-    }
-    assert {name for name in files if "__pycache__" not in name} <= names
+    files = {path for path in (clone / "presence_svc").rglob("*") if path.is_file()}
+    told = {path.relative_to(clone).as_posix() for path in files if path.name not in NOT_SHIPPED}
+    assert {name for name in told if "__pycache__" not in name} <= names
+    assert not [name for name in names if "node_modules" in name or Path(name).name in NOT_SHIPPED]
     assert "presence_svc/py.typed" in names
     assert not [name for name in names if name.startswith("tests/")]
 
