@@ -105,7 +105,7 @@ async def test_everything_comes_through(front: str, request: pytest.FixtureReque
         async with connect(f"ws{front.removeprefix('http')}/v1/courses/{course}/ws") as socket:
             await socket.send('{"type": "join", "viewer_id": "cyd"}')
             assert '"joined"' in str(await socket.recv())
-            await eventually(lambda: _total(http, course, 3), "a socket is counted")
+            await eventually("a socket is counted", lambda: _total(http, course, 3))
 
 
 async def _total(http: httpx2.AsyncClient, course: str, total: int) -> bool:
