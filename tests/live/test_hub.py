@@ -185,9 +185,9 @@ async def test_a_newcomer_needs_no_read_of_its_own(replica: Replica, hub: Hub) -
     """Redis goes away just as a stream opens on a course that others watch: it sees what they see."""
     await replica.beat("ada")
     first = await Stream(hub.attach(("c1",), 0)).read()
-    replica.node.away = True
+    replica.node.health.away = True
     second = await Stream(hub.attach(("c1",), 0)).read()
-    replica.node.away = False
+    replica.node.health.away = False
 
     assert second.counts["c1"] == first.counts["c1"]
 

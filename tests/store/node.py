@@ -1,4 +1,4 @@
-"""A node to the Redis that a redis-py client speaks to: the real one, or one that speaks through fakeredis."""
+"""A node to the Redis that a redis-py client speaks to: a real one, or one that speaks to fakeredis."""
 
 from __future__ import annotations
 

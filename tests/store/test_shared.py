@@ -35,13 +35,13 @@ async def test_a_replica_that_starts_without_redis_makes_nothing_for_itself_alon
 ) -> None:
     """S10: an id under a secret of its own would be a second viewer for the same session, for a TTL."""
     await other.shared.pulse()
-    replica.node.away = True
+    replica.node.health.away = True
     with pytest.raises(Unavailable):
         await replica.shared.pulse()
 
     with pytest.raises(Unavailable, match="not known"):
         MADE[what](replica, replica.shared)
-    replica.node.away = False
+    replica.node.health.away = False
     await replica.shared.pulse()
 
     assert MADE[what](replica, replica.shared) == MADE[what](other, other.shared)

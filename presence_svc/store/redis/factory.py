@@ -108,5 +108,5 @@ def link_to(url: str, *, timeout_s: float, pool: int = POOL, key_prefix: str = "
 
 
 def write_probe(key: str) -> bytes:
-    """Changes nothing, and is refused by a server that takes no writes. `key` holds a sorted set, or nothing."""
+    """Changes nothing; a server that takes no writes refuses it. `key` holds a sorted set, or nothing."""
     return packed_command("ZADD", key, "XX", 0, "")

@@ -12,19 +12,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-from hiredis import pack_command
 
 from ...errors import Misconfigured, PresenceError, Unavailable
 from ..scripts import Script
 from .node import Node
 from .reply import NOT_SERVING, REFUSES_WRITES, ReplyError
-from .resp import ScriptCall
+from .resp import ScriptCall, packed_command
 from .subscription import Subscription
 from .url import Address
 
 log = logging.getLogger("presence.redis")
 SUBSCRIBE_S = 2.0
-TWO_SLOTS: bytes = pack_command(("EVAL", "return 1", 2, "presence:{a}", "presence:{b}"))  # type: ignore[arg-type]
+TWO_SLOTS = packed_command("EVAL", "return 1", 2, "presence:{a}", "presence:{b}")
 IS_CLUSTER = (
     "is a node of a Cluster, or behaves as one: write redis+cluster:// (or rediss+cluster://) instead of redis://"
 )
@@ -63,7 +62,7 @@ class Link(ABC):
         on_failure: Callable[[], object] | None = None,
         on_refusal: Callable[[str], object] | None = None,
     ) -> None:
-        """Who is to hear of exchanges (their seconds), of failures, of refused writes and of Redis's return."""
+        """Who is to hear of exchanges (their seconds), failures, error replies and Redis's return."""
 
     @abstractmethod
     async def results(
@@ -131,12 +130,12 @@ class ServerLink(Link):
 
     @property
     def refusing(self) -> str:
-        return self.node.refusing
+        return self.node.health.refusing
 
     def observe(self, **hooks: Callable[..., object] | None) -> None:
         for name, hook in hooks.items():
             if hook is not None:
-                setattr(self.node, name, hook)
+                setattr(self.node.health if hasattr(self.node.health, name) else self.node, name, hook)
 
     async def results(
         self, commands: Sequence[Command | ScriptCall], *, patient: bool = False
@@ -216,5 +215,4 @@ def _packed(command: Command, *, sharded: bool) -> bytes:
     if len(command) > 1 and isinstance(command[1], Script):
         script = command[1].publishing(sharded=sharded)
         command = (command[0], script.sha if command[0] == "EVALSHA" else script.text, *command[2:])
-    packed: bytes = pack_command(command)
-    return packed
+    return packed_command(*command)

@@ -1,29 +1,27 @@
 """The bounded set of wires to one server. Used by node.
 
-Dialling happens apart from whoever waits and has a deadline of its own: what has been dialled too late for one
-caller serves the next. A server that lets no more in is no loss while wires are open. Patient callers, of whom
-there may be any number at once, wait behind the others and leave some wires to them.
+Dialling happens apart from whoever waits and has a deadline of its own: what has been dialled too late for
+one caller serves the next. A server that lets no more in is no loss while wires are open. Patient callers,
+of whom there may be any number at once, wait behind the others and leave some wires to them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
-
-from hiredis import pack_command
+from typing import cast
 
 from ...errors import Overloaded, Unavailable
+from .resp import packed_command
+from .waiters import Waiters
 from .wire import Wire
 
 RESERVED = 2  # wires that patient callers do not take
 IDLE_S = 5.0  # after that a wire may be dead without a word: it is asked before it is used
 CHECK_S = 0.1
 DIAL_PAUSE_S = 0.2
-PING = pack_command(("PING",))
+PING = packed_command("PING")
 BUSY = "too many requests are waiting for a connection to Redis"
-
-Waiter = asyncio.Future[Wire]
 
 
 class Pool:
@@ -37,8 +35,7 @@ class Pool:
         self._on_lost = on_lost
         self._patient_size = max(1, size - RESERVED)
         self._idle: list[Wire] = []
-        self._waiting: deque[Waiter] = deque()
-        self._patient: deque[Waiter] = deque()
+        self._waiters = Waiters()
         self._patient_busy = 0
         self._open = 0
         self._generation = 0
@@ -77,24 +74,19 @@ class Pool:
         return wire
 
     async def _wait(self, deadline: float, *, patient: bool) -> Wire:
-        waiter: Waiter = asyncio.get_running_loop().create_future()
-        queue = self._patient if patient else self._waiting
-        queue.append(waiter)
+        waiter = self._waiters.add(patient=patient)
         self._serve()
         try:
             async with asyncio.timeout_at(deadline):
                 return await waiter
-        except TimeoutError:
+        except (TimeoutError, asyncio.CancelledError) as error:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.give(waiter.result())
+                self.give(waiter.result())  # it came, and nobody was there any more
+            if isinstance(error, asyncio.CancelledError):
+                raise
             raise Overloaded(BUSY) if self._open else Unavailable("Redis is being connected to") from None
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.give(waiter.result())
-            raise
         finally:
-            if waiter in queue:
-                queue.remove(waiter)
+            self._waiters.discard(waiter)
 
     async def _answers(self, wire: Wire) -> bool:
         try:
@@ -136,34 +128,20 @@ class Pool:
 
     def fail(self, kind: type[Unavailable], why: str) -> None:
         """Nobody needs to wait any longer."""
-        for queue in (self._waiting, self._patient):
-            while queue:
-                waiter = queue.popleft()
-                if not waiter.done():
-                    waiter.set_exception(kind(why))
-
-    def _next(self) -> tuple[Waiter, bool] | None:
-        """Who is to have the next wire, and whether that is a patient one."""
-        for queue, patient in ((self._waiting, False), (self._patient, True)):
-            if patient and self._patient_busy >= self._patient_size:
-                break
-            while queue:
-                waiter = queue.popleft()
-                if not waiter.done():
-                    return waiter, patient
-        return None
+        self._waiters.fail(kind, why)
 
     def _serve(self) -> None:
         """Gives what is free to who waits, and dials for the others."""
-        while self._idle and (found := self._next()):
+        allowed = max(0, self._patient_size - self._patient_busy)
+        while self._idle and (found := self._waiters.next(patient=allowed > 0)):
             waiter, patient = found
             wire = self._pop(patient=patient)
-            if wire is None:  # what was idle is dead: who waits stays first in the queue
-                (self._patient if patient else self._waiting).appendleft(waiter)
+            if wire is None:  # what was idle is dead
+                self._waiters.put_back(waiter, patient=patient)
                 break
+            allowed -= patient
             waiter.set_result(wire)
-        allowed = max(0, self._patient_size - self._patient_busy)
-        wanted = len(self._waiting) + min(len(self._patient), allowed) - len(self._dials)
+        wanted = self._waiters.wanted(allowed) - len(self._dials)
         room = self._size - self._open - len(self._dials)
         if self._closed or min(wanted, room) <= 0:
             return
@@ -182,8 +160,7 @@ class Pool:
 
     async def _grow(self, generation: int) -> None:
         """One dial. When it fails, and nothing is open or on its way, those who wait fail with it."""
-        task = asyncio.current_task()
-        assert task is not None
+        task = cast(asyncio.Task[None], asyncio.current_task())
         try:
             wire = await self._dial()
         except Exception as error:

@@ -5,7 +5,11 @@ Made by wire, judged by node and link.
 
 from __future__ import annotations
 
-from redis.exceptions import ResponseError
+from hiredis import ProtocolError
+from redis.exceptions import RedisError, ResponseError
+
+# What an exchange raises when nothing, or nothing that can be read, came back.
+LOST = (TimeoutError, OSError, ProtocolError, RedisError)
 
 # The server behind this connection is not, or not yet, one that takes our commands: another may be by now.
 NOT_SERVING = frozenset({"READONLY", "LOADING", "MASTERDOWN"})

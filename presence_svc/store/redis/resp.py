@@ -60,7 +60,7 @@ class ScriptCall(NamedTuple):
 
 
 def key_of(command: tuple[Any, ...] | ScriptCall) -> bytes | None:
-    """The first key of a command, by which it is routed; None when it has none (PING, TIME, a script's 0 keys)."""
+    """The first key of a command, by which it is routed; None when it has none (PING, TIME)."""
     if isinstance(command, ScriptCall):
         count, name = command.packed.split(b"\r\n", 4)[1:4:2]
         return name if int(count) else None

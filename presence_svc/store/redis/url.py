@@ -1,7 +1,7 @@
 """What a Redis URL says: the server's address, and with which rights and over which TLS we enter.
 
-Used by factory, node and commands. Every option that redis-py takes from a URL is allowed here or refused by
-name: most of them would change, unseen, what we read. Raises Misconfigured, never with a part of the URL's secret.
+Used by factory, node and commands. Every option that redis-py takes from a URL is allowed here or refused
+by name: most of them would change, unseen, what we read. Raises Misconfigured, never with a secret in it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,20 @@ PORT = 6379
 ACCESS_OPTIONS = frozenset({"db", "username", "password", "client_name"})
 TLS_OPTIONS = frozenset(
     "ssl_" + name
-    for name in (
-        "keyfile certfile cert_reqs include_verify_flags exclude_verify_flags ca_certs ca_data ca_path"
-        " check_hostname min_version ciphers password"
-    ).split()
+    for name in [
+        "keyfile",
+        "certfile",
+        "cert_reqs",
+        "include_verify_flags",
+        "exclude_verify_flags",
+        "ca_certs",
+        "ca_data",
+        "ca_path",
+        "check_hostname",
+        "min_version",
+        "ciphers",
+        "password",
+    ]
 )
 OURS = "the service decides that itself: leave it out"
 REFUSED = {
@@ -35,16 +45,46 @@ REFUSED = {
     "max_connections": "set PRESENCE_REDIS_POOL",
     **dict.fromkeys(("host", "port", "path"), "write it in front of the ?"),
     **dict.fromkeys(
-        (
-            "decode_responses encoding encoding_errors encoder_class parser_class protocol legacy_responses"
-            " socket_read_size socket_keepalive socket_keepalive_options socket_type health_check_interval"
-            " retry retry_on_timeout retry_on_error redis_connect_func credential_provider connection_class"
-            " connection_pool queue_class single_connection_client auto_close_connection_pool ssl lib_name"
-            " lib_version driver_info event_dispatcher command_packer unix_socket_path"
-            " maint_notifications_config maint_notifications_pool_handler maintenance_state"
-            " maintenance_notification_hash orig_host_address orig_socket_timeout"
-            " orig_socket_connect_timeout oss_cluster_maint_notifications_handler himport_registry"
-        ).split(),
+        [
+            "decode_responses",
+            "encoding",
+            "encoding_errors",
+            "encoder_class",
+            "parser_class",
+            "protocol",
+            "legacy_responses",
+            "socket_read_size",
+            "socket_keepalive",
+            "socket_keepalive_options",
+            "socket_type",
+            "health_check_interval",
+            "retry",
+            "retry_on_timeout",
+            "retry_on_error",
+            "redis_connect_func",
+            "credential_provider",
+            "connection_class",
+            "connection_pool",
+            "queue_class",
+            "single_connection_client",
+            "auto_close_connection_pool",
+            "ssl",
+            "lib_name",
+            "lib_version",
+            "driver_info",
+            "event_dispatcher",
+            "command_packer",
+            "unix_socket_path",
+            "maint_notifications_config",
+            "maint_notifications_pool_handler",
+            "maintenance_state",
+            "maintenance_notification_hash",
+            "orig_host_address",
+            "orig_socket_timeout",
+            "orig_socket_connect_timeout",
+            "oss_cluster_maint_notifications_handler",
+            "himport_registry",
+        ],
         OURS,
     ),
 }

@@ -1,7 +1,7 @@
 """One connection to one server: dials, enters, and exchanges commands for replies, one exchange at a time.
 
-Used by pool and node. An asyncio protocol of our own with hiredis's reader: redis-py's way to send and to read
-costs more than all else that an exchange takes. A wire with half an exchange on it is closed, never used again.
+Used by pool and node. An asyncio protocol of our own with hiredis's reader: redis-py's way to send and to
+read costs more than all else in an exchange. A wire with half an exchange on it is closed, never used again.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Wire(asyncio.Protocol):
             plug.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def exchange(self, packed: bytes, many: int, deadline: float) -> Awaitable[list[Any]]:
-        """Sends, and gives as many replies, errors among them. Raises TimeoutError, OSError, ProtocolError."""
+        """As many replies, errors among them. Raises TimeoutError, OSError, ProtocolError."""
         self.is_ready = False
         self._transport.write(packed)
         self._replies, self._many, self._deadline = [], many, deadline
@@ -91,7 +91,7 @@ class Wire(asyncio.Protocol):
             self._look(POLLS, self._received)
 
     def _look(self, polls: int, received: int) -> None:
-        """Gives up only when the loop has read what lies in the socket: uvloop runs timers before it reads."""
+        """Gives up when the loop has read what lies in the socket: uvloop runs timers before it reads."""
         if polls == 0 and self._received > received and self._loop.time() < self._deadline + GRACE_S:
             polls, received = POLLS, self._received
         if polls:
@@ -133,7 +133,7 @@ class Wire(asyncio.Protocol):
 
 
 async def dial(address: Address, access: Access, *, timeout_s: float) -> Wire:
-    """A wire that has entered. Raises TimeoutError, OSError, ProtocolError, and ReplyError when turned away."""
+    """A wire that has entered. Raises what `reply.LOST` lists; ReplyError when it is turned away."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s
     async with asyncio.timeout_at(deadline):
@@ -164,7 +164,9 @@ async def _enter(wire: Wire, access: Access, login: tuple[str, ...], deadline: f
     commands.append(("PING",))
     if not wire.is_ready:
         raise wire._last_words or ConnectionResetError("Redis has closed the connection")
-    replies = await wire.exchange(b"".join(packed_command(*command) for command in commands), len(commands), deadline)
+    replies = await wire.exchange(
+        b"".join([packed_command(*command) for command in commands]), len(commands), deadline
+    )
     for at, reply in enumerate(replies):
         # Without a name we can live, and who may not PING may have rights enough for all that we do.
         if isinstance(reply, ReplyError) and (at < needed or reply.code in NOT_SERVING | {"NOAUTH"}):

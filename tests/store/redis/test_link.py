@@ -46,7 +46,7 @@ async def test_a_hung_redis_is_given_up(link: ServerLink, own_server: EmbeddedSe
     """R3: SIGSTOP: one caller waits for the deadline, the others learn at once; back within 2 s."""
     await link.pipeline([("PING",)])
     back: list[float] = []
-    link.node.on_back = lambda: back.append(monotonic())
+    link.node.health.on_back = lambda: back.append(monotonic())
     os.kill(own_server.pid, signal.SIGSTOP)
     try:
         first = await _refusal_s(link)

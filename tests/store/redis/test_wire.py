@@ -157,7 +157,7 @@ def test_what_is_no_answer_is_unavailable_and_ends_the_connection(
         async with fake_redis({b"A": packets, b"B": [b"+b\r\n"]}) as url, linked(url, 0.2) as link:
             with pytest.raises(Unavailable):
                 await link.pipeline([("A",)])
-            link.node.away = False
+            link.node.health.away = False
             assert await link.pipeline([("B",)]) == [b"b"]
 
     run(new_loop, test())
@@ -212,7 +212,7 @@ def test_a_connection_that_is_lost_under_way_is_told_at_once(
             proxy.swallow_replies = False
             with pytest.raises(Unavailable):
                 await asyncio.wait_for(asked, 1)
-            link.node.away = False
+            link.node.health.away = False
             assert await link.pipeline([("GET", "n")]) == [b"1"]
 
     run(new_loop, test())
