@@ -21,6 +21,7 @@ Op = TypeVar("Op")
 Result = TypeVar("Result")
 Done = Callable[[Result | PresenceError], None]
 MAX_BATCH = 500
+LATE = "this has waited too long here: who said it may be gone"
 FULL = "too many requests are waiting for Redis"
 
 
@@ -34,11 +35,13 @@ class GroupCommit(Generic[Op, Result]):
         limit: int,
         max_batch: int = MAX_BATCH,
         on_batch: Callable[[int], None] | None = None,
+        is_late: Callable[[], bool] = lambda: False,
     ) -> None:
         self._commit = commit
         self._limit = limit
         self._max_batch = max_batch
         self._on_batch = on_batch
+        self._is_late = is_late
         self._waiting: list[tuple[Op, Done[Result]]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -103,7 +106,10 @@ class GroupCommit(Generic[Op, Result]):
     async def _run(self, batch: list[tuple[Op, Done[Result]]]) -> None:
         if self._on_batch:
             self._on_batch(len(batch))
+        results: Sequence[Result | PresenceError]
         try:
+            if self._is_late():
+                raise Unavailable(LATE)
             results = await self._commit([op for op, _ in batch])
         except PresenceError as error:
             batch, self._waiting = batch + self._waiting, []

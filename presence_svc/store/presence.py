@@ -36,9 +36,10 @@ class Presence:
         self.settings = settings
         self.keys = Keys(settings.key_prefix)
         self.on_due: Callable[[int], None] = lambda delay_ms: None
+        self.is_late: Callable[[], bool] = lambda: False  # what is at hand was said too long ago
         self._kept: dict[str, float] = {}
         self._writes: GroupCommit[Op, Recorded] = GroupCommit(
-            self._commit, limit=settings.queue_limit, on_batch=on_batch
+            self._commit, limit=settings.queue_limit, on_batch=on_batch, is_late=lambda: self.is_late()
         )
         self._reads: GroupCommit[str, Count] = GroupCommit(self._read, limit=settings.queue_limit)
 
@@ -81,7 +82,7 @@ class Presence:
             keys.left(course_id, viewer_id),
         )
         args = (settings.publish_interval_ms, settings.ttl_ms, viewer_id)
-        if await self.link.call(scripts.EVICT, names, args):
+        if await self.link.call(scripts.EVICT, names, args, patient=True):
             self.on_due(settings.publish_interval_ms)
 
     async def _commit(self, ops: list[Op]) -> list[Result]:
@@ -133,7 +134,7 @@ class Presence:
         """One exchange for all reads of a moment, each course once."""
         courses = list(dict.fromkeys(course_ids))
         reply, since = await self.link.pipeline(
-            [batch.count_call(self.keys, courses), ("GET", self.keys.since)]
+            [batch.count_call(self.keys, courses), ("GET", self.keys.since)], patient=True
         )
         warming = since is None or reply[0] - int(since) < self.settings.ttl_ms
         found = batch.count_results(reply, courses, warming=warming)

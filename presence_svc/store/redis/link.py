@@ -32,6 +32,7 @@ class Link(ABC):
     """
 
     timeout_s: float
+    db: int = 0
 
     @property
     @abstractmethod
@@ -88,6 +89,7 @@ class ServerLink(Link):
     def __init__(self, node: Node) -> None:
         self.node = node
         self.timeout_s = node.timeout_s
+        self.db = node.access.db
 
     @property
     def away(self) -> bool:
