@@ -28,8 +28,9 @@ from .metrics import Metrics
 from .server.shutdown import on_shutdown
 from .settings import Settings
 from .store.agenda import Agenda
+from .store.checkup.preflight import preflight
+from .store.checkup.readiness import Readiness
 from .store.presence import Presence
-from .store.readiness import Readiness
 from .store.redis.factory import open_link
 from .store.redis.link import Link
 from .store.roster.reader import Rosters
@@ -107,6 +108,7 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         link = open_link(settings)
         service, sweeper = build(settings, link, metrics)
         app.state.service = handler.service = service
+        await preflight(link, service.presence.keys)
         with contextlib.suppress(Unavailable):  # leave tokens need the common secret
             await sweeper.pulse()
         service.hub.start()
@@ -135,7 +137,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         on_failure=metrics.redis_failures.inc,
         on_refusal=metrics.refused,
     )
-    presence = Presence(link, settings, on_batch=metrics.batch.observe)
+    presence = Presence(link, settings, on_group=metrics.group.observe)
     shared = Shared(link, settings)
     rosters = Rosters(link, settings, shared)
     seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters

@@ -97,7 +97,9 @@ class _Course:
         if message["type"] != "message":
             return None
         said = Count.model_validate(orjson.loads(message["data"]) | {"warming": False})
-        if self._newest and said.total < self._newest.total:  # perhaps Redis has just lost its data (S11)
+        if (
+            self._newest and said.total < self._newest.total and said.version > self._version
+        ):  # perhaps Redis has just lost its data (S11)
             return await self._reread()
         return self._take(said)
 

@@ -12,8 +12,8 @@ from ..live.hub import Hub
 from ..live.renewer import Renewer
 from ..metrics import Metrics
 from ..settings import Settings
+from ..store.checkup.readiness import Readiness
 from ..store.presence import Presence
-from ..store.readiness import Readiness
 from ..store.roster.reader import Rosters
 from ..store.stats import Totals
 

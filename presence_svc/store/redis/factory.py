@@ -7,7 +7,7 @@ from ...settings import Settings
 from ..keys import Keys
 from .link import Link, ServerLink
 from .node import POOL, Node
-from .resp import packed
+from .resp import packed_command
 from .url import parse
 
 
@@ -32,4 +32,4 @@ def link_to(url: str, *, timeout_s: float, pool: int = POOL, key_prefix: str = "
 
 def write_probe(key: str) -> bytes:
     """Changes nothing; a server that takes no writes refuses it. `key` holds a sorted set, or nothing."""
-    return packed("ZADD", key, "XX", 0, "")
+    return packed_command("ZADD", key, "XX", 0, "")

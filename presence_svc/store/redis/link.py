@@ -17,7 +17,7 @@ from ...errors import PresenceError, Unavailable
 from ..scripts import Script
 from .node import Node
 from .reply import NOT_SERVING, REFUSES_WRITES, ReplyError
-from .resp import Packed, packed
+from .resp import ScriptCall, packed_command
 
 __all__ = ["Command", "Link", "PubSub", "ServerLink"]
 
@@ -56,7 +56,7 @@ class Link(ABC):
 
     @abstractmethod
     async def results(
-        self, commands: Sequence[Command | Packed], *, patient: bool = False
+        self, commands: Sequence[Command | ScriptCall], *, patient: bool = False
     ) -> list[Any | PresenceError]:
         """A reply or an error for each command; those to one server run in order, in one exchange."""
 
@@ -74,7 +74,7 @@ class Link(ABC):
         command = ("EVALSHA", script, len(keys), *keys, *args)
         return (await self.pipeline([command], patient=patient))[0]
 
-    async def pipeline(self, commands: Sequence[Command | Packed], *, patient: bool = False) -> list[Any]:
+    async def pipeline(self, commands: Sequence[Command | ScriptCall], *, patient: bool = False) -> list[Any]:
         """All replies, or the first error that there was."""
         replies = await self.results(commands, patient=patient)
         for reply in replies:
@@ -105,7 +105,7 @@ class ServerLink(Link):
                 setattr(self.node.health if hasattr(self.node.health, name) else self.node, name, hook)
 
     async def results(
-        self, commands: Sequence[Command | Packed], *, patient: bool = False
+        self, commands: Sequence[Command | ScriptCall], *, patient: bool = False
     ) -> list[Any | PresenceError]:
         return await exchange(self.node, commands, patient=patient)
 
@@ -117,7 +117,7 @@ class ServerLink(Link):
 
 
 async def exchange(
-    node: Node, commands: Sequence[Command | Packed], *, patient: bool = False
+    node: Node, commands: Sequence[Command | ScriptCall], *, patient: bool = False
 ) -> list[Any | PresenceError]:
     """One round trip, two when a script was unknown: then what follows it has run too early.
 
@@ -145,19 +145,19 @@ def error_of(reply: ReplyError) -> Unavailable:
     return error
 
 
-def by_sha(command: Command | Packed) -> bytes:
+def by_sha(command: Command | ScriptCall) -> bytes:
     """The command as it is sent first: a script by its SHA."""
-    if isinstance(command, Packed):
+    if isinstance(command, ScriptCall):
         return command.by_sha()
     if command[0] == "EVALSHA":
         command = (command[0], command[1].sha, *command[2:])
-    return packed(*command)
+    return packed_command(*command)
 
 
-def by_text(command: Command | Packed) -> bytes:
+def by_text(command: Command | ScriptCall) -> bytes:
     """The command as it is sent when Redis does not know the script: EVAL also loads it."""
-    if isinstance(command, Packed):
+    if isinstance(command, ScriptCall):
         return command.by_text()
     if command[0] == "EVALSHA":
         command = ("EVAL", command[1].text, *command[2:])
-    return packed(*command)
+    return packed_command(*command)

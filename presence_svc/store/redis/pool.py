@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 
 from ...errors import Overloaded, Unavailable
-from .resp import packed
+from .resp import packed_command
 from .waiters import Waiters
 from .wire import Wire
 
@@ -20,7 +20,7 @@ RESERVED = 2  # wires that patient callers do not take
 IDLE_S = 5.0  # after that a wire may be dead without a word: it is asked before it is used
 CHECK_S = 0.1
 DIAL_PAUSE_S = 0.2
-PING = packed("PING")
+PING = packed_command("PING")
 BUSY = "too many requests are waiting for a connection to Redis"
 
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 from hiredis import ProtocolError, Reader
 
 from .reply import NOT_SERVING, ReplyError
-from .resp import packed
+from .resp import packed_command
 from .url import Access, Address
 
 MISSING = object()
@@ -157,7 +157,7 @@ async def _enter(wire: Wire, access: Access, deadline: float) -> None:
     if not wire.is_ready:
         raise wire._last_words or ConnectionResetError("Redis has closed the connection")
     replies = await wire.exchange(
-        b"".join([packed(*command) for command in commands]), len(commands), deadline
+        b"".join([packed_command(*command) for command in commands]), len(commands), deadline
     )
     for at, reply in enumerate(replies):
         # Without a name we can live, and who may not PING may have rights enough for all that we do.
