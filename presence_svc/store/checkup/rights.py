@@ -5,6 +5,7 @@ Called by examine for `presence-svc doctor`. Says which are missing, and the ACL
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,33 +15,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 from .. import scripts
 from ..keys import Keys
 
-SCRIPTED = frozenset(
-    [
-        "time",
-        "zadd",
-        "zcount",
-        "zrange",
-        "zrevrange",
-        "zrangebyscore",
-        "zscore",
-        "zrem",
-        "zremrangebyrank",
-        "hset",
-        "hsetnx",
-        "hget",
-        "hmget",
-        "hgetall",
-        "hlen",
-        "hrandfield",
-        "hdel",
-        "pexpire",
-        "pexpireat",
-        "set",
-        "get",
-        "del",
-        "publish",
-    ]
-)
+SCRIPTED = frozenset(name.lower() for name in re.findall(r"try\('([A-Z]+)'", scripts.CHECK.text))
 DIRECT = frozenset({"ping", "evalsha", "eval", "getex", "zscan", "subscribe", "unsubscribe"})
 
 

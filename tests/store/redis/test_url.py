@@ -69,8 +69,8 @@ def test_what_is_said_is_understood() -> None:
     assert (access.username, access.password, access.db, access.client_name) == ("u", "p@ss", 3, "presence")
     assert "p@ss" not in repr(access)
 
-    address, access = parse("unix:///tmp/s.sock?db=2&password=x")
-    assert (address.path, access.db, access.password, access.tls) == ("/tmp/s.sock", 2, "x", None)
+    address, access = parse("unix:///run/s.sock?db=2&password=x")
+    assert (address.path, access.db, access.password, access.tls) == ("/run/s.sock", 2, "x", None)
 
     assert parse("rediss://h")[1].context() is not None
     assert parse("rediss://h?ssl_cert_reqs=none&ssl_check_hostname=false")[1].tls is not None
