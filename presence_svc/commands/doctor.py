@@ -8,7 +8,8 @@ from rich.console import Console
 
 from ..errors import Misconfigured, Unavailable
 from ..settings import Settings, load
-from ..store.checkup import Finding, examine
+from ..store.checkup.examine import examine
+from ..store.checkup.finding import Finding
 from ..store.keys import Keys
 from ..store.redis.cluster.checkup import examine_cluster
 from ..store.redis.cluster.link import ClusterLink
@@ -20,6 +21,7 @@ from . import token as tokens
 from .serve import check_exposure
 
 TIMEOUT_S = 2.0
+CONNECTIONS = 2
 
 
 def run(token: str | None = None) -> int:
@@ -60,11 +62,11 @@ async def _examine(settings: Settings) -> list[Finding]:
     link, keys = open_link(settings, timeout_s=TIMEOUT_S, may_write=False), Keys.of(settings)
     try:
         if isinstance(link, ClusterLink):
-            return await examine_cluster(link, keys)
+            return await examine_cluster(link, keys, pool=settings.redis_pool)
         if isinstance(link, SentinelLink):
             await link.start()
         assert isinstance(link, ServerLink)
-        found = await examine(link.node.client, keys)
+        found = await examine_node(link.node, keys, pool=settings.redis_pool)
         await link.start()  # says so when it is a Cluster's
         if isinstance(link, SentinelLink):
             found.insert(0, Finding(True, "sentinels", f"they name {link.node.address}"))

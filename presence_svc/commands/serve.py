@@ -27,6 +27,8 @@ from ..server.fast_path import FastPathProtocol
 from ..server.http import HttpProtocol
 from ..server.websocket import WebSocketProtocol
 from ..settings import Settings, load
+from ..store.checkup.preflight import preflight
+from ..store.keys import Keys
 from ..store.redis.embedded import EmbeddedServer
 from ..store.redis.factory import open_link
 from .workers import Workers, metrics_directory, startup
@@ -45,7 +47,7 @@ def run(
     settings = load()
     check_exposure(settings)
     if settings.redis_url is not None:
-        asyncio.run(_meet(settings))  # says what is wrong before anybody is told that we listen
+        asyncio.run(_preflight(settings))  # what is wrong is said before anybody is told that we listen
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
@@ -66,12 +68,13 @@ def run(
         _serve(settings, listener)
 
 
-async def _meet(settings: Settings) -> None:
-    """Raises Misconfigured when what REDIS_URL names is of another kind. What is away now may come later."""
+async def _preflight(settings: Settings) -> None:
+    """Raises Misconfigured for a Redis that cannot serve us. One that is away now may come later."""
     link = open_link(settings)
     try:
         with suppress(Unavailable):
             await link.start()
+        await preflight(link, Keys.of(settings))
     finally:
         await link.close()
 

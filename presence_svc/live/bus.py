@@ -33,6 +33,7 @@ class Bus:
     ) -> None:
         self._link = link
         self._keys = keys
+        self._own = f"{keys.bus}:{link.db}"
         self._on_message = on_message
         self._on_subscribed = on_subscribed
         self._on_lost = on_lost
@@ -40,6 +41,7 @@ class Bus:
         self._ears: dict[Address, Ear] = {}
         self._moving: asyncio.Handle | None = None
         self._started = False
+        self._own = f"{keys.bus}:{link.db}"
 
     def start(self) -> None:
         self._started = True
@@ -89,11 +91,13 @@ class Bus:
         self._moving = None
         places = self._link.places()
         for place in places:
+            if not self._link.is_cluster:  # says that this database's channels are in use: see preflight
+                self._ear(place).add(self._own)
             self._ear(place)
         for channel in list(self._wanted):
             self._place(channel)
         for place in [place for place in self._ears if place not in places]:
-            if not self._ears[place].wanted:
+            if self._ears[place].wanted <= {self._own}:
                 self._ears.pop(place).stop_soon()
 
     def _take(self, event: Event) -> None:

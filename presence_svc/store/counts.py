@@ -1,7 +1,8 @@
-"""Counts of many courses at one moment, in one exchange (S4). Group commit calls it for store.presence."""
+"""Counts of many courses at one moment, in short steps (S4). Group commit calls it for store.presence."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,12 +10,15 @@ from ..errors import PresenceError
 from ..model import Count
 from ..settings import Settings
 from . import scripts
-from .keys import Keys
+from .keys import Keys, Partition
 from .redis.link import Command, Link
+
+STEP = 50  # courses in one exchange
+Part = tuple[Partition, list[str]]
 
 
 class Counts:
-    """Reads the counts that were asked for together."""
+    """Reads the counts that were asked for together; those of a step are of one moment."""
 
     def __init__(self, link: Link, settings: Settings, keys: Keys) -> None:
         self._link = link
@@ -23,26 +27,45 @@ class Counts:
 
     async def read(self, course_ids: list[str]) -> list[Count | PresenceError]:
         """A count or an error for each, every course asked for once. Raises Unavailable when nothing came."""
-        parts = list(self._by_partition(course_ids).items())
+        steps = self._steps(list(dict.fromkeys(course_ids)))
+        if len(steps) == 1:
+            found = await self._step(steps[0])
+        else:
+            found = {}
+            for part in await asyncio.gather(*map(self._step, steps)):
+                found |= part
+        return [found[course_id] for course_id in course_ids]
+
+    def _steps(self, courses: list[str]) -> list[list[Part]]:
+        """Each of so few courses that scripts over many chapters hold nobody up."""
+        parts: dict[int, list[str]] = {}
+        for course_id in courses:
+            parts.setdefault(self._keys.partition_of(course_id).number, []).append(course_id)
+        steps: list[list[Part]] = []
+        room = 0
+        for number, listed in parts.items():
+            for start in range(0, len(listed), STEP):
+                some = listed[start : start + STEP]
+                if len(some) > room:
+                    steps.append([])
+                    room = STEP
+                steps[-1].append((self._keys.partitions[number], some))
+                room -= len(some)
+        return steps
+
+    async def _step(self, step: list[Part]) -> dict[str, Count | PresenceError]:
         commands: list[Command] = []
-        for number, courses in parts:
-            commands += (count_call(self._keys, courses), ("GET", self._keys.partitions[number].since))
-        replies = await self._link.results(commands)
+        for partition, courses in step:
+            commands += (count_call(self._keys, courses), ("GET", partition.since))
+        replies: list[Any] = await self._link.results(commands, patient=True)
         found: dict[str, Count | PresenceError] = {}
-        for (_, courses), reply, since in zip(parts, replies[::2], replies[1::2], strict=True):
-            if isinstance(reply, PresenceError) or isinstance(since, PresenceError):
-                wrong = reply if isinstance(reply, PresenceError) else since
+        for (_, courses), reply, since in zip(step, replies[::2], replies[1::2], strict=True):
+            if wrong := next((one for one in (reply, since) if isinstance(one, PresenceError)), None):
                 found.update(dict.fromkeys(courses, wrong))
                 continue
             warming = since is None or reply[0] - int(since) < self._settings.ttl_ms
             found.update(zip(courses, count_results(reply, courses, warming=warming), strict=True))
-        return [found[course_id] for course_id in course_ids]
-
-    def _by_partition(self, course_ids: list[str]) -> dict[int, list[str]]:
-        parts: dict[int, list[str]] = {}
-        for course_id in dict.fromkeys(course_ids):
-            parts.setdefault(self._keys.partition_of(course_id).number, []).append(course_id)
-        return parts
+        return found
 
 
 def count_call(keys: Keys, courses: Sequence[str]) -> Command:

@@ -18,7 +18,9 @@ session. Scores and times are whole milliseconds since 1970 by Redis's clock.
     P:since          str   since when heartbeats have been heard without a gap (rule S11)
     P:secret         str   the key that leave tokens are made with, common to all replicas
     P:{C}:changes    the channel: one message per change, each the whole truth
-    P:bus            a channel without messages, which keeps a reader's connection subscribed
+    P:bus:D          a channel without messages, which keeps a reader's connection subscribed and says that
+                     somebody works in database D: channels know no databases, so that one prefix is in one
+    P:{check}:*      scratch keys of check.lua, and P:bus:check its channel: gone when it ends
 
 On a Cluster a course is in one of PARTITIONS partitions (redis/cluster/slots.py), each with a tag T, and all keys of a
 partition are in one slot. `P:{C}:viewers` is `P:{T}:C:viewers` there, and so with every key of a course and
@@ -143,6 +145,14 @@ class Keys:
 
     def channel(self, course_id: str) -> str:
         return f"{self._base(course_id)}changes"
+
+    def check(self, partition: Partition) -> tuple[str, ...]:
+        """Keys that hold nothing for longer than a script runs: to see what we may do."""
+        base = f"{partition.base}check" if self.is_partitioned else f"{self.prefix}:{{check}}"
+        return tuple(f"{base}:{kind}" for kind in ("hash", "zset", "string"))
+
+    def check_channel(self, partition: Partition) -> str:
+        return f"{partition.base}check" if self.is_partitioned else f"{self.bus}:check"
 
     def names(self, course_id: str, viewer_id: str) -> dict[str, str]:
         """Every key of a course, those of one viewer among them, by what it is."""

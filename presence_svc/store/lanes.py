@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from ..errors import PresenceError
 from .group_commit import Done, GroupCommit
+from .redis.link import Link
 
 Op = TypeVar("Op")
 Result = TypeVar("Result")
@@ -19,25 +20,22 @@ Commit = Callable[[list[Op]], Awaitable[list[Result | PresenceError]]]
 
 
 class Lanes(Generic[Op, Result]):
-    """As GroupCommit, with a queue of `limit` per lane. `lane_of` may answer anew when `version` has changed."""
+    """As GroupCommit, with a queue per lane. `lane_of` may answer anew when the link's `version` has changed."""
 
     def __init__(
         self,
         commit: Commit[Op, Result],
-        *,
+        make: Callable[[Commit[Op, Result]], GroupCommit[Op, Result]],
         lane_of: Callable[[Op], Hashable],
-        version: Callable[[], int],
-        limit: int,
-        on_group: Callable[[int], None] | None = None,
+        link: Link,
     ) -> None:
         self._commit = commit
+        self._make_lane = make
         self._lane_of = lane_of
-        self._version = version
-        self._limit = limit
-        self._on_group = on_group
+        self._link = link
         self._lanes: dict[Hashable, GroupCommit[Op, Result]] = {}
         self._former: list[GroupCommit[Op, Result]] = []
-        self._made_for = version()
+        self._made_for = link.version
 
     def __len__(self) -> int:
         return sum(map(len, [*self._lanes.values(), *self._former]))
@@ -68,8 +66,8 @@ class Lanes(Generic[Op, Result]):
             await lane.close()
 
     def _lane(self, name: Hashable) -> GroupCommit[Op, Result]:
-        if self._version() != self._made_for:
-            self._made_for = self._version()
+        if self._link.version != self._made_for:
+            self._made_for = self._link.version
             self._former = [lane for lane in [*self._former, *self._lanes.values()] if lane.is_busy]
             self._lanes = {}
         lane = self._lanes.get(name)
@@ -84,7 +82,7 @@ class Lanes(Generic[Op, Result]):
                 former.pop()
             return await self._commit(ops)
 
-        return GroupCommit(commit, limit=self._limit, on_group=self._on_group)
+        return self._make_lane(commit)
 
 
 async def _in_order(

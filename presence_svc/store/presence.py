@@ -17,7 +17,7 @@ from . import scripts
 from .counts import Counts
 from .group_commit import GroupCommit
 from .keys import Keys
-from .lanes import Lanes
+from .lanes import Commit, Lanes
 from .recorder import Recorder
 from .redis.link import Link
 from .rounds import course_of
@@ -37,25 +37,27 @@ class Presence:
         self.settings = settings
         self.keys = Keys.of(settings)
         self.on_due: Callable[[int, int], None] = lambda delay_ms, partition: None
+        self.is_late: Callable[[], bool] = lambda: False  # what is at hand was said too long ago
         self.recorder = Recorder(link, settings, self.keys, lambda *due: self.on_due(*due))
-        counts = Counts(link, settings, self.keys)
-        limit = settings.queue_limit
+        self._counts = Counts(link, settings, self.keys)
+        self._on_group = on_group
         self._writes: GroupCommit[Write, HeartbeatResult] | Lanes[Write, HeartbeatResult]
         self._reads: GroupCommit[str, Count] | Lanes[str, Count]
         if link.is_cluster:
             self._writes = Lanes(
-                self.recorder.record,
-                lane_of=lambda write: self._lane_of(course_of(write)),
-                version=lambda: link.version,
-                limit=limit,
-                on_group=on_group,
+                self.recorder.record, self._make_writes, lambda write: self._lane_of(course_of(write)), link
             )
-            self._reads = Lanes(
-                counts.read, lane_of=self._lane_of, version=lambda: link.version, limit=limit
-            )
+            self._reads = Lanes(self._counts.read, self._make_reads, self._lane_of, link)
         else:
-            self._writes = GroupCommit(self.recorder.record, limit=limit, on_group=on_group)
-            self._reads = GroupCommit(counts.read, limit=limit)
+            self._writes = self._make_writes(self.recorder.record)
+            self._reads = self._make_reads(self._counts.read)
+
+    def _make_writes(self, commit: Commit[Write, HeartbeatResult]) -> GroupCommit[Write, HeartbeatResult]:
+        limit = self.settings.queue_limit
+        return GroupCommit(commit, limit=limit, on_group=self._on_group, is_late=lambda: self.is_late())
+
+    def _make_reads(self, commit: Commit[str, Count]) -> GroupCommit[str, Count]:
+        return GroupCommit(commit, limit=self.settings.queue_limit)
 
     def _lane_of(self, course_id: str) -> Hashable:
         return self.link.lane_of(self.keys.partition_of(course_id).slot)
@@ -104,7 +106,7 @@ class Presence:
     async def are_present(self, pairs: Sequence[tuple[str, str]]) -> list[bool | PresenceError]:
         """Which of these (course, viewer) are present now, by Redis's clock. Raises Unavailable."""
         scores = [("ZSCORE", self.keys.course(course).viewers, viewer) for course, viewer in pairs]
-        time, *ends = await self.link.results([("TIME",), *scores])
+        time, *ends = await self.link.results([("TIME",), *scores], patient=True)
         if isinstance(time, PresenceError):
             raise time
         now = int(time[0]) * 1000 + int(time[1]) // 1000
@@ -123,5 +125,5 @@ class Presence:
             keys.left(course_id, viewer_id),
         )
         args = (settings.publish_interval_ms, settings.ttl_ms, viewer_id)
-        if await self.link.call(scripts.EVICT, names, args):
+        if await self.link.call(scripts.EVICT, names, args, patient=True):
             self.on_due(settings.publish_interval_ms, partition.number)

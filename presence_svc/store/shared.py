@@ -55,14 +55,16 @@ class Shared:
         """
         gap_ms = max(1, self.settings.ttl_ms - round(self.settings.heartbeat_interval * 1000))
         commands: list[Command] = [
-            ("EVALSHA", scripts.SINCE, 1, partition.since, gap_ms) for partition in self.keys.partitions
+            ("EVALSHA", scripts.SINCE, 2, partition.since, partition.agenda, gap_ms)
+            for partition in self.keys.partitions
         ]
         *marks, secret = await self.link.results([*commands, ("GETEX", self.keys.secret, "PX", DAY_MS)])
         heard = {n: mark for n, mark in enumerate(marks) if not isinstance(mark, PresenceError)}
         if not heard:
             raise marks[0]
         await self._take_secret(secret)
-        warm = frozenset(n for n, (now, since) in heard.items() if now - since >= self.settings.ttl_ms)
+        ttl_ms = self.settings.ttl_ms
+        warm = frozenset(n for n, (now, since) in heard.items() if since and now - since >= ttl_ms)
         now, since = min(heard.values(), key=lambda mark: mark[0] - mark[1])
         return Pulse(now, since, warm)
 

@@ -54,7 +54,7 @@ local unsaid = not look and tonumber(redis.call('HGET', c.state, 'told') or 0) >
 if removed > 0 or (unsaid and due == 0) then
   due = changed(c, now, interval, agenda)
 elseif due > 0 and due <= now then
-  publish(c, now, tonumber(redis.call('HGET', c.state, 'version')))
+  publish(c, now, math.max(tonumber(redis.call('HGET', c.state, 'version') or 0) + 1, now))
   due = 0
 end
 if more then look = now end

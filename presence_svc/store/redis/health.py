@@ -33,9 +33,10 @@ class Health:
         self._renewed = 0.0
         self._watch: asyncio.Task[None] | None = None
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if self._watch:
             self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
 
     def judge(self, reply: ReplyError) -> None:
         """What an error reply says of the server, or of the way to it."""

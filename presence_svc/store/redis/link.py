@@ -39,6 +39,7 @@ class Link(ABC):
     """
 
     timeout_s: float
+    db: int = 0
     sharded = False  # changes are published by SPUBLISH
     is_cluster = False
     version = 0
@@ -123,6 +124,7 @@ class ServerLink(Link):
         self.node = node
         self.sharded = sharded
         self.timeout_s = node.timeout_s
+        self.db = node.access.db
 
     @property
     def away(self) -> bool:

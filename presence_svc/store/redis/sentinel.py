@@ -95,7 +95,7 @@ class SentinelLink(ServerLink):
         self, sentinels: Sentinels, make_node: Callable[[Address], Node], *, sharded: bool = False
     ) -> None:
         super().__init__(make_node(Address("", 0)), sharded=sharded)
-        self.node.away = True  # until a master is found
+        self.node.health.away = True  # until a master is found
         self._sentinels = sentinels
         self._make_node = make_node
         self._hooks: dict[str, Callable[..., object]] = {}
@@ -140,7 +140,7 @@ class SentinelLink(ServerLink):
 
     async def _run(self) -> None:
         while True:
-            away = self.node.away or self.node.refusing == "READONLY"
+            away = self.node.away
             try:
                 async with asyncio.timeout(AWAY_S if away else EVERY_S):
                     await self._wake.wait()

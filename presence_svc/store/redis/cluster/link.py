@@ -59,7 +59,9 @@ class ClusterLink(Link):
 
     @property
     def refusing(self) -> str:
-        return next((node.refusing for node in self.topology.masters if node.refusing), "")
+        """When all of them do; one that does fails its own commands."""
+        found = [node.health.refusing for node in self.topology.masters]
+        return found[0] if found and all(found) else ""
 
     def observe(self, **hooks: Callable[..., object] | None) -> None:
         self.topology.observe(**hooks)
