@@ -66,7 +66,8 @@ async def _examine(settings: Settings) -> list[Finding]:
         if isinstance(link, SentinelLink):
             await link.start()
         assert isinstance(link, ServerLink)
-        found = await examine_node(link.node, keys, pool=settings.redis_pool)
+        client, access = link.node.client, link.node.access
+        found = await examine(client, keys, db=access.db, pool=settings.redis_pool, user=access.username)
         await link.start()  # says so when it is a Cluster's
         if isinstance(link, SentinelLink):
             found.insert(0, Finding(True, "sentinels", f"they name {link.node.address}"))

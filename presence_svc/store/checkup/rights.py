@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from .. import scripts
-from ..keys import Keys
+from ..keys import Keys, Partition
 
 SCRIPTED = frozenset(name.lower() for name in re.findall(r"try\('([A-Z]+)'", scripts.CHECK.text))
 DIRECT = frozenset({"ping", "evalsha", "eval", "getex", "zscan", "subscribe", "unsubscribe"})
@@ -25,9 +25,11 @@ def acl_line(prefix: str, user: str = "presence") -> str:
     return f"ACL SETUSER {user} on >PASSWORD resetkeys ~{prefix}:* resetchannels &{prefix}:* -@all {commands}"
 
 
-async def missing_rights(redis: Redis, keys: Keys, user: str = "") -> str:
+async def missing_rights(
+    redis: Redis, keys: Keys, user: str = "", *, partition: Partition | None = None
+) -> str:
     """What is missing, with the rule to set; "" when nothing is."""
-    missing = [rule async for rule in _missing(redis, keys)]
+    missing = [rule async for rule in _missing(redis, keys, partition or keys.partitions[0])]
     if not missing:
         return ""
     name = user or "default"
@@ -38,9 +40,11 @@ async def missing_rights(redis: Redis, keys: Keys, user: str = "") -> str:
     )
 
 
-async def _missing(redis: Redis, keys: Keys) -> AsyncIterator[tuple[str, str]]:
+async def _missing(redis: Redis, keys: Keys, partition: Partition) -> AsyncIterator[tuple[str, str]]:
     """(rule, why) of each right that Redis denies."""
-    hash_, zset, text = keys.check
+    names, channel = keys.check(partition), keys.check_channel(partition)
+    hash_, zset, text = names
+    script = scripts.CHECK.publishing(sharded=keys.is_partitioned)
     calls: dict[str, tuple[Any, ...]] = {
         "ping": ("PING",),
         "get": ("GET", text),
@@ -49,7 +53,7 @@ async def _missing(redis: Redis, keys: Keys) -> AsyncIterator[tuple[str, str]]:
         "zcount": ("ZCOUNT", zset, 0, 1),
         "zscan": ("ZSCAN", zset, 0),
         "hgetall": ("HGETALL", hash_),
-        "evalsha": ("EVALSHA", scripts.CHECK.sha, 3, *keys.check, f"{keys.bus}:check"),
+        "evalsha": ("EVALSHA", script.sha, 3, *names, channel),
     }
     for name, call in calls.items():
         try:
@@ -59,7 +63,7 @@ async def _missing(redis: Redis, keys: Keys) -> AsyncIterator[tuple[str, str]]:
         except ResponseError:
             continue  # an unknown script: we were let in
     try:
-        reply = await redis.eval(scripts.CHECK.text, 3, *keys.check, f"{keys.bus}:check")
+        reply = await redis.eval(script.text, 3, *names, channel)
     except NoPermissionError as error:
         yield _rule("eval", str(error), keys), str(error)
         reply = []

@@ -29,6 +29,7 @@ IS_CLUSTER = (
 )
 
 Command = tuple[Any, ...]
+log = logging.getLogger("presence.redis")
 
 
 class Link(ABC):
@@ -44,6 +45,7 @@ class Link(ABC):
     is_cluster = False
     version = 0
     on_places: Callable[[], object] = staticmethod(lambda: None)
+    _told: frozenset[str] = frozenset()
 
     @property
     @abstractmethod
@@ -112,8 +114,16 @@ class Link(ABC):
         replies = await self.results(commands, patient=patient)
         for reply in replies:
             if isinstance(reply, PresenceError):
+                self._tell(reply.__cause__)
                 raise reply
         return replies
+
+    def _tell(self, error: BaseException | None) -> None:
+        """One line for each kind of error; health tells of states, and metrics count them all."""
+        code = error.code if isinstance(error, ReplyError) else ""
+        if code and code not in self._told | REFUSES_WRITES | NOT_SERVING:
+            self._told |= {code}
+            log.error("redis: %s (more of this kind are counted, not logged)", error)
 
 
 

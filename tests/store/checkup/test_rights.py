@@ -71,9 +71,14 @@ async def test_the_least_is_enough(guarded: EmbeddedServer, as_user: AsyncRedis)
 
 @pytest.mark.parametrize(
     ("denied", "rule"),
-    [("-hset", "+hset"), ("-publish", "+publish"), ("-zcount", "+zcount"), ("-subscribe", "+subscribe")]
-    + [("-eval", "+eval"), ("-evalsha", "+evalsha"), ("-getex", "+getex"), ("-ping", "+ping")]
-    + [("resetchannels", "&presence:*"), ("resetkeys", "~presence:*")],
+    [
+        *(
+            (f"-{name}", f"+{name}")
+            for name in ["hset", "publish", "zcount", "subscribe", "eval", "evalsha", "getex", "ping"]
+        ),
+        ("resetchannels", "&presence:*"),
+        ("resetkeys", "~presence:*"),
+    ],
 )
 async def test_what_is_missing_is_named(
     guarded: EmbeddedServer, as_user: AsyncRedis, denied: str, rule: str

@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from ....errors import Unavailable
-from ...checkup import Finding, examine
+from ...checkup.examine import examine
+from ...checkup.finding import Finding
 from ...keys import Keys
 from .link import ClusterLink
 
@@ -20,14 +21,20 @@ COVERAGE = "cluster-require-full-coverage"
 UNEVEN = 1.5  # a master with so many times its share of the partitions does not get on with the others
 
 
-async def examine_cluster(link: ClusterLink, keys: Keys) -> list[Finding]:
+async def examine_cluster(link: ClusterLink, keys: Keys, *, pool: int) -> list[Finding]:
     """All findings about a Cluster. Raises Unavailable when no node answers, Misconfigured."""
     await link.start()
     findings = [_topology(link), _spread(link, keys)]
     for node in link.topology.masters:
-        client = node.access.client(node.address, timeout_s=node.timeout_s, pool=2)
+        owners = link.topology.table.owner
+        mine = next((p for p in keys.partitions if owners[p.slot] == node.address), None)
+        if mine is None:
+            findings.append(Finding(True, f"courses of {node.address}", "none: it has no partition"))
+            continue
+        client, user = node.access.client(node.address, timeout_s=node.timeout_s, pool=2), node.access.username
         try:
-            found = [*await examine(client, keys), *await _coverage(client)]
+            found = await examine(client, keys, pool=pool, user=user, partition=mine)
+            found += await _coverage(client)
         except Unavailable as error:
             found = [Finding(False, "reachable", error.detail)]
         finally:

@@ -77,7 +77,7 @@ class Topology:
 
     def _hook(self, node: Node) -> None:
         for name, hook in self._hooks.items():
-            setattr(node, name, hook)
+            setattr(node.health if hasattr(node.health, name) else node, name, hook)
         observed: Callable[[float], object] = self._hooks.get("on_exchange", lambda seconds: None)
 
         def count(seconds: float) -> None:
