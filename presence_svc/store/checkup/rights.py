@@ -15,13 +15,19 @@ from redis.exceptions import NoPermissionError, ResponseError
 from .. import scripts
 from ..keys import Keys, Partition
 
-SCRIPTED = frozenset(name.lower() for name in re.findall(r"try\('([A-Z]+)'", scripts.CHECK.text))
+SCRIPTED = frozenset(
+    {"publish"} | {name.lower() for name in re.findall(r"try\('([A-Z]+)'", scripts.CHECK.text)}
+)
 DIRECT = frozenset({"ping", "evalsha", "eval", "getex", "zscan", "subscribe", "unsubscribe"})
 
 
-def acl_line(prefix: str, user: str = "presence") -> str:
+ON_A_CLUSTER = frozenset({"spublish", "ssubscribe", "sunsubscribe", "cluster|slots", "asking"})
+
+
+def acl_line(prefix: str, user: str = "presence", *, is_cluster: bool = False) -> str:
     """The least that a user needs to serve. INFO and PUBSUB are good to have: the start looks with them."""
-    commands = " ".join(f"+{name}" for name in sorted(SCRIPTED | DIRECT))
+    names = SCRIPTED | DIRECT | (ON_A_CLUSTER if is_cluster else frozenset())
+    commands = " ".join(f"+{name}" for name in sorted(names))
     return f"ACL SETUSER {user} on >PASSWORD resetkeys ~{prefix}:* resetchannels &{prefix}:* -@all {commands}"
 
 
@@ -35,9 +41,7 @@ async def missing_rights(
     name = user or "default"
     said = "; ".join(dict.fromkeys(f"{rule} ({why})" for rule, why in missing))
     rules = " ".join(dict.fromkeys(rule for rule, _ in missing))
-    return (
-        f"missing: {said}; set ACL SETUSER {name} {rules}; all that is needed: {acl_line(keys.prefix, name)}"
-    )
+    return f"missing: {said}; set ACL SETUSER {name} {rules}; all that is needed: {acl_line(keys.prefix, name, is_cluster=keys.is_partitioned)}"
 
 
 async def _missing(redis: Redis, keys: Keys, partition: Partition) -> AsyncIterator[tuple[str, str]]:
