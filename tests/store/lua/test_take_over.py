@@ -267,7 +267,7 @@ async def test_a_full_redis_refuses_it_whole(replica: Replica) -> None:
     await replica.redis.config_set("maxmemory", 1)
     try:
         with pytest.raises(OutOfMemoryError):
-            await replica.redis.execute_command(*call)
+            await replica.redis.execute_command(call[0], call[1].text, *call[2:])
     finally:
         await replica.redis.config_set("maxmemory", 0)
 
