@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,11 +12,9 @@ from . import scripts
 from .keys import Keys
 from .redis.link import Command, Link
 
-STEP = 50  # courses in one script
-
 
 class Counts:
-    """Reads the counts that were asked for together; those of a step are of one moment."""
+    """Reads the counts that were asked for together; those of one call are of one moment."""
 
     def __init__(self, link: Link, settings: Settings, keys: Keys) -> None:
         self._link = link
@@ -27,20 +24,14 @@ class Counts:
     async def read(self, course_ids: list[str]) -> list[Count | PresenceError]:
         """A count for each, every course asked for once. Raises Unavailable."""
         courses = list(dict.fromkeys(course_ids))
-        if len(courses) <= STEP:
-            found = await self._step(courses)
-        else:
-            steps = [courses[start : start + STEP] for start in range(0, len(courses), STEP)]
-            found = [count for counts in await asyncio.gather(*map(self._step, steps)) for count in counts]
-        counts = dict(zip(courses, found, strict=True))
+        counts: dict[str, Count] = {}
+        while len(counts) < len(courses):  # nearly always once: the script ends early where chapters are many
+            rest = courses[len(counts) :]
+            commands: list[Command] = [count_call(self._keys, rest), ("GET", self._keys.since)]
+            reply, since = await self._link.pipeline(commands, patient=True)
+            warming = since is None or reply[0] - int(since) < self._settings.ttl_ms
+            counts |= {count.course_id: count for count in count_results(reply, rest, warming=warming)}
         return [counts[course_id] for course_id in course_ids]
-
-    async def _step(self, courses: list[str]) -> list[Count]:
-        """So few that a script over courses of many chapters holds nobody up."""
-        commands: list[Command] = [count_call(self._keys, courses), ("GET", self._keys.since)]
-        reply, since = await self._link.pipeline(commands, patient=True)
-        warming = since is None or reply[0] - int(since) < self._settings.ttl_ms
-        return count_results(reply, courses, warming=warming)
 
 
 def count_call(keys: Keys, courses: Sequence[str]) -> Command:
@@ -50,9 +41,11 @@ def count_call(keys: Keys, courses: Sequence[str]) -> Command:
 
 
 def count_results(reply: list[Any], courses: Sequence[str], *, warming: bool) -> list[Count]:
-    """The counts in the reply of count.lua, in the order of the call."""
+    """The counts in the reply of count.lua, in the order of the call: of the courses that it came to."""
     now, at, counts = reply[0], 1, []
     for course_id in courses:
+        if at == len(reply):
+            break
         total, anonymous, version, n = reply[at : at + 4]
         at += 4
         counts.append(

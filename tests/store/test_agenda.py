@@ -1,4 +1,4 @@
-"""The agenda when Redis's own clock is set: bounds on ghosts, and nobody who is there is dropped (S3, S9, S11)."""
+"""The agenda when Redis's own clock is set: bounds on ghosts, and nobody who is there is dropped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ C = "presence:{c1}:"
 async def test_a_clock_set_back_leaves_no_ghost_beyond_the_longest_lease(
     replica: Replica, ear: Ear, step_ms: int
 ) -> None:
-    """A VM is restored, a failover leads to a host that is behind: who is gone is gone a longest lease later."""
+    """S3, S9: a VM is restored, a failover leads to a host behind: who is gone goes in a longest lease."""
     for viewer in ("gone", "hidden", "stays"):
         await replica.beat(viewer, chapter="ch-1", hidden=viewer == "hidden")
     await replica.beat("nameless", anonymous=True)
@@ -38,7 +38,7 @@ async def test_a_clock_set_back_leaves_no_ghost_beyond_the_longest_lease(
 
 
 async def test_a_clock_set_back_is_not_trusted_at_once(replica: Replica) -> None:
-    """S11: the mark of before the step is ahead of the clock: reads say `warming` until a TTL has been heard."""
+    """S11: the mark of before the step is ahead of the clock: reads say `warming` for a TTL."""
     for _ in range(4):
         await replica.shared.pulse()
         await replica.pass_time(20_001)
@@ -83,7 +83,7 @@ async def test_a_step_within_the_spare_time_drops_nobody(replica: Replica) -> No
 
 
 async def test_versions_grow_over_steps_storms_and_restarts(replica: Replica, ear: Ear) -> None:
-    """S8: a storm of changes takes no numbers ahead of the clock, so that after an empty restart they go on."""
+    """S8: a storm of changes takes no numbers ahead of the clock: after an empty restart they go on."""
     for n in range(300):
         await replica.beat(f"v{n}")
         await replica.leave(f"v{n}")
