@@ -113,7 +113,8 @@ class Agenda:
         return [course.decode() for listed in await self.link.pipeline(commands) for course in listed]
 
     def _look(self, partition: Partition) -> Command:
-        return ("EVALSHA", scripts.DUE, 1, partition.agenda, COURSES, CLAIM_MS)
+        limits = (COURSES, CLAIM_MS, self.settings.hidden_ttl_ms)
+        return ("EVALSHA", scripts.DUE, 1, partition.agenda, *limits)
 
     def _step(self, course_id: str) -> Command:
         keys = (self.keys.partition_of(course_id).agenda, *self.keys.course(course_id))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,15 +9,12 @@ from ..errors import PresenceError
 from ..model import Count
 from ..settings import Settings
 from . import scripts
-from .keys import Keys, Partition
+from .keys import Keys
 from .redis.link import Command, Link
-
-STEP = 50  # courses in one exchange
-Part = tuple[Partition, list[str]]
 
 
 class Counts:
-    """Reads the counts that were asked for together; those of a step are of one moment."""
+    """Reads the counts that were asked for together; those of one call are of one moment."""
 
     def __init__(self, link: Link, settings: Settings, keys: Keys) -> None:
         self._link = link
@@ -27,44 +23,36 @@ class Counts:
 
     async def read(self, course_ids: list[str]) -> list[Count | PresenceError]:
         """A count or an error for each, every course asked for once. Raises Unavailable when nothing came."""
-        steps = self._steps(list(dict.fromkeys(course_ids)))
-        if len(steps) == 1:
-            found = await self._step(steps[0])
-        else:
-            found = {}
-            for part in await asyncio.gather(*map(self._step, steps)):
-                found |= part
-        return [found[course_id] for course_id in course_ids]
+        left = self._by_partition(course_ids)
+        counts: dict[str, Count | PresenceError] = {}
+        while left:  # nearly always once: the script ends early where chapters are many
+            counts |= await self._step(left)
+            left = {
+                number: rest
+                for number, courses in left.items()
+                if (rest := [course_id for course_id in courses if course_id not in counts])
+            }
+        return [counts[course_id] for course_id in course_ids]
 
-    def _steps(self, courses: list[str]) -> list[list[Part]]:
-        """Each of so few courses that scripts over many chapters hold nobody up."""
+    def _by_partition(self, course_ids: list[str]) -> dict[int, list[str]]:
         parts: dict[int, list[str]] = {}
-        for course_id in courses:
+        for course_id in dict.fromkeys(course_ids):
             parts.setdefault(self._keys.partition_of(course_id).number, []).append(course_id)
-        steps: list[list[Part]] = []
-        room = 0
-        for number, listed in parts.items():
-            for start in range(0, len(listed), STEP):
-                some = listed[start : start + STEP]
-                if len(some) > room:
-                    steps.append([])
-                    room = STEP
-                steps[-1].append((self._keys.partitions[number], some))
-                room -= len(some)
-        return steps
+        return parts
 
-    async def _step(self, step: list[Part]) -> dict[str, Count | PresenceError]:
+    async def _step(self, parts: dict[int, list[str]]) -> dict[str, Count | PresenceError]:
         commands: list[Command] = []
-        for partition, courses in step:
-            commands += (count_call(self._keys, courses), ("GET", partition.since))
+        for number, courses in parts.items():
+            commands += (count_call(self._keys, courses), ("GET", self._keys.partitions[number].since))
         replies: list[Any] = await self._link.results(commands, patient=True)
         found: dict[str, Count | PresenceError] = {}
-        for (_, courses), reply, since in zip(step, replies[::2], replies[1::2], strict=True):
+        for courses, reply, since in zip(parts.values(), replies[::2], replies[1::2], strict=True):
             if wrong := next((one for one in (reply, since) if isinstance(one, PresenceError)), None):
                 found.update(dict.fromkeys(courses, wrong))
                 continue
             warming = since is None or reply[0] - int(since) < self._settings.ttl_ms
-            found.update(zip(courses, count_results(reply, courses, warming=warming), strict=True))
+            counted = count_results(reply, courses, warming=warming)
+            found.update((count.course_id, count) for count in counted)
         return found
 
 
@@ -75,9 +63,11 @@ def count_call(keys: Keys, courses: Sequence[str]) -> Command:
 
 
 def count_results(reply: list[Any], courses: Sequence[str], *, warming: bool) -> list[Count]:
-    """The counts in the reply of count.lua, in the order of the call."""
+    """The counts in the reply of count.lua, in the order of the call: of the courses that it came to."""
     now, at, counts = reply[0], 1, []
     for course_id in courses:
+        if at == len(reply):
+            break
         total, anonymous, version, n = reply[at : at + 4]
         at += 4
         counts.append(

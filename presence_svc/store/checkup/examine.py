@@ -78,7 +78,11 @@ async def _clients(redis: Redis, asked: Asked) -> list[Finding]:
 async def _database(redis: Redis, asked: Asked) -> list[Finding]:
     channels = await redis.pubsub_channels(f"{asked.keys.bus}:*")
     try:
-        check_database([channel.decode() for channel in channels], asked.keys, asked.db)
+        check_database(
+            [str(channel, "utf-8") if isinstance(channel, bytes) else channel for channel in channels],
+            asked.keys,
+            asked.db,
+        )
     except Misconfigured as error:
         return [Finding(False, "database", error.detail)]
     return [Finding(True, "database", f"{asked.db}, alone with this prefix")]

@@ -61,7 +61,7 @@ async def _missing(redis: Redis, keys: Keys, partition: Partition) -> AsyncItera
     }
     for name, call in calls.items():
         try:
-            await redis.execute_command(*call)
+            await redis.execute_command(*call)  # type: ignore[no-untyped-call]
         except NoPermissionError as error:
             yield _rule(name, str(error), keys), str(error)
         except ResponseError:
