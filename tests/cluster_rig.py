@@ -1,7 +1,7 @@
 """Clusters and Sentinels of real servers on loopback, and what happens to them: failover, resharding, loss.
 
-Used by tests/contract (over a cluster), tests/faults and tests/benchmarks. redis-py speaks to each server alone;
-there is no valkey-cli in the wheel.
+Used by tests/contract (over a cluster), tests/faults and tests/benchmarks. redis-py speaks to each server
+alone; there is no valkey-cli in the wheel.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ FAST_FAILOVER = ("--cluster-node-timeout", "1500", "--cluster-replica-validity-f
 DEADLINE_S = 25.0
 KEYS_A_STEP = 100
 SERVICE = "mymaster"
+PASSWORD = "secret-of-redis"
 
 
 def wait_for(what: str, is_so: Callable[[], object], *, within_s: float = DEADLINE_S) -> None:
@@ -59,7 +60,7 @@ def wait_for(what: str, is_so: Callable[[], object], *, within_s: float = DEADLI
 
 
 class Cluster(EmbeddedCluster):
-    """A Cluster whose servers are killed, paused and moved about. Errors are AssertionErrors that say what."""
+    """A Cluster whose servers are killed, paused and moved about."""
 
     def __init__(
         self,
@@ -275,7 +276,7 @@ def _runs(pid: int) -> bool:
 class Sentinels:
     """A master, a replica and three Sentinels; `url` names the Sentinels."""
 
-    def __init__(self, data: Path, *, down_after_ms: int = 800, password: str = "secret-of-redis") -> None:
+    def __init__(self, data: Path, *, down_after_ms: int = 800, password: str = PASSWORD) -> None:
         self.password = password
         self._data = data
         self._down_after_ms = down_after_ms

@@ -57,12 +57,14 @@ def run(size: int, *, cluster: bool = False) -> None:
 @contextmanager
 def _masters() -> Iterator[None]:
     """Three embedded servers that are one Cluster, named in the environment as its owner would."""
-    with tempfile.TemporaryDirectory(prefix="presence-cluster-") as data:
-        with EmbeddedCluster(Path(data)) as cluster:
-            os.environ[f"{ENV_PREFIX}REDIS_URL"] = cluster.url
-            hosts = cluster.url.rpartition("@")[2]
-            Console(stderr=True, soft_wrap=True).print(f"a Cluster of three masters runs at {hosts}")
-            yield
+    with (
+        tempfile.TemporaryDirectory(prefix="presence-cluster-") as data,
+        EmbeddedCluster(Path(data)) as cluster,
+    ):
+        os.environ[f"{ENV_PREFIX}REDIS_URL"] = cluster.url
+        hosts = cluster.url.rpartition("@")[2]
+        Console(stderr=True, soft_wrap=True).print(f"a Cluster of three masters runs at {hosts}")
+        yield
 
 
 def _forget(*settings: str) -> None:

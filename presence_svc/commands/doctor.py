@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from rich.console import Console
 
@@ -65,7 +66,7 @@ async def _examine(settings: Settings) -> list[Finding]:
             return await examine_cluster(link, keys, pool=settings.redis_pool)
         if isinstance(link, SentinelLink):
             await link.start()
-        assert isinstance(link, ServerLink)
+        link = cast(ServerLink, link)
         client, access = link.node.client, link.node.access
         found = await examine(client, keys, db=access.db, pool=settings.redis_pool, user=access.username)
         await link.start()  # says so when it is a Cluster's

@@ -1,8 +1,8 @@
 """The subscriptions of a replica: hears every change of the courses that somebody here watches.
 
-Used by live.hub and by client. One connection per server that publishes; on a Cluster a channel follows the slot of
-its course. Every confirmed subscription, the first as well as any later one, is reported, so that the hub reads
-the truth and misses nothing.
+Used by live.hub and by client. One connection per server that publishes; on a Cluster a channel follows the
+slot of its course. Every confirmed subscription, the first as well as any later one, is reported, so that the
+hub reads the truth and misses nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .ear import Ear
 class Bus:
     """`on_message(course_id, data)` for each change; `on_subscribed(course_id)` when it is time to read.
 
-    `on_lost(course_ids)` when a connection is given up: nothing of these is heard until they are subscribed again.
+    `on_lost(course_ids)` when a connection is given up: these are heard again once they are subscribed.
     """
 
     def __init__(

@@ -90,10 +90,9 @@ class Hub:
     def on_pulse(self, pulse: Pulse) -> None:
         """When reads can be trusted again, badges that held their number back must learn the truth (S11)."""
         changed, self._warm = pulse.warm ^ self._warm, pulse.warm
-        if changed:
-            for course_id in self._feeds:
-                if self._partition_of(course_id) in changed:
-                    self._refresh_course(course_id)
+        for course_id in self._feeds if changed else ():
+            if self._partition_of(course_id) in changed:
+                self._refresh_course(course_id)
 
     def _partition_of(self, course_id: str) -> int:
         return self._presence.keys.partition_of(course_id).number
@@ -114,13 +113,11 @@ class Hub:
         for count in await self._presence.counts_or_errors(listener.courses):
             if isinstance(count, PresenceError):
                 continue  # its master is away: the subscription brings it, as soon as there is one
-            feed = self._feeds.get(count.course_id)
-            if feed is None or listener not in feed.listeners:
-                continue
-            feed.update(count)
-            feed.tell(listener)
-            if listener.viewers:
-                self._refresh_viewers(feed)
+            if (feed := self._feeds.get(count.course_id)) and listener in feed.listeners:
+                feed.update(count)
+                feed.tell(listener)
+                if listener.viewers:
+                    self._refresh_viewers(feed)
 
     def _on_message(self, course_id: str, data: bytes) -> None:
         feed = self._feeds.get(course_id)
@@ -149,8 +146,7 @@ class Hub:
         self._heard(feed, count)
 
     def _refresh_course(self, course_id: str) -> None:
-        feed = self._feeds.get(course_id)
-        if feed:
+        if feed := self._feeds.get(course_id):
             self._spawn(self._read(feed))
 
     async def _read(self, feed: Feed) -> None:

@@ -20,8 +20,8 @@ class RedisSettings(BaseSettings):
 
     redis_url: SecretStr | None = Field(
         None,
-        description="`redis://`, `rediss://` or `unix://`; `redis+cluster://`, `redis+sentinel://` and the same"
-        " with `rediss`; none = an embedded server",
+        description="`redis://`, `rediss://` or `unix://`; `redis+cluster://`, `redis+sentinel://` and the"
+        " same with `rediss`; none = an embedded server",
     )
     redis_credentials: str | None = Field(
         None,

@@ -1,7 +1,8 @@
 """What falls due, seen from one replica: which courses to look at, and the sweep of each (S8, S9).
 
-Called by live.sweeper and by `presence-svc sweep`. On a Cluster each partition has an agenda of its own: all are
-looked at about every SWEEP_INTERVAL, in one exchange per master, and in between those that we know something of.
+Called by live.sweeper and by `presence-svc sweep`. On a Cluster each partition has an agenda of its own: all
+are looked at about every SWEEP_INTERVAL, in one exchange per master, and in between those that we know
+something of.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ FULL_SHARE = 0.7  # of SWEEP_INTERVAL: no look at all partitions is sooner after
 
 
 class Due(NamedTuple):
-    """Times in ms by Redis's clock (of the first server that was asked); `next_at` 0 = nothing else is known of."""
+    """Times in ms by the clock of the first server asked; `next_at` 0 = nothing else is known of."""
 
     now: int
     next_at: int
@@ -31,14 +32,14 @@ class Due(NamedTuple):
 
 
 class Swept(NamedTuple):
-    """How many viewers were removed, and when to look at the course again (ms, as `Due`; 0 = nobody is left)."""
+    """How many viewers were removed, and when to look at the course again (as `Due`; 0 = nobody is left)."""
 
     gone: int
     look_at: int
 
 
 class _Clock(NamedTuple):
-    """What a partition's server said the time was, when that was by our loop, and how far it is ahead of Due's."""
+    """What a partition's server said the time was, when that was, and how far it is ahead of Due's."""
 
     now_ms: int
     heard_at: float
@@ -76,7 +77,9 @@ class Agenda:
             raise replies[0]
         now, courses, waits_ms = found[0][1][0] if found else 0, [], self._known_waits_ms()
         for partition, (here, next_at, *claimed) in found:
-            clock = self._clocks[partition.number] = _Clock(here, asyncio.get_running_loop().time(), here - now)
+            clock = self._clocks[partition.number] = _Clock(
+                here, asyncio.get_running_loop().time(), here - now
+            )
             courses += [course.decode() for course in claimed]
             if next_at:
                 waits_ms.append(next_at - here)

@@ -1,8 +1,8 @@
 """The Redis data model: every key that exists, who may read it, and why it has this shape.
 
-All keys of a course carry its id as hash tag, or its partition's, so that one script call stays in one Cluster
-slot, and every key that a script touches is passed as KEYS. `P` is the prefix, `C` a course, `V` a viewer, `S` a
-session. Scores and times are whole milliseconds since 1970 by Redis's clock.
+All keys of a course carry its id as hash tag, or its partition's, so that one script call stays in one
+Cluster slot, and every key that a script touches is passed as KEYS. `P` is the prefix, `C` a course, `V` a
+viewer, `S` a session. Scores and times are whole milliseconds since 1970 by Redis's clock.
 
     P:{C}:viewers    zset  V by the end of their last lease                       (public contract)
     P:{C}:viewer:V   hash  name, avatar_url, joined_at and one field per session  (public contract)
@@ -22,9 +22,9 @@ session. Scores and times are whole milliseconds since 1970 by Redis's clock.
                      somebody works in database D: channels know no databases, so that one prefix is in one
     P:{check}:*      scratch keys of check.lua, and P:bus:check its channel: gone when it ends
 
-On a Cluster a course is in one of PARTITIONS partitions (redis/cluster/slots.py), each with a tag T, and all keys of a
-partition are in one slot. `P:{C}:viewers` is `P:{T}:C:viewers` there, and so with every key of a course and
-its channel; further:
+On a Cluster a course is in one of PARTITIONS partitions (redis/cluster/slots.py), each with a tag T, and all
+keys of a partition are in one slot. `P:{C}:viewers` is `P:{T}:C:viewers` there, and so with every key of a
+course and its channel; further:
 
     P:{T}:agenda     as P:agenda:0, for the courses of this partition
     P:{T}:since      as P:since, for this partition: a master that comes back empty warms its own

@@ -1,7 +1,8 @@
 """A group commit per master: one that answers late holds up its own courses, and no others.
 
 Used by store.presence on a Cluster, where one server's group commit would stand. When slots move, what was
-submitted for a course before is through before what comes after is sent: an order that two lanes could not keep.
+submitted for a course before is through before what comes after is sent: an order that two lanes could not
+keep.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Commit = Callable[[list[Op]], Awaitable[list[Result | PresenceError]]]
 
 
 class Lanes(Generic[Op, Result]):
-    """As GroupCommit, with a queue per lane. `lane_of` may answer anew when the link's `version` has changed."""
+    """As GroupCommit, with a queue per lane. `lane_of` may answer anew when `link.version` has changed."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Records a group of heartbeats and leaves: builds its calls, sends them in one exchange, reads the replies.
 
-Called by store.group_commit, which gathers the group; owned by store.presence. What is wrong with one write, or
-with the master of its course, stands in its place.
+Called by store.group_commit, which gathers the group; owned by store.presence. What is wrong with one write,
+or with the master of its course, stands in its place.
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ class Recorder:
             if heartbeats:
                 yield from self._plan_heartbeats(writes, heartbeats, partition)
             for left in calls.bounded(leaves, lambda index: calls.LEAVE_WORDS) if leaves else ():
-                yield _Call(calls.leave_call(keys, settings, writes, left, partition), partition, indices=left)
+                yield _Call(
+                    calls.leave_call(keys, settings, writes, left, partition), partition, indices=left
+                )
 
     def _plan_heartbeats(
         self, writes: list[Write], indices: list[int], partition: Partition

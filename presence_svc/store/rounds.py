@@ -38,7 +38,7 @@ def taken_over(writes: Sequence[Write]) -> set[Who]:
 def rounds(
     writes: Sequence[Write], taken_over: Collection[Who] = (), indices: Sequence[int] | None = None
 ) -> list[tuple[list[int], list[int]]]:
-    """Splits a group, or those of it at `indices`, into (heartbeats, leaves), each round's heartbeats before its leaves.
+    """Splits a group, or a part of it, into (heartbeats, leaves), each round's heartbeats before its leaves.
 
     A heartbeat that follows a leave of the same viewer starts a new round, and so does one that takes over
     from an anonymous viewer who has just spoken: their order counts.

@@ -1,4 +1,4 @@
-"""Live totals over all courses, read from the courses on all agendas. Called by web.api.courses for operators."""
+"""Live totals over all courses that are on an agenda. Called by web.api.courses for operators."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Totals:
         )
 
     async def _slices(self) -> AsyncIterator[list[str]]:
-        """The courses on all agendas, each at least once if it stays; however many there are, a step is short."""
+        """The courses on all agendas, each at least once if it stays, in short steps."""
         left: list[tuple[str, bytes]] = [(partition.agenda, b"0") for partition in self._keys.partitions]
         while left:
             scans = [("ZSCAN", agenda, cursor, "COUNT", CHUNK) for agenda, cursor in left[:AGENDAS]]

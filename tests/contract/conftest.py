@@ -26,7 +26,7 @@ def shared_cluster() -> Iterator[Cluster]:
 async def backend(
     request: pytest.FixtureRequest, empty_server: EmptyServer
 ) -> AsyncIterator[Backend | ClusterBackend]:
-    """An empty Redis, one test for each kind: fakeredis, embedded Valkey, Debian's 7.0, and a Cluster (S15)."""
+    """An empty Redis, a test for each kind: fakeredis, embedded Valkey, Debian's 7.0, a Cluster (S15)."""
     kind = request.param
     if kind == CLUSTER:
         async with ClusterBackend(request.getfixturevalue("shared_cluster")) as made:

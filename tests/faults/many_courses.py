@@ -1,7 +1,7 @@
-"""Viewers of many courses, as fault tests on a Cluster need them: a log per course, and what must hold in it (I1).
+"""Viewers of many courses, as fault tests on a Cluster need them: a log, and what must hold in it (I1).
 
-Each beats by HTTP in an interval of its own, whatever happens, and writes down every answer. What they say is the
-truth: a course has as many viewers as have been told so within a lease.
+Each beats by HTTP in an interval of its own, whatever happens, and writes down every answer. What they say is
+the truth: a course has as many viewers as have been told so within a lease.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ async def watched_courses(
     limits = httpx2.Limits(max_connections=100, max_keepalive_connections=100)
     async with httpx2.AsyncClient(timeout=5, limits=limits) as client:
         tasks = [
-            asyncio.create_task(_attend(client, courses, name, f"v{n}", interval_s, (i + n / each) / len(names)))
+            asyncio.create_task(
+                _attend(client, courses, name, f"v{n}", interval_s, (i + n / each) / len(names))
+            )
             for i, name in enumerate(names)
             for n in range(each)
         ]

@@ -1,4 +1,4 @@
-"""Masters killed, paused, emptied, swapped and all away: each takes its own courses with it, and no others (S15)."""
+"""Masters killed, paused, emptied, swapped, all away: each takes its own courses with it, no others (S15)."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ async def test_a_killed_master(servers: Cluster, spawn_service: SpawnService) ->
 
 
 async def test_a_paused_master(servers: Cluster, spawn_service: SpawnService) -> None:
-    """S15: SIGSTOP: connections stay, answers do not; the replica takes over, and the old one comes back as one."""
+    """S15: SIGSTOP: connections stay, answers do not; the replica takes over, the old one becomes one."""
     async with stage(servers, spawn_service) as (_, courses, streams):
         master = servers.servers[1]
         lost, replica = lost_with(servers, master), servers.replica_of(master)
@@ -141,8 +141,8 @@ async def test_a_failover_by_hand(servers: Cluster, spawn_service: SpawnService)
 
 
 async def test_a_master_that_comes_back_empty(spawn_service: SpawnService) -> None:
-    """S11, S15: without a replica its data is gone: its own courses warm, all others are trusted throughout."""
-    with await asyncio.to_thread(lambda: cluster(replicas=0).__enter__()) as servers:  # fmt: skip
+    """S11, S15: without a replica its data is gone: its own courses warm, all others are trusted."""
+    with cluster(replicas=0) as servers:
         async with stage(servers, spawn_service) as (_, courses, streams):
             master = servers.servers[0]
             lost = lost_with(servers, master)
@@ -153,8 +153,12 @@ async def test_a_master_that_comes_back_empty(spawn_service: SpawnService) -> No
             await eventually("all beat again", courses.are_right, within_s=INTERVAL_S + 10)
             right_s = monotonic() - back
             await eventually("all warm again", lambda: _streamed(streams), within_s=TTL_S + 10, every_s=0.2)
-        warmed = {name for name, counts in streams.counts.items() if any(c["warming"] for c in counts[_whole(counts) :])}
-        print(f"emptied: right {right_s:.2f} s after it was back; {len(warmed)} of {len(lost)} courses have warmed")
+        warmed = {
+            name
+            for name, counts in streams.counts.items()
+            if any(c["warming"] for c in counts[_whole(counts) :])
+        }
+        print(f"emptied: right {right_s:.2f} s after it was back; {len(warmed)} of {len(lost)} warmed")
         assert warmed <= lost
         assert warmed
         assert streams.low(EACH) == []
@@ -180,8 +184,8 @@ async def test_scripts_flushed_on_one_node(servers: Cluster, spawn_service: Spaw
 
 
 async def test_all_masters_away_and_back(spawn_service: SpawnService) -> None:
-    """S11, S15: everything dies and comes back empty: 503 meanwhile, right an interval after, nothing false."""
-    with await asyncio.to_thread(lambda: cluster(replicas=0).__enter__()) as servers:  # fmt: skip
+    """S11, S15: everything dies and comes back empty: 503 meanwhile, right after, nothing false."""
+    with cluster(replicas=0) as servers:
         async with stage(servers, spawn_service) as (service, courses, streams):
             began = monotonic()
             for master in servers.servers:

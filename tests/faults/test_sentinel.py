@@ -93,5 +93,3 @@ async def _still_heard(courses: Courses, events: Events) -> None:
 async def test_writes_come_back(watched: Sentinels, spawn_service: SpawnService, how: str) -> None:
     """Every answer in time; 2 s after there is another master, all is written and heard there."""
     await _switch(watched, spawn_service, how)
-
-

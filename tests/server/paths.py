@@ -64,7 +64,7 @@ def pair(env: Mapping[str, str] | None = None) -> Iterator[Pair]:
         services = []
         for lane, express in (("pe", "true"), ("pa", "false")):
             redis.set(Keys(lane).secret, b"s" * 32)
-            redis.set(Keys(lane).partitions[0].since, 0)  # not warming: that ends a moment earlier in one lane
+            redis.set(Keys(lane).partitions[0].since, 0)  # not warming: that ends earlier in one lane
             own = {
                 "PRESENCE_KEY_PREFIX": lane,
                 "PRESENCE_FAST_PATH": express,

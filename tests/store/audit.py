@@ -30,7 +30,7 @@ async def audit(redis: Redis | ClusterClient, *, prefix: str = "presence") -> li
 
 
 def _base(name: str) -> str:
-    """What all names of a course begin with: P:{C}: or, on a Cluster, P:{T}:C: (ids of tests hold no colon)."""
+    """What all names of a course begin with: P:{C}: or P:{T}:C: (ids of tests hold no colon)."""
     head, brace, rest = name.partition("}:")
     first, colon, _ = rest.partition(":")
     if not brace or rest in OF_PARTITIONS:

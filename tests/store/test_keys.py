@@ -1,4 +1,4 @@
-"""Slots as a Cluster counts them, and tags that spread the partitions evenly over them (DESIGN, On a Cluster)."""
+"""Slots as a Cluster counts them, and tags that spread the partitions evenly over them (S15)."""
 
 from __future__ import annotations
 

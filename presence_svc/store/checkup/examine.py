@@ -109,7 +109,7 @@ def _eviction(info: dict[str, Any]) -> Finding:
 
 
 def _persistence(info: dict[str, Any]) -> Finding:
-    """Not wrong without: who is there says so again within half a minute. What is kept for months does not."""
+    """Not wrong without: who is there says so again within half a minute; only history is gone."""
     if info.get("aof_enabled"):
         fine = info.get("aof_last_write_status", "ok") == "ok"
         return Finding(fine, "persistence", "append-only file" if fine else "the append-only file fails")

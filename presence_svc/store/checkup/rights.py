@@ -41,7 +41,8 @@ async def missing_rights(
     name = user or "default"
     said = "; ".join(dict.fromkeys(f"{rule} ({why})" for rule, why in missing))
     rules = " ".join(dict.fromkeys(rule for rule, _ in missing))
-    return f"missing: {said}; set ACL SETUSER {name} {rules}; all that is needed: {acl_line(keys.prefix, name, is_cluster=keys.is_partitioned)}"
+    needed = acl_line(keys.prefix, name, is_cluster=keys.is_partitioned)
+    return f"missing: {said}; set ACL SETUSER {name} {rules}; all that is needed: {needed}"
 
 
 async def _missing(redis: Redis, keys: Keys, partition: Partition) -> AsyncIterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Who we are to a Redis whose passwords change: a redis-py CredentialProvider that a setting names.
 
-Used by url, for every connection anew. Cloud providers' packages have such classes; one of your own needs two lines.
+Used by url, for every connection anew. Cloud providers' packages have such classes; one of your own needs two
+lines.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ NAME = "PRESENCE_REDIS_CREDENTIALS"
 
 
 def load_provider(path: str) -> CredentialProvider:
-    """The provider at a dotted path: an instance, a class, or a function that makes one. Raises Misconfigured."""
+    """The provider at a dotted path: an instance, a class, or a function. Raises Misconfigured."""
     module, _, name = path.replace(":", ".").rpartition(".")
     try:
         found: Any = getattr(importlib.import_module(module), name)

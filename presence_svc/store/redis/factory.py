@@ -23,7 +23,7 @@ TEN_YEARS_MS = 315_360_000_000  # longer than anything that is kept by these par
 
 
 def open_link(settings: Settings, *, timeout_s: float | None = None, may_write: bool = True) -> Link:
-    """Nothing is connected yet; `start` finds what the URL names. Raises Misconfigured for what cannot be meant.
+    """Nothing is connected yet; `start` does that. Raises Misconfigured for what cannot be meant.
 
     `may_write`: the first of all fixes the number of partitions.
     """
@@ -87,7 +87,7 @@ def _cluster(
         commands: list[Command] = [("GET", keys.agreed)]
         if may_write:
             commands.insert(0, ("SET", keys.agreed, str(ours), "NX", "PX", str(TEN_YEARS_MS)))
-        said: Any = (await link.send(commands))[-1]
+        said: Any = (await link.router.send(commands))[-1]
         if isinstance(said, PresenceError):
             raise said
         if said is not None and int(said) != ours:

@@ -12,23 +12,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-
-from ...errors import Misconfigured, PresenceError, Unavailable
+from ...errors import Misconfigured, PresenceError
 from ..scripts import Script
 from .node import Node
-from .reply import NOT_SERVING, REFUSES_WRITES, ReplyError
-from .resp import ScriptCall, packed_command
+from .reply import IS_CLUSTER, NOT_SERVING, REFUSES_WRITES, ReplyError, error_of
+from .resp import Command, ScriptCall, by_sha, by_text, packed_command
 from .subscription import Subscription
 from .url import Address
 
-log = logging.getLogger("presence.redis")
-SUBSCRIBE_S = 2.0
-TWO_SLOTS = packed_command("EVAL", "return 1", 2, "presence:{a}", "presence:{b}")
-IS_CLUSTER = (
-    "is a node of a Cluster, or behaves as one: write redis+cluster:// (or rediss+cluster://) instead of redis://"
-)
+__all__ = ["Command", "Link", "ServerLink"]
 
-Command = tuple[Any, ...]
+log = logging.getLogger("presence.redis")
+TWO_SLOTS = packed_command("EVAL", "return 1", 2, "presence:{a}", "presence:{b}")
+
 log = logging.getLogger("presence.redis")
 
 
@@ -75,7 +71,7 @@ class Link(ABC):
 
     @abstractmethod
     def places(self) -> list[Address]:
-        """The servers at which changes are heard; `on_places` is called when they, or channels, have moved."""
+        """The servers at which changes are heard; `on_places` is called when something has moved."""
 
     @abstractmethod
     def place_of(self, channel: str) -> Address | None:
@@ -88,14 +84,14 @@ class Link(ABC):
     @abstractmethod
     async def close(self) -> None: ...
 
-    async def start(self) -> None:
-        """Finds what the URL names. Raises Unavailable, and Misconfigured when it is another kind of Redis."""
+    async def start(self) -> None:  # noqa: B027 - where there is nothing to find
+        """Finds what the URL names. Raises Unavailable, Misconfigured when it is another kind of Redis."""
 
-    def hint(self) -> None:
+    def hint(self) -> None:  # noqa: B027 - one server is where it is
         """Something says that slots or masters are not where they were."""
 
     def redirected(self, why: str, place: Address) -> Callable[[str], bool] | None:
-        """Which channels a refused subscription is about when their slot has moved; None = it is another error."""
+        """Which channels a refused subscription is about if their slot has moved; None = another error."""
         return None
 
     def lane_of(self, slot: int) -> Hashable:
@@ -124,7 +120,6 @@ class Link(ABC):
         if code and code not in self._told | REFUSES_WRITES | NOT_SERVING:
             self._told |= {code}
             log.error("redis: %s (more of this kind are counted, not logged)", error)
-
 
 
 class ServerLink(Link):
@@ -161,8 +156,7 @@ class ServerLink(Link):
         return self.node.address
 
     async def subscription(self, place: Address) -> Subscription:
-        access = self.node.access
-        return await Subscription.open(place, access, timeout_s=SUBSCRIBE_S, sharded=self.sharded)
+        return await Subscription.open(place, self.node.access, sharded=self.sharded)
 
     async def start(self) -> None:
         deadline = asyncio.get_running_loop().time() + self.timeout_s
@@ -192,39 +186,3 @@ async def exchange(
                 replies[at:] = await node.exchange(again, deadline, patient=patient)
             return [error_of(reply) if isinstance(reply, ReplyError) else reply for reply in replies]
     return replies
-
-
-def error_of(reply: ReplyError) -> Unavailable:
-    """What callers learn of an error reply."""
-    if reply.code in REFUSES_WRITES | NOT_SERVING:
-        error = Unavailable("Redis takes no writes now")
-    elif reply.code in ("CROSSSLOT", "MOVED"):
-        log.error("PRESENCE_REDIS_URL: the server %s", IS_CLUSTER)
-        error = Unavailable("Redis is a Cluster, and not named as one")
-    else:
-        error = Unavailable("Redis answered with an error")
-    error.__cause__ = reply
-    return error
-
-
-def by_sha(command: Command | ScriptCall, *, sharded: bool = False) -> bytes:
-    """The command as it is sent first: a script by its SHA, or by its text when the command says EVAL."""
-    if isinstance(command, ScriptCall):
-        return command.by_sha(sharded=sharded)
-    return _packed(command, sharded=sharded)
-
-
-def by_text(command: Command | ScriptCall, *, sharded: bool = False) -> bytes:
-    """The command as it is sent when Redis does not know the script: EVAL also loads it."""
-    if isinstance(command, ScriptCall):
-        return command.by_text(sharded=sharded)
-    if command[0] == "EVALSHA":
-        command = ("EVAL", *command[1:])
-    return _packed(command, sharded=sharded)
-
-
-def _packed(command: Command, *, sharded: bool) -> bytes:
-    if len(command) > 1 and isinstance(command[1], Script):
-        script = command[1].publishing(sharded=sharded)
-        command = (command[0], script.sha if command[0] == "EVALSHA" else script.text, *command[2:])
-    return packed_command(*command)

@@ -1,7 +1,7 @@
-"""The way to a master that Sentinels watch over: found by asking them, and again when they have made another one.
+"""The way to a master that Sentinels watch over: found by asking them, again when there is another.
 
-A link as to one server; the server changes. It hears of a switch from a Sentinel, and looks by itself while the
-master is away or takes no writes: nobody waits for more than a pause once there is a new one.
+A link as to one server; the server changes. It hears of a switch from a Sentinel, and looks by itself while
+the master is away or takes no writes: nobody waits for more than a pause once there is a new one.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from redis.exceptions import RedisError
 from ...errors import PresenceError, Unavailable
 from .link import Command, ServerLink
 from .node import Node
-from .reply import ReplyError
-from .resp import ScriptCall, packed_command, packed_command
+from .resp import ScriptCall, packed_command
 from .subscription import Subscription
 from .url import Access, Address
-from .wire import dial
+from .wire import ask
 
 log = logging.getLogger("presence.redis")
 EVERY_S = 15.0
@@ -34,7 +33,7 @@ _LOST = (TimeoutError, OSError, ProtocolError, RedisError, ValueError, Connectio
 
 
 class Sentinels:
-    """Who the master of `service` is, as they say. `reached`: where an announced address is reached from here."""
+    """Who the master of `service` is. `reached`: where an announced address is reached from here."""
 
     def __init__(
         self,
@@ -192,15 +191,3 @@ class SentinelLink(ServerLink):
         await before.close()
         self.on_places()
         self._hooks.get("on_back", lambda: None)()
-
-
-async def ask(address: Address, access: Access, packed: bytes, timeout_s: float) -> Any:
-    """One command on a connection of its own. Raises OSError, TimeoutError, RedisError, ProtocolError."""
-    wire = await dial(address, access, timeout_s=timeout_s)
-    try:
-        (reply,) = await wire.exchange(packed, 1, asyncio.get_running_loop().time() + timeout_s)
-    finally:
-        wire.abort()
-    if isinstance(reply, ReplyError):
-        raise reply
-    return reply

@@ -1,7 +1,7 @@
 """A connection to one server on which channels are heard. Used by live.bus and by client.
 
-Our own, since a Cluster needs what redis-py's does not have: a channel's slot may move away while it is heard, and
-then the server says so, unasked, or refuses a subscription for the channels of that slot alone.
+Our own, since a Cluster needs what redis-py's does not have: a channel's slot may move away while it is
+heard, and then the server says so, unasked, or refuses a subscription for the channels of that slot alone.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from .url import Access, Address
 from .wire import dial
 
 MISSING = object()
+DIAL_S = 2.0
 KINDS = {
     **dict.fromkeys((b"message", b"smessage", b"pmessage"), "message"),
     **dict.fromkeys((b"subscribe", b"ssubscribe", b"psubscribe"), "subscribed"),
@@ -50,7 +51,9 @@ class Subscription(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     @classmethod
-    async def open(cls, address: Address, access: Access, *, timeout_s: float, sharded: bool) -> Subscription:
+    async def open(
+        cls, address: Address, access: Access, *, sharded: bool, timeout_s: float = DIAL_S
+    ) -> Subscription:
         """Connects and enters. Raises OSError, TimeoutError, RedisError, ProtocolError."""
         wire = await dial(address, access, timeout_s=timeout_s)
         subscription = cls(address, sharded=sharded)

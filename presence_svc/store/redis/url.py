@@ -114,7 +114,7 @@ class Access:
     provider: CredentialProvider | None = field(default=None, repr=False)  # in place of username and password
 
     async def login(self) -> tuple[str, ...]:
-        """What AUTH is told: a user and a password, a password alone, or nothing. Raises what a provider does."""
+        """What AUTH is told: user and password, a password, or nothing. Raises what a provider raises."""
         if self.provider is not None:
             return tuple(await self.provider.get_credentials_async())
         return (*filter(None, (self.username,)), self.password) if self.username or self.password else ()
@@ -153,7 +153,7 @@ class Access:
 
 
 def parse(url: str, *, credentials: str | None = None) -> tuple[Address, Access]:
-    """One server and the way into it, by the provider at the path `credentials`. Raises Misconfigured."""
+    """One server and the way into it, by the provider that `credentials` names. Raises Misconfigured."""
     check_options(url)
     try:
         said: dict[str, Any] = dict(parse_url(url))

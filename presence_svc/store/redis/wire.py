@@ -173,3 +173,15 @@ async def _enter(wire: Wire, access: Access, login: tuple[str, ...], deadline: f
             raise reply
     with contextlib.suppress(AttributeError):
         wire.used_at = asyncio.get_running_loop().time()
+
+
+async def ask(address: Address, access: Access, packed: bytes, timeout_s: float) -> Any:
+    """One command on a connection of its own. Raises OSError, TimeoutError, RedisError, ProtocolError."""
+    wire = await dial(address, access, timeout_s=timeout_s)
+    try:
+        (reply,) = await wire.exchange(packed, 1, asyncio.get_running_loop().time() + timeout_s)
+    finally:
+        wire.abort()
+    if isinstance(reply, ReplyError):
+        raise reply
+    return reply

@@ -1,4 +1,4 @@
-"""What can be wrong with a Cluster: slots that nobody has, partitions that lie unevenly, and each master by itself.
+"""What can be wrong with a Cluster: slots of nobody, an uneven spread, and each master by itself.
 
 Called by `presence-svc doctor`. Changes nothing; every master is looked at by a connection of its own.
 """
@@ -31,7 +31,10 @@ async def examine_cluster(link: ClusterLink, keys: Keys, *, pool: int) -> list[F
         if mine is None:
             findings.append(Finding(True, f"courses of {node.address}", "none: it has no partition"))
             continue
-        client, user = node.access.client(node.address, timeout_s=node.timeout_s, pool=2), node.access.username
+        client, user = (
+            node.access.client(node.address, timeout_s=node.timeout_s, pool=2),
+            node.access.username,
+        )
         try:
             found = await examine(client, keys, pool=pool, user=user, partition=mine)
             found += await _coverage(client)

@@ -1,7 +1,7 @@
 """A Cluster of embedded servers on loopback ports: for `presence-svc demo --cluster` and for tests.
 
-Ends with whoever started it, as each of its servers does. Guarded by a password of its own, since others on this
-machine can reach the ports.
+Ends with whoever started it, as each of its servers does. Guarded by a password of its own, since others on
+this machine can reach the ports.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ class ClusterServer:
             options=(
                 *("--port", str(self.port), "--cluster-port", str(self.bus_port), "--bind", LOCAL),
                 *("--cluster-enabled", "yes", "--appendonly", "no", "--repl-diskless-sync-delay", "0"),
-                *("--cluster-require-full-coverage", "no"),  # a master that is gone takes its own slots with it
+                *(
+                    "--cluster-require-full-coverage",
+                    "no",
+                ),  # a master that is gone takes its own slots with it
                 *options,
             ),
         )
@@ -61,7 +64,7 @@ class ClusterServer:
 
 
 class EmbeddedCluster:
-    """`with EmbeddedCluster(directory) as cluster:` its masters own even ranges of slots; replica i is of master i modulo masters."""
+    """`with EmbeddedCluster(directory) as cluster:` its masters own even ranges of slots."""
 
     def __init__(
         self,

@@ -1,7 +1,5 @@
 """Which master owns which slot, as a Cluster's nodes say it, and commands on their way there. Pure.
 
-Used by topology and cluster.
-
 Read from CLUSTER SLOTS, which every server and every managed service knows. A node that does not know its own
 address leaves it out: then it is the one that we have asked.
 """
@@ -11,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..link import Command, by_sha, by_text
-from ..resp import ScriptCall, key_of
+from ..resp import Command, ScriptCall, by_sha, by_text, key_of
 from ..url import Address
 from .slots import SLOTS, slot_of
 

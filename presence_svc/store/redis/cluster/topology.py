@@ -1,7 +1,7 @@
 """What a replica knows of a Cluster: which master has which slot, and a Node for each. Used by cluster.
 
-Asks the nodes again when something says that the table is old (at most once at a time), while a master is away,
-and now and then: a failover is not announced to those who only wait. Refuses what is no Cluster.
+Asks the nodes again when something says that the table is old (at most once at a time), while a master is
+away, and now and then: a failover is not announced to those who only wait. Refuses what is no Cluster.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..node import Node
 from ..reply import ReplyError
 from ..resp import packed_command
 from ..url import Access, Address
-from ..wire import Wire, dial
+from ..wire import Wire, ask, dial
 from .routing import Table, read_slots
 
 log = logging.getLogger("presence.redis")
@@ -118,9 +118,8 @@ class Topology:
             raise _unreachable(self._seeds[0], self.table)
 
     async def close(self) -> None:
-        for task in (self._loop, self._refresh):
-            if task is not None:
-                task.cancel()
+        for task in filter(None, (self._loop, self._refresh)):
+            task.cancel()
         for node in self.nodes.values():
             await node.close()
 
@@ -169,19 +168,15 @@ class Topology:
 
     async def _slots(self, address: Address) -> Table:
         """By a connection of its own: what the pool of a node is busy with does not delay it."""
-        wire = await dial(address, self._access, timeout_s=self._timeout_s)
         try:
-            deadline = asyncio.get_running_loop().time() + self._timeout_s
-            (reply,) = await wire.exchange(CLUSTER_SLOTS, 1, deadline)
-        finally:
-            wire.abort()
-        if isinstance(reply, ReplyError):
-            if "cluster support disabled" in str(reply) or "unknown command" in str(reply).lower():
+            reply = await ask(address, self._access, CLUSTER_SLOTS, self._timeout_s)
+        except ReplyError as error:
+            if "cluster support disabled" in str(error) or "unknown command" in str(error).lower():
                 raise Misconfigured(
                     f"PRESENCE_REDIS_URL: {address} is no node of a Cluster: write redis:// (or rediss://)"
                     " instead of redis+cluster://"
-                )
-            raise reply
+                ) from None
+            raise
         return read_slots(reply, address, self.reached)
 
     async def _take(self, table: Table) -> None:
@@ -199,6 +194,6 @@ def _unreachable(seed: Address, table: Table) -> Misconfigured:
     shown = ", ".join(map(str, table.masters[:3]))
     return Misconfigured(
         f"PRESENCE_REDIS_URL: {seed} answers, but the Cluster announces its nodes as {shown}, which cannot be"
-        " reached from here: say in PRESENCE_REDIS_ADDRESSES where each is reached, or have the nodes announce"
-        " other addresses (cluster-announce-ip, cluster-announce-hostname)"
+        " reached from here: say in PRESENCE_REDIS_ADDRESSES where each is reached, or have the nodes"
+        " announce others (cluster-announce-ip, cluster-announce-hostname)"
     )
