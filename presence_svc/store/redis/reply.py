@@ -10,10 +10,10 @@ import logging
 from hiredis import ProtocolError
 from redis.exceptions import RedisError, ResponseError
 
+from ...errors import Unavailable
+
 # What an exchange raises when nothing, or nothing that can be read, came back.
 LOST = (TimeoutError, OSError, ProtocolError, RedisError)
-
-from ...errors import Unavailable
 
 # The server behind this connection is not, or not yet, one that takes our commands: another may be by now.
 NOT_SERVING = frozenset({"READONLY", "LOADING", "MASTERDOWN"})

@@ -42,7 +42,7 @@ class ClusterServer:
                     "--cluster-require-full-coverage",
                     "no",
                 ),  # a master that is gone takes its own slots with it
-                *options,
+                *(option.replace("{port}", str(self.port)) for option in options),
             ),
         )
 
