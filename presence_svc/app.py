@@ -147,10 +147,18 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
 
     def on_pulse(pulse: Pulse) -> None:
         hub.on_pulse(pulse)
+        metrics.look()
         metrics.settle()
 
+    agenda = Agenda(link, settings)
+
+    def look() -> None:
+        metrics.nodes(link.servers(), link.redirections)
+        metrics.sweep_lag.set(agenda.lag_s)
+
+    metrics.look = look
     sweeper = Sweeper(
-        Agenda(link, settings),
+        agenda,
         shared,
         settings,
         on_pulse=on_pulse,

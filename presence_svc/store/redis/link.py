@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from ...errors import Misconfigured, PresenceError
 from ..scripts import Script
@@ -28,6 +29,14 @@ TWO_SLOTS = packed_command("EVAL", "return 1", 2, "presence:{a}", "presence:{b}"
 log = logging.getLogger("presence.redis")
 
 
+class ServerState(NamedTuple):
+    """`exchanges` since the start."""
+
+    name: str
+    is_up: bool
+    exchanges: int
+
+
 class Link(ABC):
     """`away` while no server answers; `on_back` is called when that ends.
 
@@ -41,6 +50,7 @@ class Link(ABC):
     is_cluster = False
     version = 0
     on_places: Callable[[], object] = staticmethod(lambda: None)
+    redirections: Mapping[str, int] = MappingProxyType({})  # by kind: what nodes of a Cluster sent elsewhere
     _told: frozenset[str] = frozenset()
 
     @property
@@ -76,6 +86,10 @@ class Link(ABC):
     @abstractmethod
     def place_of(self, channel: str) -> Address | None:
         """The one at which this channel is heard; None while no server has its slot."""
+
+    @abstractmethod
+    def servers(self) -> list[ServerState]:
+        """Each server that holds data, as it is now."""
 
     @abstractmethod
     async def subscription(self, place: Address) -> Subscription:
@@ -154,6 +168,9 @@ class ServerLink(Link):
 
     def place_of(self, channel: str) -> Address | None:
         return self.node.address
+
+    def servers(self) -> list[ServerState]:
+        return [ServerState(str(self.node.address), not self.node.away, self.node.exchanges)]
 
     async def subscription(self, place: Address) -> Subscription:
         return await Subscription.open(place, self.node.access, sharded=self.sharded)

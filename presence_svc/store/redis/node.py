@@ -45,6 +45,7 @@ class Node:
         self._pool = Pool(self._dial, pool, self._lost)
         self.health = Health(self._pool, probe, timeout_s)
         self._client: Redis | None = None
+        self.exchanges = 0
         self._heard = 0.0
 
     async def _dial(self) -> Wire:
@@ -100,6 +101,7 @@ class Node:
             if isinstance(reply, ReplyError):
                 self.health.judge(reply)
         self._pool.give(wire)
+        self.exchanges += 1
         self.on_exchange(perf_counter() - began)
         return replies
 

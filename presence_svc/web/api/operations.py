@@ -30,6 +30,7 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Rendering may take a while with many series: not on the loop."""
     await enter(request, Action.METRICS)
+    service_of(request).metrics.look()
     text = await asyncio.to_thread(service_of(request).metrics.render)
     return Response(text, headers={"content-type": CONTENT_TYPE})
 

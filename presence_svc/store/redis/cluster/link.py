@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any
 
 from ....errors import PresenceError, Unavailable
-from ..link import Command, Link
+from ..link import Command, Link, ServerState
 from ..resp import ScriptCall
 from ..subscription import Subscription
 from ..url import Access, Address
@@ -33,6 +33,7 @@ class ClusterLink(Link):
         self.topology = topology
         self.timeout_s = timeout_s
         self.router = Router(topology, timeout_s=timeout_s, sharded=sharded)
+        self.redirections = self.router.redirections
         self.agree: Callable[[ClusterLink], Awaitable[None]] | None = None
         self.sharded = sharded
         self._access = access
@@ -69,6 +70,9 @@ class ClusterLink(Link):
         if self.sharded:
             return self.topology.table.owner[slot_of(channel)]
         return next(iter(self.places()), None)
+
+    def servers(self) -> list[ServerState]:
+        return [ServerState(str(n.address), not n.away, n.exchanges) for n in self.topology.masters]
 
     async def subscription(self, place: Address) -> Subscription:
         return await Subscription.open(place, self._access, sharded=self.sharded)

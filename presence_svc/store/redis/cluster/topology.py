@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from hiredis import ProtocolError
@@ -46,7 +45,6 @@ class Topology:
         self.table = Table()
         self.nodes: dict[Address, Node] = {}
         self.on_change: Callable[[], object] = lambda: None
-        self.exchanges: Counter[Address] = Counter()
         self._hooks: dict[str, Callable[..., object]] = {}
         self._seeds = tuple(seeds)
         self._access = access
@@ -78,13 +76,6 @@ class Topology:
     def _hook(self, node: Node) -> None:
         for name, hook in self._hooks.items():
             setattr(node.health if hasattr(node.health, name) else node, name, hook)
-        observed: Callable[[float], object] = self._hooks.get("on_exchange", lambda seconds: None)
-
-        def count(seconds: float) -> None:
-            self.exchanges[node.address] += 1
-            observed(seconds)
-
-        node.on_exchange = count
 
     def reached(self, address: Address) -> Address:
         """Where an announced address is reached from here."""

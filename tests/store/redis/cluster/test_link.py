@@ -1,4 +1,4 @@
-"""The way to a Cluster: what it refuses at start, who it is, and that one master's absence is its own (S15)."""
+"""The way to a Cluster: what it refuses at start, and that one master's absence is its own (S15)."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from presence_svc.store.redis.cluster.link import ClusterLink
 from presence_svc.store.redis.factory import open_link
 from presence_svc.store.redis.resp import ScriptCall
 from presence_svc.store.write import HeartbeatWrite, LeaveWrite, WithSeq
+from tests.certificate import certificate
 from tests.cluster_rig import Cluster, cluster, sentinels
 from tests.rig import DEBIAN, need
-from tests.certificate import certificate
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -264,7 +264,10 @@ async def test_over_tls(tmp_path: Path) -> None:
     with cluster(replicas=0, kind=DEBIAN, options=options) as servers:
         url = servers.url.replace("redis+", "rediss+")
         async with store(f"{url}/0?ssl_ca_certs={cert}&ssl_check_hostname=false") as presence:
-            results = await presence.heartbeats([said(f"c{n}") for n in range(30)])
+            for _ in range(20):  # a busy machine shakes hands for longer than a deadline
+                results = await presence.heartbeats([said(f"c{n}") for n in range(30)])
+                if not any(isinstance(result, PresenceError) for result in results):
+                    break
             assert not any(isinstance(result, PresenceError) for result in results)
             assert isinstance(presence.link, ClusterLink)
             assert len(presence.link.topology.table.masters) == 3
