@@ -65,10 +65,8 @@ def create_app(settings: Settings) -> ASGIApp:
         lifespan=_lifespan(settings, metrics, handler),
     )
     app.router.redirect_slashes = False  # it would send clients to whatever host they have named
-    app.state.openapi, app.state.handler = (
-        openapi.document(routes.ROUTES, names_itself=settings.auth != "jwt"),
-        handler,
-    )
+    app.state.handler = handler
+    app.state.openapi = openapi.document(routes.ROUTES, names_itself=settings.auth != "jwt")
     return Dispatch(AccessLog(app, metrics, settings.access_log, addresses=settings.log_addresses), handler)
 
 
@@ -98,36 +96,12 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
 
 def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, Sweeper]:
     """Every part of a replica, wired; nothing runs yet."""
-    link.observe(
-        on_exchange=metrics.exchange.observe,
-        on_failure=metrics.redis_failures.inc,
-        on_refusal=metrics.refused,
-    )
-    presence = Presence(link, settings, on_group=metrics.group.observe)
+    presence = Presence(link, settings)
     shared = Shared(link, settings)
     rosters = Rosters(link, settings, shared)
     seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
     hub = Hub(presence, seen_rosters)
-    hub.on_fan_out, hub.on_lost = metrics.frames.inc, metrics.resubscribed.inc
-
-    def on_pulse(pulse: Pulse) -> None:
-        hub.on_pulse(pulse)
-        metrics.settle()
-
-    sweeper = Sweeper(
-        Agenda(link, settings),
-        shared,
-        settings,
-        on_pulse=on_pulse,
-        on_gone=metrics.expired.inc,
-    )
-    presence.on_due = sweeper.poke
-
-    def on_back() -> None:
-        hub.refresh()
-        sweeper.poke(0)  # whoever has started without Redis waits for the common secret
-
-    link.observe(on_back=on_back)
+    sweeper = Sweeper(Agenda(link, settings), shared, settings)
     leave_tokens, rates = LeaveTokens(shared), Rates(settings)
     admission = Admission(
         settings,
@@ -150,4 +124,28 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         capacity=Capacity(settings.streams_limit),
         metrics=metrics,
     )
+    _observe(link, service, sweeper)
     return service, sweeper
+
+
+def _observe(link: Link, service: Services, sweeper: Sweeper) -> None:
+    """Who is told of what: the one place where parts hear of each other that are not made of each other."""
+    presence, hub, metrics = service.presence, service.hub, service.metrics
+
+    def on_pulse(pulse: Pulse) -> None:
+        hub.on_pulse(pulse)
+        metrics.settle()
+
+    def on_back() -> None:
+        hub.refresh()
+        sweeper.poke(0)  # whoever has started without Redis waits for the common secret
+
+    link.observe(
+        on_exchange=metrics.exchange.observe,
+        on_failure=metrics.redis_failures.inc,
+        on_refusal=metrics.refused,
+        on_back=on_back,
+    )
+    presence.on_due, presence.on_group = sweeper.poke, metrics.group.observe
+    sweeper.on_pulse, sweeper.on_gone = on_pulse, metrics.expired.inc
+    hub.on_fan_out, hub.on_lost = metrics.frames.inc, metrics.resubscribed.inc

@@ -22,20 +22,19 @@ from .write import HeartbeatResult, HeartbeatWrite, LeaveWrite, Outcome, WithSeq
 
 
 class Presence:
-    """Who is where. `on_due(delay_ms)` is called when a message of ours falls due (live.sweeper sets it)."""
+    """Who is where. `on_due(delay_ms)` hears when a message of ours falls due, `on_group` how large a group was."""
 
-    def __init__(
-        self, link: Link, settings: Settings, *, on_group: Callable[[int], None] | None = None
-    ) -> None:
+    def __init__(self, link: Link, settings: Settings) -> None:
         self.link = link
         self.settings = settings
         self.keys = Keys(settings.key_prefix)
         self.on_due: Callable[[int], None] = lambda delay_ms: None
+        self.on_group: Callable[[int], None] = lambda size: None
         self.recorder = Recorder(link, settings, self.keys, lambda delay_ms: self.on_due(delay_ms))
         counts = Counts(link, settings, self.keys)
         limit = settings.queue_limit
         self._writes: GroupCommit[Write, HeartbeatResult] = GroupCommit(
-            self.recorder.record, limit=limit, on_group=on_group
+            self.recorder.record, limit=limit, on_group=lambda size: self.on_group(size)
         )
         self._reads: GroupCommit[str, Count] = GroupCommit(counts.read, limit=limit)
 
