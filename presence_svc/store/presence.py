@@ -1,4 +1,4 @@
-"""The store's front door: heartbeat, leave, evict, count, and who is present, as rules S1-S8 have them.
+"""What others call in store: heartbeat, leave, evict, count, and who is present, as rules S1-S8 have them.
 
 Called by web and live, never by a browser's word alone: callers have validated ids and decided who may.
 Heartbeats and leaves go by group commit in order of arrival; reads of a moment share one exchange (S4).
@@ -22,7 +22,7 @@ from .write import HeartbeatResult, HeartbeatWrite, LeaveWrite, Outcome, WithSeq
 
 
 class Presence:
-    """Who is where. `on_due(delay_ms)` hears when a message of ours falls due, `on_group` how large a group was."""
+    """Who is where. `on_due(delay_ms)` hears when our message falls due, `on_group` of a group's size."""
 
     def __init__(self, link: Link, settings: Settings) -> None:
         self.link = link
