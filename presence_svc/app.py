@@ -9,7 +9,6 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from . import settings as settings_
@@ -35,17 +34,11 @@ from .store.shared import Pulse, Shared
 from .store.stats import Totals
 from .web import problems
 from .web.access_log import AccessLog
-from .web.api import courses as routes
-from .web.api import heartbeats as heartbeat
-from .web.api import openapi, operations
+from .web.api import openapi, routes
 from .web.dispatch import Dispatch
 from .web.heartbeat import HeartbeatHandler, cors_options
 from .web.pages import files as pages
 from .web.services import Services
-from .web.sse import endpoint as streams
-from .web.ws import endpoint as sockets
-
-COURSE = "/v1/courses/{course_id}"
 
 
 def app_from_env() -> ASGIApp:
@@ -66,35 +59,15 @@ def create_app(settings: Settings) -> ASGIApp:
     """The ASGI app of one replica. Nothing is connected before its lifespan starts."""
     metrics, handler = Metrics(), HeartbeatHandler(settings)
     app = Starlette(
-        routes=_routes(),
+        routes=[*routes.mounted(), *pages.routes()],
         middleware=[Middleware(CORSMiddleware, **cors_options(settings))],
         exception_handlers=problems.HANDLERS,
         lifespan=_lifespan(settings, metrics, handler),
     )
     app.router.redirect_slashes = False  # it would send clients to whatever host they have named
-    app.state.openapi, app.state.handler = openapi.document(names_itself=settings.auth != "jwt"), handler
+    app.state.handler = handler
+    app.state.openapi = openapi.document(routes.ROUTES, names_itself=settings.auth != "jwt")
     return Dispatch(AccessLog(app, metrics, settings.access_log, addresses=settings.log_addresses), handler)
-
-
-def _routes() -> list[BaseRoute]:
-    return [
-        Route(f"{COURSE}/heartbeat", heartbeat.heartbeat, methods=["POST"]),
-        Route(f"{COURSE}/leave", routes.leave, methods=["POST"]),
-        Route(f"{COURSE}/count", routes.count),
-        Route(f"{COURSE}/viewers", routes.viewers),
-        Route(f"{COURSE}/viewers/{{viewer_id}}", routes.evict, methods=["DELETE"]),
-        Route(f"{COURSE}/live", streams.CourseStream(), methods=["GET"]),
-        Route(f"{COURSE}/ws", sockets.upgrade, methods=["GET"]),
-        Route("/v1/counts", routes.counts),
-        Route("/v1/heartbeats", heartbeat.heartbeats, methods=["POST"]),
-        Route("/v1/live", streams.CatalogueStream(), methods=["GET"]),
-        Route("/v1/stats", routes.stats),
-        Route("/livez", operations.livez),
-        Route("/readyz", operations.readyz),
-        Route("/metrics", operations.metrics),
-        Route("/openapi.json", operations.openapi),
-        *pages.routes(),
-    ]
 
 
 def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -> Callable[[Starlette], Any]:
@@ -123,36 +96,12 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
 
 def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, Sweeper]:
     """Every part of a replica, wired; nothing runs yet."""
-    link.observe(
-        on_exchange=metrics.exchange.observe,
-        on_failure=metrics.redis_failures.inc,
-        on_refusal=metrics.refused,
-    )
-    presence = Presence(link, settings, on_group=metrics.group.observe)
+    presence = Presence(link, settings)
     shared = Shared(link, settings)
     rosters = Rosters(link, settings, shared)
     seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
     hub = Hub(presence, seen_rosters)
-    hub.on_fan_out, hub.on_lost = metrics.frames.inc, metrics.resubscribed.inc
-
-    def on_pulse(pulse: Pulse) -> None:
-        hub.on_pulse(pulse)
-        metrics.settle()
-
-    sweeper = Sweeper(
-        Agenda(link, settings),
-        shared,
-        settings,
-        on_pulse=on_pulse,
-        on_gone=metrics.expired.inc,
-    )
-    presence.on_due = sweeper.poke
-
-    def on_back() -> None:
-        hub.refresh()
-        sweeper.poke(0)  # whoever has started without Redis waits for the common secret
-
-    link.observe(on_back=on_back)
+    sweeper = Sweeper(Agenda(link, settings), shared, settings)
     leave_tokens, rates = LeaveTokens(shared), Rates(settings)
     admission = Admission(
         settings,
@@ -175,4 +124,28 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         capacity=Capacity(settings.streams_limit),
         metrics=metrics,
     )
+    _observe(link, service, sweeper)
     return service, sweeper
+
+
+def _observe(link: Link, service: Services, sweeper: Sweeper) -> None:
+    """Who is told of what: the one place where parts hear of each other that are not made of each other."""
+    presence, hub, metrics = service.presence, service.hub, service.metrics
+
+    def on_pulse(pulse: Pulse) -> None:
+        hub.on_pulse(pulse)
+        metrics.settle()
+
+    def on_back() -> None:
+        hub.refresh()
+        sweeper.poke(0)  # whoever has started without Redis waits for the common secret
+
+    link.observe(
+        on_exchange=metrics.exchange.observe,
+        on_failure=metrics.redis_failures.inc,
+        on_refusal=metrics.refused,
+        on_back=on_back,
+    )
+    presence.on_due, presence.on_group = sweeper.poke, metrics.group.observe
+    sweeper.on_pulse, sweeper.on_gone = on_pulse, metrics.expired.inc
+    hub.on_fan_out, hub.on_lost = metrics.frames.inc, metrics.resubscribed.inc
