@@ -21,11 +21,14 @@ from .auth.rates import Rates
 from .errors import Misconfigured, Unavailable
 from .live.hub import Hub
 from .live.renewer import Renewer
+from .live.standstill import Standstill
 from .live.sweeper import Sweeper
 from .metrics import Metrics
 from .server.shutdown import on_shutdown
 from .settings import Settings
 from .store.agenda import Agenda
+from .store.checkup.preflight import preflight
+from .store.checkup.readiness import Readiness
 from .store.presence import Presence
 from .store.redis.factory import open_link
 from .store.redis.link import Link
@@ -39,6 +42,8 @@ from .web.dispatch import Dispatch
 from .web.heartbeat import HeartbeatHandler, cors_options
 from .web.pages import files as pages
 from .web.services import Services
+
+LONGEST_STOP_S = 2.0  # of this process: what was said before it is not sent after it
 
 
 def app_from_env() -> ASGIApp:
@@ -77,13 +82,18 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         link = open_link(settings)
         service, sweeper = build(settings, link, metrics)
         app.state.service = handler.service = service
+        await preflight(link, service.presence.keys)
         with contextlib.suppress(Unavailable):  # leave tokens need the common secret
             await sweeper.pulse()
         service.hub.start()
         service.renewer.start()
         sweeper.start()
+        standstill = Standstill(min(LONGEST_STOP_S, max(1.0, settings.ttl / 2)))
+        service.presence.is_late = standstill.is_late
+        standstill.start()
         with on_shutdown(service.hub.close):
             yield {"service": service, "handler": handler}
+        standstill.stop()
         await service.hub.stop()
         await service.renewer.stop()
         await sweeper.stop()
@@ -115,7 +125,8 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         presence=presence,
         rosters=rosters,
         seen_rosters=seen_rosters,
-        totals=Totals(link, presence, presence.keys),
+        totals=Totals(link, presence.keys),
+        readiness=Readiness(link, presence.keys),
         hub=hub,
         renewer=Renewer(presence, settings),
         leave_tokens=leave_tokens,

@@ -6,6 +6,7 @@ Refuses to listen on anything but loopback without PRESENCE_AUTH.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import ipaddress
 import os
@@ -24,6 +25,8 @@ from ..errors import Misconfigured
 from ..logs import logging_config
 from ..server.compatibility import protocols
 from ..settings import Settings, load
+from ..store.checkup.preflight import preflight
+from ..store.keys import Keys
 from ..store.redis.embedded import EmbeddedServer
 from ..store.redis.factory import open_link
 from .workers import Workers, metrics_directory, startup
@@ -42,7 +45,9 @@ def run(
     settings = load()
     check_exposure(settings)
     if settings.redis_url is not None:
-        open_link(settings)  # says what is wrong with its options before anybody is told that we listen
+        asyncio.run(
+            _preflight(settings)
+        )  # what is wrong with Redis is said before anybody is told that we listen
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
@@ -61,6 +66,14 @@ def run(
         say(f"presence-svc {__version__} listens on {url} ({url}/demo, {url}/docs)")
         on_listening(url)
         _serve(settings, listener)
+
+
+async def _preflight(settings: Settings) -> None:
+    link = open_link(settings)
+    try:
+        await preflight(link, Keys(settings.key_prefix))
+    finally:
+        await link.close()
 
 
 def check_exposure(settings: Settings) -> None:

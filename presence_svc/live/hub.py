@@ -121,9 +121,24 @@ class Hub:
             return
         message = orjson.loads(data)
         message.pop("type")
-        if feed.update(Count.model_construct(**message, warming=self._warming)):
+        count = Count.model_construct(**message, warming=self._warming)
+        if feed.latest and count.total < feed.latest.total and not self._warming:
+            self._spawn(self._verify(feed, count))
+        else:
+            self._heard(feed, count)
+
+    def _heard(self, feed: Feed, count: Count) -> None:
+        if feed.update(count):
             self.on_fan_out(len(feed.listeners))
             self._refresh_viewers(feed)
+
+    async def _verify(self, feed: Feed, count: Count) -> None:
+        """A lower number may be that of a Redis that has just lost its data: only a read knows (S11)."""
+        try:
+            count = await self._presence.count(feed.course_id)
+        except Unavailable:
+            log.debug("a lower number could not be verified")
+        self._heard(feed, count)
 
     def _refresh_course(self, course_id: str) -> None:
         feed = self._feeds.get(course_id)

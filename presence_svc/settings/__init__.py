@@ -27,7 +27,7 @@ class Settings(IdentitySettings, LimitSettings):
     """Durations are in seconds, fractions allowed; `*_ms` properties give whole milliseconds."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True
+        env_prefix=ENV_PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
     )
 
     redis_url: SecretStr | None = Field(

@@ -139,7 +139,7 @@ class Rosters:
     ) -> _Stretch:
         """`many` entries, the longest lease first: of all, from `start` ms ahead, or `after` (end, id)."""
         args = (chapter_id, many, start, *(after or ("", "")))
-        reply = await self.link.call(scripts.VIEWERS, self.keys.course(course_id), args)
+        reply = await self.link.call(scripts.VIEWERS, self.keys.course(course_id), args, patient=True)
         now, total, anonymous, n = reply[:4]
         at = 4 + 2 * n
         chapters = {reply[i]: reply[i + 1].decode() for i in range(4, at, 2)}
@@ -154,7 +154,7 @@ class Rosters:
         hashes = {}
         if named:
             commands = [("HGETALL", self.keys.viewer(course_id, viewer_id)) for viewer_id in named]
-            replies = await self.link.pipeline(commands)
+            replies = await self.link.pipeline(commands, patient=True)
             hashes = {v: dict(zip(r[::2], r[1::2], strict=True)) for v, r in zip(named, replies, strict=True)}
         return [
             read_entry(viewer_id, ends, hashes.get(viewer_id, {}), chapters, now, self.settings)
