@@ -47,6 +47,7 @@ class Metrics:
         self.expired = self._counter("presence_expired_viewers", "viewers whose lease ran out")
         self.frames = self._counter("presence_frames", "frames handed to streams")
         self.resubscribed = self._counter("presence_resubscriptions", "lost subscriptions")
+        self._over_rate = self._counter("presence_over_rate", "refused for a rate", ["policy"])
         self.streams = Gauge(
             "presence_streams",
             "streams open now",
@@ -63,6 +64,10 @@ class Metrics:
         """Counts one answer; `route` is a route's name, never a path."""
         key = (route, status)
         self._answered[key] = self._answered.get(key, 0) + 1
+
+    def over_rate(self, policy: str) -> None:
+        """Counts one refusal; `policy` is a rate's name."""
+        self._over_rate.labels(policy).inc()
 
     def settle(self) -> None:
         """Hands over what `answered` has gathered: a counter's lock is too dear for every heartbeat."""

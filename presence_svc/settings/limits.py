@@ -41,6 +41,14 @@ class LimitSettings(BaseSettings):
     address_sessions: Limit = Field(
         2_000, description="sessions without a token that one address may keep present, about (AUTH=jwt)"
     )
+    socket_burst: Limit = Field(
+        60, description="frames (messages, pings, parts) that one WebSocket may send at once before 4429"
+    )
+    socket_rate: Rate = Field(10, description="its frames per second")
+    socket_bytes_burst: Limit = Field(
+        262_144, description="bytes that one WebSocket may send at once before 4429"
+    )
+    socket_bytes_rate: Rate = Field(16_384, description="its bytes per second")
     join_burst: Limit = Field(2_000, description="new viewers of one course at once (AUTH=jwt)")
     join_rate: Rate = Field(500, description="new viewers of one course per second")
     statements_limit: Limit = Field(
