@@ -15,7 +15,7 @@ SHARE = 16_384  # bytes, of which no request can make more than two milliseconds
 
 
 class FairFlow(FlowControl):
-    """`parse` is called with each share but the first. What is held waits while uvicorn has paused reading."""
+    """`parse` is called with each share but the first. What is held waits while reading is paused."""
 
     def __init__(
         self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, parse: Callable[[bytes], None]

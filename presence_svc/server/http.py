@@ -102,7 +102,13 @@ class HttpProtocol(TimeoutProtocol):
 
     def _adopt(self, cycle: RequestResponseCycle, stream: Stream) -> bool:
         """Leaves the connection to a stream whose head is out; False when its reader is slow, or gone."""
-        if cycle.disconnected or cycle.response_complete or self.flow.write_paused or self.pipeline or self.flow.holds:
+        if (
+            cycle.disconnected
+            or cycle.response_complete
+            or self.flow.write_paused
+            or self.pipeline
+            or self.flow.holds
+        ):
             return False
         cycle.response_complete = True  # for uvicorn this request is over
         self._rest()

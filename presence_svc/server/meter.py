@@ -1,6 +1,6 @@
 """What one connection may send: so many at once, and so many a second after that.
 
-Used by server.websocket for frames and for bytes. A number and no timer: a socket that is quiet costs nothing.
+Used by server.websocket for frames and for bytes. A number and no timer: a quiet socket costs nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..settings import Settings
 
 
 class Quota(NamedTuple):
-    """What all sockets may send: `rate` a second, `burst` at once. `policy` names it to clients and metrics."""
+    """What all sockets may send: `rate` a second, `burst` at once. `policy` is its name in metrics."""
 
     policy: str
     rate: float

@@ -88,7 +88,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._service.metrics.over_rate(refusal.policy)
         if said is None and not self.handshake_complete:
             status = HTTPStatus.TOO_MANY_REQUESTS if refusal else HTTPStatus.BAD_REQUEST
-            self.transport.write(self.conn.reject(status, "nothing may be sent before the answer").serialize())
+            self.transport.write(
+                self.conn.reject(status, "nothing may be sent before the answer").serialize()
+            )
         else:
             self.transport.write(b"".join(self.conn.data_to_send()))
         code, reason = (said.code, said.reason) if said else (1006, "")

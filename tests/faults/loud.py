@@ -12,7 +12,6 @@ import socket
 import sys
 import time
 
-
 from websockets.frames import Frame, Opcode
 
 ROUND_BYTES = 65_536

@@ -43,7 +43,9 @@ class Connection:
     def __init__(self, **limits: Any) -> None:
         self.clock, self.wire, self.over_rate = Clock(), Wire(), list[str]()
         config = uvicorn.Config(cast(Any, _no_app), log_config=None, ws_max_size=MAX_SIZE)
-        settings = Settings(**({"send_deadline": SEND_S, "socket_burst": 10_000, "socket_bytes_burst": 10**6} | limits))
+        settings = Settings(
+            **({"send_deadline": SEND_S, "socket_burst": 10_000, "socket_bytes_burst": 10**6} | limits)
+        )
         metrics = SimpleNamespace(over_rate=self.over_rate.append)
         service = SimpleNamespace(settings=settings, metrics=metrics)
         self.protocol = WebSocketProtocol(
@@ -321,3 +323,17 @@ async def test_what_anybody_can_do_is_not_logged(service: Service) -> None:
     await eventually("the visit has ended", is_gone, within_s=10)
     assert '"level":"error"' not in service.logs()
     assert "Traceback" not in service.logs()
+
+
+async def test_a_loud_socket_is_told_and_counted(service: Service) -> None:
+    """The error names the rate and when to come back; the closing code says 429 to who sees nothing else."""
+    async with Visitor(service, "loud", viewer_id="ada") as ada:
+        for _ in range(200):
+            await ada.say("nonsense")
+        told = await ada.until("error", status=429)
+        assert await ada.closed() == 4429
+
+    assert told["detail"] == "too many frames"
+    assert told["retry_after_ms"] >= 0
+    metrics = await talk(service.port, b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    assert b'presence_over_rate_total{policy="socket_frames"}' in metrics.received
