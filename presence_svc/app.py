@@ -24,6 +24,7 @@ from .live.hub import Hub
 from .live.renewer import Renewer
 from .live.sweeper import Sweeper
 from .metrics import Metrics
+from .server.open_files import OpenFiles
 from .server.shutdown import on_shutdown
 from .settings import Settings
 from .store.agenda import Agenda
@@ -102,6 +103,7 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         """Stops in the order of need: streams first, then what feeds them, then the way to Redis."""
         link = Link.open(settings)
         service, sweeper = build(settings, link, metrics)
+        files = _open_files(service)
         app.state.service = handler.service = service
         with contextlib.suppress(Unavailable):  # leave tokens need the common secret
             await sweeper.pulse()
@@ -109,7 +111,7 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         service.renewer.start()
         sweeper.start()
         with on_shutdown(service.hub.close):
-            yield {"service": service, "handler": handler}
+            yield {"service": service, "handler": handler, "files": files}
         await service.hub.stop()
         await service.renewer.stop()
         await sweeper.stop()
@@ -118,6 +120,18 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         await link.close()
 
     return lifespan
+
+
+def _open_files(service: Services) -> OpenFiles:
+    """Watched by the connections of our own server; streams leave room for what is more important."""
+
+    def on_state(scarce: bool) -> None:
+        service.capacity.is_scarce = scarce
+        service.metrics.files_scarce.set(scarce)
+
+    files = OpenFiles(on_state)
+    service.metrics.files_limit.set(files.limit)
+    return files
 
 
 def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, Sweeper]:

@@ -7,6 +7,7 @@ PROMETHEUS_MULTIPROC_DIR and `/metrics` of any worker adds all of them up.
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 from prometheus_client import (
     CollectorRegistry,
@@ -48,17 +49,21 @@ class Metrics:
         self.frames = self._counter("presence_frames", "frames handed to streams")
         self.resubscribed = self._counter("presence_resubscriptions", "lost subscriptions")
         self._over_rate = self._counter("presence_over_rate", "refused for a rate", ["policy"])
-        self.streams = Gauge(
-            "presence_streams",
-            "streams open now",
-            registry=self.registry,
-            multiprocess_mode="livesum",
+        self.streams = self._gauge("presence_streams", "streams open now", "livesum")
+        self.files_limit = self._gauge(
+            "presence_open_files_limit", "files that a worker may open, connections included", "livemin"
+        )
+        self.files_scarce = self._gauge(
+            "presence_open_files_scarce", "workers that are near this limit", "livesum"
         )
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             ProcessCollector(registry=self.registry)
 
     def _counter(self, name: str, help_: str, labels: list[str] | None = None) -> Counter:
         return Counter(name, help_, labels or [], registry=self.registry)
+
+    def _gauge(self, name: str, help_: str, mode: Literal["livesum", "livemin", "livemax"]) -> Gauge:
+        return Gauge(name, help_, registry=self.registry, multiprocess_mode=mode)
 
     def answered(self, route: str, status: int) -> None:
         """Counts one answer; `route` is a route's name, never a path."""

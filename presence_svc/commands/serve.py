@@ -24,6 +24,7 @@ from ..errors import Misconfigured
 from ..logs import logging_config
 from ..server.fast_path import FastPathProtocol
 from ..server.http import HttpProtocol
+from ..server.open_files import raise_limit
 from ..server.websocket import WebSocketProtocol
 from ..settings import Settings, load
 from ..store.redis.embedded import EmbeddedServer
@@ -43,6 +44,7 @@ def run(
     """Serves until a signal ends it. `on_listening` gets the URL before the first request."""
     settings = load()
     check_exposure(settings)
+    raise_limit()
     if settings.redis_url is not None:
         Link.open(settings)  # says what is wrong with its options before anybody is told that we listen
     say = Console(stderr=True, highlight=False, soft_wrap=True).print

@@ -20,11 +20,13 @@ from ..web.problems import MEDIA_TYPE, problem
 from ..web.services import Services
 from ..web.sse.stream import ADOPT, Stream
 from .fair_flow import SHARE, FairFlow
+from .open_files import Left, OpenFiles
 from .sse import SseProtocol
 from .timeouts import TimeoutProtocol
 
 PIPELINED = 32
 HEADERS = 100
+ECONOMY_S = 1
 STREAM = b"/live"
 
 
@@ -41,6 +43,17 @@ class HttpProtocol(TimeoutProtocol):
         super().connection_made(transport)
         self.flow = FairFlow(transport, self.loop, self.data_received)
         self._head_limit = cast(Services, self.app_state["service"]).settings.header_limit
+        files: OpenFiles | None = self.app_state.get("files")
+        if files is not None:
+            self._economize(files.left(transport))
+
+    def _economize(self, left: Left) -> None:
+        """When the limit of open files is near: one request, at once, from whoever gets in at all."""
+        if left is Left.NOTHING:
+            self.transport.abort()
+        elif left is Left.LITTLE:
+            self._patience_s = self.timeout_keep_alive = min(self._patience_s, ECONOMY_S)
+            self._wait(self._patience_s)
 
     def data_received(self, data: bytes) -> None:
         if len(data) > SHARE:
