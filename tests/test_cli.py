@@ -318,10 +318,10 @@ def test_serve_says_when_the_port_is_taken(spawn_service: SpawnService) -> None:
 
 def test_serve_says_when_the_host_is_unknown() -> None:
     """In words, not by a number that no system knows."""
-    refused = _run("serve", PRESENCE_AUTH="trusted", PRESENCE_HOST="[::1]", PRESENCE_PORT="0")
+    refused = _run("serve", PRESENCE_AUTH="trusted", PRESENCE_HOST="[::1]x", PRESENCE_PORT="0")
 
     assert refused.returncode == 2
-    assert re.search(r"cannot listen on \[::1\]:0 \([A-Za-z ,]+\): set PRESENCE_HOST", refused.stderr)
+    assert re.search(r"cannot listen on ::1\]x:0 \([A-Za-z ,]+\): set PRESENCE_HOST", refused.stderr)
     assert "Unknown error" not in refused.stderr
 
 

@@ -39,7 +39,7 @@ def raise_limit() -> None:
 
 
 class OpenFiles:
-    """One per process. `on_state` is told whether files have become scarce, and when they are not any more."""
+    """One per process. `on_state` is told when files become scarce, and when they no longer are."""
 
     def __init__(self, on_state: Callable[[bool], None] = lambda scarce: None) -> None:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -52,7 +52,7 @@ class OpenFiles:
         self.refused = 0
 
     def left(self, transport: asyncio.BaseTransport) -> Left:
-        """After this connection was made. The system gives the lowest free number: so it says how many are open."""
+        """After this connection was made. Its number is the lowest that was free: it says how many are open."""
         taken = transport.get_extra_info("socket")
         number = taken.fileno() if taken is not None else 0
         if number < self.room and not self._is_scarce:
