@@ -52,7 +52,8 @@ class HttpProtocol(TimeoutProtocol):
         if left is Left.NOTHING:
             self.transport.abort()
         elif left is Left.LITTLE:
-            self._patience_s = self.timeout_keep_alive = min(self._patience_s, ECONOMY_S)
+            self._patience_s = min(self._patience_s, ECONOMY_S)
+            self.timeout_keep_alive = ECONOMY_S
             self._wait(self._patience_s)
 
     def data_received(self, data: bytes) -> None:

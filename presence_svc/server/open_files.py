@@ -52,7 +52,7 @@ class OpenFiles:
         self.refused = 0
 
     def left(self, transport: asyncio.BaseTransport) -> Left:
-        """After this connection was made. Its number is the lowest that was free: it says how many are open."""
+        """After this connection was made. Its number was the lowest free one: it says how many are open."""
         taken = transport.get_extra_info("socket")
         number = taken.fileno() if taken is not None else 0
         if number < self.room and not self._is_scarce:

@@ -1,7 +1,7 @@
 """The names of our variables: which are ours, which are one of ours misspelt, and which are others'.
 
-Used by settings. A misspelt name would leave open what it was to close, and nobody would be told. What is like
-no setting at all is somebody else's (an image's tag, say): left alone, and named once by `serve`.
+Used by settings. A misspelt name would leave open what it was to close, and nobody would be told. What is
+like no setting at all is somebody else's (an image's tag, say): left alone, and named once by `serve`.
 """
 
 from __future__ import annotations
