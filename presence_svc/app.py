@@ -29,6 +29,7 @@ from .server.shutdown import on_shutdown
 from .settings import Settings
 from .store.agenda import Agenda
 from .store.presence import Presence
+from .store.redis.factory import open_link
 from .store.redis.link import Link
 from .store.roster.reader import Rosters
 from .store.shared import Pulse, Shared
@@ -101,7 +102,7 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         """Stops in the order of need: streams first, then what feeds them, then the way to Redis."""
-        link = Link.open(settings)
+        link = open_link(settings)
         service, sweeper = build(settings, link, metrics)
         files = _open_files(service)
         app.state.service = handler.service = service
@@ -136,8 +137,12 @@ def _open_files(service: Services) -> OpenFiles:
 
 def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, Sweeper]:
     """Every part of a replica, wired; nothing runs yet."""
-    link.on_exchange, link.on_failure = metrics.exchange.observe, metrics.redis_failures.inc
-    presence = Presence(link, settings, on_batch=metrics.batch.observe)
+    link.observe(
+        on_exchange=metrics.exchange.observe,
+        on_failure=metrics.redis_failures.inc,
+        on_refusal=metrics.refused,
+    )
+    presence = Presence(link, settings, on_group=metrics.group.observe)
     shared = Shared(link, settings)
     rosters = Rosters(link, settings, shared)
     seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
@@ -161,7 +166,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         hub.refresh()
         sweeper.poke(0)  # whoever has started without Redis waits for the common secret
 
-    link.on_back = on_back
+    link.observe(on_back=on_back)
     leave_tokens, rates = LeaveTokens(shared), Rates(settings)
     admission = Admission(
         settings,

@@ -27,7 +27,7 @@ from ..server.open_files import raise_limit
 from ..server.websocket import WebSocketProtocol
 from ..settings import Settings, ignored_names, load
 from ..store.redis.embedded import EmbeddedServer
-from ..store.redis.link import Link
+from ..store.redis.factory import open_link
 from .listeners import is_loopback, listen, url_of
 from .workers import Workers, metrics_directory, startup
 
@@ -46,7 +46,7 @@ def run(
     check_exposure(settings)
     raise_limit()
     if settings.redis_url is not None:
-        Link.open(settings)  # says what is wrong with its options before anybody is told that we listen
+        open_link(settings)  # says what is wrong with its options before anybody is told that we listen
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     if others := ignored_names():
         say(f"ignored, since no settings of ours have these names or values: {', '.join(others)}")

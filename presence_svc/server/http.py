@@ -52,9 +52,9 @@ class HttpProtocol(TimeoutProtocol):
         if left is Left.NOTHING:
             self.transport.abort()
         elif left is Left.LITTLE:
-            self._patience_s = min(self._patience_s, ECONOMY_S)
+            self._request_s = min(self._request_s, ECONOMY_S)
             self.timeout_keep_alive = ECONOMY_S
-            self._wait(self._patience_s)
+            self._wait(self._request_s)
 
     def data_received(self, data: bytes) -> None:
         if len(data) > SHARE:
@@ -69,11 +69,11 @@ class HttpProtocol(TimeoutProtocol):
             elif not self._in_head and self._around > self._head_limit:
                 self._refuse(TooLarge("there is far more around the body than in it"))
             if self._due is None:
-                self._wait(self._patience_s)
+                self._wait(self._request_s)
         elif self._around > self._head_limit:
             self._refuse(BadRequest("there is far more between the requests than in them"))
         elif self._due is None and self._is_unwatched():
-            self._wait(self._patience_s)  # stray bytes between requests have ended uvicorn's keep-alive timer
+            self._wait(self._request_s)  # stray bytes between requests have ended uvicorn's keep-alive timer
         if not self._in_head:
             self._taken = 0
 

@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 
-ALIKE = 0.65  # of difflib's ratio: one letter wrong in the shortest name has more
-ELSEWHERE = {"API_KEY"}  # read by `simulate`
+SIMILARITY = 0.65  # of difflib's ratio: one letter wrong in the shortest name has more
+OTHER_READERS = {"API_KEY"}  # read by `simulate`
+RENAMED = {"EXPRESS": "FAST_PATH", "STATEMENTS_LIMIT": "HEARTBEAT_CACHE_LIMIT"}
 # What Kubernetes sets in every container beside a service named presence, or presence-...: nobody's mistake.
 LINK = re.compile(r"(.+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)")
 # Of the same kind, but anybody may write a port's name: so it is known by its value.
@@ -36,7 +37,7 @@ def ours(prefix: str, variables: Mapping[str, str | None]) -> dict[str, str | No
 
 def ignored(prefix: str, known: Iterable[str]) -> list[str]:
     """The variables with our prefix that say nothing to us, sorted."""
-    names = {name.upper() for name in known} | ELSEWHERE
+    names = {name.upper() for name in known} | OTHER_READERS
     return [
         variable
         for variable in sorted(os.environ)
@@ -46,14 +47,17 @@ def ignored(prefix: str, known: Iterable[str]) -> list[str]:
 
 
 def misspelt(prefix: str, known: Iterable[str]) -> Iterator[str]:
-    """A line for each variable with our prefix that says nothing to us, and nearly does."""
+    """Yields a message for each variable that has our prefix and is almost, but not quite, one of `known`."""
     names = {name.upper() for name in known}
     for variable in ignored(prefix, names):
         name, value = _bare(prefix, variable), os.environ[variable]
         if not value or is_link(name, value):
             continue
-        for near in get_close_matches(name, names, 1, ALIKE):
-            yield f"{variable}: there is no such setting; is {prefix}{near} meant?"
+        if name in RENAMED:
+            yield f"{variable}: this setting is now called {prefix}{RENAMED[name]}"
+            continue
+        for near in get_close_matches(name, names, 1, SIMILARITY):
+            yield f"{variable}: there is no such setting; did you mean {prefix}{near}?"
 
 
 def _is_prefixed(prefix: str, variable: str) -> bool:
