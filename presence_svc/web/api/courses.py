@@ -16,9 +16,13 @@ from ...model import Leave
 from ...store.write import LeaveWrite
 from .. import body
 from ..etag import is_known
-from ..request import check_origin, course_ids, credentials, enter, json, service_of, whole
+from ..query import Ids, OneId, Text, Whole
+from ..request import check_origin, credentials, enter, json, service_of
 
-COUNTS = 200
+COURSES = Ids("course_id", most=200)
+LIMIT = Whole("limit", 1, 100, default=20)
+CURSOR = Text("cursor")
+CHAPTER = OneId("chapter_id")
 
 
 async def leave(request: Request) -> Response:
@@ -48,7 +52,7 @@ async def count(request: Request) -> Response:
 
 async def counts(request: Request) -> Response:
     """`GET /v1/counts?course_id=a&course_id=b`: 304 while nothing has changed but the clock."""
-    courses = course_ids(request, COUNTS)
+    courses = COURSES.read(request)
     await enter(request, Action.COUNT, *courses)
     found = [count.__dict__ for count in await service_of(request).presence.counts(courses)]
     told = [{k: v for k, v in count.items() if k != "as_of"} for count in found]
@@ -62,15 +66,15 @@ async def counts(request: Request) -> Response:
 
 async def viewers(request: Request) -> Response:
     """`GET /v1/courses/{course_id}/viewers`: who is there, the most recently heard from first."""
-    course_id, chapter = body.course_id(request.scope), request.query_params.get("chapter_id")
+    course_id = body.course_id(request.scope)
     service = service_of(request)
     caller = await enter(request, Action.VIEWERS, course_id)
     rosters = service.rosters if caller.role is Role.SERVICE else service.seen_rosters
     roster = await rosters.page(
         course_id,
-        limit=whole(request, "limit", 20, 1, 100),
-        cursor=request.query_params.get("cursor") or None,
-        chapter_id=body.checked_id(chapter, "/chapter_id") if chapter is not None else "",
+        limit=LIMIT.read(request),
+        cursor=CURSOR.read(request),
+        chapter_id=CHAPTER.read(request) or "",
     )
     return json(roster.model_dump())
 
