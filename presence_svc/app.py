@@ -23,6 +23,7 @@ from .live.hub import Hub
 from .live.renewer import Renewer
 from .live.sweeper import Sweeper
 from .metrics import Metrics
+from .server.fast_path import close_after_answers
 from .server.open_files import OpenFiles
 from .server.shutdown import on_shutdown
 from .settings import Settings
@@ -86,7 +87,7 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         service.hub.start()
         service.renewer.start()
         sweeper.start()
-        with on_shutdown(service.hub.close):
+        with on_shutdown(service.hub, settings.drain_delay, settings.drain_spread, close_after_answers):
             yield {"service": service, "handler": handler, "files": files}
         await service.hub.stop()
         await service.renewer.stop()

@@ -31,7 +31,7 @@ from ..store.redis.factory import open_link
 from .listeners import is_loopback, listen, url_of
 from .workers import Workers, metrics_directory, startup
 
-GRACE_S = 8  # backstop of the drain; with what comes after it we end before a container's 10 s
+GRACE_S = 5  # backstop of the drain; with DRAIN_SPREAD before it we end before a container's 10 s
 POLITE = 65_536  # bytes up to which a message is told why it is too large; beyond it the socket just closes
 GC_THRESHOLDS = (20_000, 50, 100)
 

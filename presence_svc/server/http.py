@@ -108,6 +108,8 @@ class HttpProtocol(TimeoutProtocol):
         self._in_head = False
         self._arrived()
         super().on_headers_complete()
+        if self.cycle is not None and cast(Services, self.app_state["service"]).hub.draining:
+            self.cycle.keep_alive = False  # a proxy that keeps it would use it just when we end
         if STREAM in self.url and self.cycle is not None and self._can_adopt():
             self.scope["extensions"] = {ADOPT: {"adopt": partial(self._adopt, self.cycle)}}
 

@@ -73,6 +73,13 @@ class LimitSettings(BaseSettings):
     send_deadline: Seconds = Field(
         10, description="a client that takes no byte for this long is disconnected"
     )
+    drain_delay: Annotated[float, Field(ge=0, le=300)] = Field(
+        0,
+        description="after SIGTERM: not ready, but serving, until load balancers notice (5 behind one)",
+    )
+    drain_spread: Annotated[float, Field(ge=0, le=60)] = Field(
+        3, description="then streams and sockets are sent away within this, at 100 a second or faster"
+    )
     stream_lifetime: Seconds = Field(
         1_800, description="a stream ends after about this long, and its client reconnects"
     )

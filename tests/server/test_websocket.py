@@ -327,7 +327,7 @@ async def test_what_anybody_can_do_is_not_logged(service: Service) -> None:
 
 async def test_a_loud_socket_is_told_and_counted(service: Service) -> None:
     """The error names the rate and when to come back; the closing code says 429 to who sees nothing else."""
-    async with Visitor(service, "loud", viewer_id="ada") as ada:
+    async with SocketClient(service, "loud", viewer_id="ada") as ada:
         for _ in range(200):
             await ada.say("nonsense")
         told = await ada.until("error", status=429)

@@ -21,7 +21,7 @@ async def livez(request: Request) -> Response:
 async def readyz(request: Request) -> Response:
     """Ready only while Redis answers and the replica is not on its way out."""
     service = service_of(request)
-    if service.hub.closing:
+    if service.hub.draining:
         raise Unavailable("this replica is shutting down")
     await service.presence.ping()
     return json({"status": "ready"})
