@@ -23,8 +23,8 @@ from .live.hub import Hub
 from .live.renewer import Renewer
 from .live.sweeper import Sweeper
 from .metrics import Metrics
-from .server.fast_path import close_after_answers
 from .server.open_files import OpenFiles
+from .server.request_head import close_after_answers
 from .server.shutdown import on_shutdown
 from .settings import Settings
 from .store.agenda import Agenda

@@ -190,14 +190,6 @@ class FastPathProtocol(HttpProtocol):
         super().connection_lost(exc)
 
 
-def close_after_answers() -> None:
-    """From now on each heartbeat's answer ends its connection: this process is on its way out.
-
-    Said of all at once, since a look at every heartbeat would cost more than it is worth.
-    """
-    HeartbeatCycle.keep_alive = False
-
-
 @lru_cache(1024)
 def _head(status: int, headers: tuple[Header, ...], *defaults: Header) -> bytes:
     """An answer's head up to the content's length: one object for all connections that are told the same."""

@@ -1,4 +1,4 @@
-"""Ends a replica in order, so that no client sees an error: readiness, streams, connections. Used by app's lifespan.
+"""Ends a replica in order, so that no client sees an error: readiness, streams, connections. Used by app.
 
 uvicorn closes its listeners as soon as it hears of a signal, and then waits for streams that would never end.
 Here it hears of it last: first readiness falls and load balancers have `delay_s` to notice, then streams and
@@ -30,7 +30,8 @@ class Draining(Protocol):
 class Shutdown:
     """Begun by the first SIGTERM or SIGINT; a second one ends it at once.
 
-    SIGINT is a person at a terminal: nobody waits then. A SIGTERM after it is the parent's, which passes it on.
+    SIGINT is a person at a terminal: nobody waits then. A SIGTERM after it is the parent's, which passes it
+    on.
     """
 
     def __init__(self, hub: Draining, delay_s: float, spread_s: float, on_begin: Callable[[], None]) -> None:

@@ -1,9 +1,7 @@
-"""uvicorn's WebSocket protocol with an end to every wait, rates for what comes in, and time for last words.
+"""uvicorn's WebSocket protocol with an end to every wait, a rate for what comes in, and time for last words.
 
-Named by commands.serve. uvicorn closes a connection only once its last bytes have gone out, which a client
-can put off for ever; at shutdown it closes before the app can say goodbye; it leaves handshakes that its
-library refuses without an answer, and logs as errors what any client can do. It takes frames as fast as they
-come: here each socket has a quota of frames and bytes, whatever they are, and is told and closed beyond it.
+Named by commands.serve. uvicorn takes frames as fast as they come, and waits for ever for last bytes to go;
+at shutdown it closes before the app can say goodbye; what its library refuses it leaves without an answer.
 """
 
 from __future__ import annotations
@@ -19,35 +17,11 @@ from websockets.http11 import Request
 from ..web.services import Services
 from ..web.ws.socket import ABORT
 from .handshake import Handshake
+from .inbox import Inbox
 from .meter import socket_meters
 
 FAREWELL_S = 0.5
 LINGER_S = 0.5  # a close while bytes are unread ends in a reset, which may overtake our last words
-
-
-class Inbox:
-    """What uvicorn asks of a queue that one task reads, in a tenth of an asyncio.Queue's 3 KB."""
-
-    __slots__ = ("_events", "_waiter")
-
-    def __init__(self) -> None:
-        self._events: list[Any] = []
-        self._waiter: asyncio.Future[None] | None = None
-
-    def put_nowait(self, event: Any) -> None:
-        """Bounded by uvicorn: it reads nothing more until the last message was taken."""
-        self._events.append(event)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def empty(self) -> bool:
-        return not self._events
-
-    async def get(self) -> Any:
-        while not self._events:
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        return self._events.pop(0)
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):

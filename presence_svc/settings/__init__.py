@@ -10,25 +10,21 @@ from collections.abc import Iterator
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import SettingsConfigDict
 
 from ..errors import Misconfigured
 from .addresses import is_network, is_redis
+from .environment import ENV_PREFIX as ENV_PREFIX
+from .environment import EnvironmentSettings
 from .identity import IdentitySettings
 from .kinds import NONE, Rule, Seconds
 from .limits import LimitSettings
-from .names import ignored, misspelt, ours
+from .names import ignored, misspelt
 
-ENV_PREFIX = "PRESENCE_"
 ASKED_SHARE = 0.8  # of HEARTBEAT_INTERVAL: the shortest pause that a reply asks for
 
 
-class Settings(IdentitySettings, LimitSettings):
+class Settings(EnvironmentSettings, IdentitySettings, LimitSettings):
     """Durations are in seconds, fractions allowed; `*_ms` properties give whole milliseconds."""
 
     model_config = SettingsConfigDict(
@@ -71,20 +67,6 @@ class Settings(IdentitySettings, LimitSettings):
     access_log: Annotated[float, Field(ge=0, le=1)] = Field(
         0, description="share of requests that are logged, 0 to 1"
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then the environment without what Kubernetes adds to it."""
-        if isinstance(env_settings, EnvSettingsSource):
-            env_settings.env_vars = ours(ENV_PREFIX, env_settings.env_vars)
-        return init_settings, env_settings
 
     @field_validator("redis_url")
     @classmethod
