@@ -109,7 +109,7 @@ async def test_everything_comes_through(front: str, request: pytest.FixtureReque
 
 
 async def _total(http: httpx2.AsyncClient, course: str, total: int) -> bool:
-    return (await http.get(f"/v1/courses/{course}/count")).json()["total"] == total
+    return bool((await http.get(f"/v1/courses/{course}/count")).json()["total"] == total)
 
 
 @pytest.mark.parametrize("proxy", PROXIES)
