@@ -226,7 +226,7 @@ def test_a_port_that_is_none_of_ours_is_a_mistake(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(Misconfigured) as refused:
         load()
 
-    assert "did you mean PRESENCE_REDIS_URL?" in refused.value.detail
+    assert "PRESENCE_REDIS_PORT: there is no such setting" in refused.value.detail
 
 
 @pytest.mark.parametrize("name", [*Settings.model_fields, "atuh"])

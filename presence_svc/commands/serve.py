@@ -44,6 +44,10 @@ def run(
     """Serves until a signal ends it. `on_listening` gets the URL before the first request."""
     settings = load()
     check_exposure(settings)
+    if data_dir is not None and settings.redis_url is not None:
+        raise Misconfigured(
+            "--data is for the embedded server, and PRESENCE_REDIS_URL names another one: give one of them"
+        )
     raise_limit()
     if settings.redis_url is not None:
         open_link(settings)  # says what is wrong with its options before anybody is told that we listen
