@@ -20,6 +20,7 @@ from .auth.leave_token import LeaveTokens
 from .auth.rates import Rates
 from .errors import Misconfigured, Unavailable
 from .live.hub import Hub
+from .live.loop_lag import LoopLag
 from .live.renewer import Renewer
 from .live.sweeper import Sweeper
 from .metrics import Metrics
@@ -33,7 +34,7 @@ from .store.redis.factory import open_link
 from .store.redis.link import Link
 from .store.roster.reader import Rosters
 from .store.shared import Pulse, Shared
-from .store.stats import Totals
+from .store.stats import Census, Totals
 from .web import problems
 from .web.access_log import AccessLog
 from .web.api import openapi, routes
@@ -87,11 +88,15 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         service.hub.start()
         service.renewer.start()
         sweeper.start()
+        loop_lag = LoopLag(metrics.loop_lag.observe)
+        loop_lag.start()
         with on_shutdown(service.hub, settings.drain_delay, settings.drain_spread, close_after_answers):
             yield {"service": service, "handler": handler, "files": files}
         await service.hub.stop()
         await service.renewer.stop()
         await sweeper.stop()
+        await service.census.close()
+        loop_lag.stop()
         await service.admission.close()
         await service.presence.close()
         await link.close()
@@ -157,6 +162,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         rosters=rosters,
         seen_rosters=seen_rosters,
         totals=Totals(link, presence, presence.keys),
+        census=Census(link, presence.keys),
         hub=hub,
         renewer=Renewer(presence, settings),
         leave_tokens=leave_tokens,

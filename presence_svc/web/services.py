@@ -14,7 +14,7 @@ from ..metrics import Metrics
 from ..settings import Settings
 from ..store.presence import Presence
 from ..store.roster.reader import Rosters
-from ..store.stats import Totals
+from ..store.stats import Census, Totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Services:
     rosters: Rosters
     seen_rosters: Rosters
     totals: Totals
+    census: Census
     hub: Hub
     renewer: Renewer
     leave_tokens: LeaveTokens

@@ -30,7 +30,9 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Rendering may take a while with many series: not on the loop."""
     await enter(request, Action.METRICS)
-    text = await asyncio.to_thread(service_of(request).metrics.render)
+    service = service_of(request)
+    service.metrics.count_heads(await service.census.latest())
+    text = await asyncio.to_thread(service.metrics.render)
     return Response(text, headers={"content-type": CONTENT_TYPE})
 
 
