@@ -17,6 +17,7 @@ def heads(text: str) -> dict[str, float]:
     return {name: float(value) for name, value in found}
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_heads_are_counted_once(
     spawn_service: Callable[..., Service], redis_url: str, workers: str
@@ -37,7 +38,7 @@ async def test_heads_are_counted_once(
                 found = heads((await http.get(f"{url}/metrics")).text)
                 return found == {"viewers": 450.0, "anonymous_viewers": 150.0, "courses": 150.0}
 
-            await eventually("heads are counted", counted, within_s=15, every_s=0.5)
+            await eventually("heads are counted", counted, within_s=30, every_s=0.5)
         text = (await http.get(f"{service.url}/metrics")).text
     assert "c149" not in text
     assert "presence_loop_lag_seconds_bucket" in text

@@ -66,7 +66,7 @@ class Headcount(NamedTuple):
 
 
 class Census:
-    """The product's own numbers for `/metrics`: read when somebody scrapes, in slices, and not at every scrape."""
+    """The product's own numbers for `/metrics`: read in slices when somebody scrapes, not at every scrape."""
 
     def __init__(self, link: Link, keys: Keys) -> None:
         self._link, self._keys = link, keys
@@ -112,10 +112,8 @@ class Census:
                 found |= await self._slice(listed[start : start + SLICE], now_ms)
             if int(cursor) == 0:
                 break
-        numbers = found.values()
-        return Headcount(
-            sum(n for n, _ in numbers), sum(n for _, n in numbers), sum(n > 0 for n, _ in numbers)
-        )
+        viewers, anonymous = [n for n, _ in found.values()], [n for _, n in found.values()]
+        return Headcount(sum(viewers), sum(anonymous), sum(n > 0 for n in viewers))
 
     async def _slice(self, courses: list[str], now_ms: int) -> dict[str, tuple[int, int]]:
         """Viewers, and the anonymous among them, of each: the length of a range costs no walk along it."""
