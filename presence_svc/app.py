@@ -20,13 +20,17 @@ from .auth.leave_token import LeaveTokens
 from .auth.rates import Rates
 from .errors import Misconfigured, Unavailable
 from .live.hub import Hub
+from .live.loop_lag import LoopLag
 from .live.renewer import Renewer
 from .live.standstill import Standstill
 from .live.sweeper import Sweeper
 from .metrics import Metrics
+from .server.open_files import OpenFiles
+from .server.request_head import close_after_answers
 from .server.shutdown import on_shutdown
 from .settings import Settings
 from .store.agenda import Agenda
+from .store.census import Census
 from .store.checkup.preflight import preflight
 from .store.checkup.readiness import Readiness
 from .store.presence import Presence
@@ -81,6 +85,7 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         """Stops in the order of need: streams first, then what feeds them, then the way to Redis."""
         link = open_link(settings)
         service, sweeper = build(settings, link, metrics)
+        files = _open_files(service)
         app.state.service = handler.service = service
         await preflight(link, service.presence.keys)
         with contextlib.suppress(Unavailable):  # leave tokens need the common secret
@@ -91,17 +96,33 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         standstill = Standstill(min(LONGEST_STOP_S, max(1.0, settings.ttl / 2)))
         service.presence.is_late = standstill.is_late
         standstill.start()
-        with on_shutdown(service.hub.close):
-            yield {"service": service, "handler": handler}
+        loop_lag = LoopLag(metrics.loop_lag.observe)
+        loop_lag.start()
+        with on_shutdown(service.hub, settings.drain_delay, settings.drain_spread, close_after_answers):
+            yield {"service": service, "handler": handler, "files": files}
         standstill.stop()
         await service.hub.stop()
         await service.renewer.stop()
         await sweeper.stop()
+        await service.census.close()
+        loop_lag.stop()
         await service.admission.close()
         await service.presence.close()
         await link.close()
 
     return lifespan
+
+
+def _open_files(service: Services) -> OpenFiles:
+    """Watched by the connections of our own server; streams leave room for what is more important."""
+
+    def on_state(scarce: bool) -> None:
+        service.capacity.is_scarce = scarce
+        service.metrics.files_scarce.set(scarce)
+
+    files = OpenFiles(on_state)
+    service.metrics.files_limit.set(files.limit)
+    return files
 
 
 def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, Sweeper]:
@@ -127,6 +148,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         seen_rosters=seen_rosters,
         totals=Totals(link, presence.keys),
         readiness=Readiness(link, presence.keys),
+        census=Census(link, presence.keys),
         hub=hub,
         renewer=Renewer(presence, settings),
         leave_tokens=leave_tokens,

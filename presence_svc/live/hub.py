@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -24,6 +25,8 @@ from .frame import Frame, viewers_frame
 from .listener import Listener
 
 log = logging.getLogger("presence.hub")
+GOODBYE_STEP_S = 0.05
+GOODBYES_PER_S = 100  # at least: a few need not wait for each other
 
 
 class Hub:
@@ -36,7 +39,7 @@ class Hub:
         self._tasks: set[asyncio.Task[None]] = set()
         self._warming = True
         self.listeners: set[Listener] = set()
-        self.closing = False
+        self.draining = self.closing = False
         self.on_fan_out: Callable[[int], None] = lambda listeners: None
         self.on_lost: Callable[[], object] = lambda: None
         self.bus = Bus(presence.link, presence.keys, self._on_message, self._refresh_course, self._lost)
@@ -53,9 +56,24 @@ class Hub:
         for feed in self._feeds.values():
             feed.close()
 
+    def drain(self) -> None:
+        """The replica is going soon: it is not ready any more, and serves as before."""
+        self.draining = True
+
+    async def close_slowly(self, spread_s: float) -> None:
+        """As close, within `spread_s`: those who are sent away do not all come to the others at once."""
+        self.draining = self.closing = True
+        waiting = list(self.listeners)
+        steps = max(1, math.ceil(min(spread_s, len(waiting) / GOODBYES_PER_S) / GOODBYE_STEP_S))
+        for step in range(steps):
+            for listener in waiting[step::steps]:
+                listener.close()
+            if step < steps - 1:
+                await asyncio.sleep(GOODBYE_STEP_S)
+
     def close(self) -> None:
         """The replica is going: every stream, also one that opens now, says goodbye and ends."""
-        self.closing = True
+        self.draining = self.closing = True
         for listener in self.listeners:
             listener.close()
 

@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
 
 from .addresses import is_origin, is_safe
-from .kinds import CommaSeparated, Rule, SecretsCommaSeparated
+from .kinds import NONE, CommaSeparated, Rule, SecretsCommaSeparated
 from .public_key import read_public_key
 
 SECRET_BYTES = 32
@@ -59,7 +59,7 @@ class IdentitySettings(BaseSettings):
     )
     cors_origins: CommaSeparated = Field(
         default_factory=lambda data: () if data.get("auth") == "jwt" else ("*",),
-        description="origins whose pages may call; `*` = any. None given: any (trusted), none (jwt)",
+        description="origins whose pages may call; `*` = any, `none`. None given: any (trusted), none (jwt)",
     )
     log_addresses: bool = Field(False, description="write clients' addresses to the log")
 
@@ -76,6 +76,8 @@ class IdentitySettings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value == (NONE,):
+            return ()
         for origin in value:
             if not is_origin(origin):
                 raise ValueError(

@@ -20,6 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from ..auth.caller import Caller
 from ..auth.rates import Pace
+from ..auth.token_bucket import OverRate
 from ..errors import PresenceError
 from ..model import Heartbeat
 from ..settings import Settings
@@ -123,6 +124,8 @@ class HeartbeatHandler:
         headers = [(name.encode(), value.encode()) for name, value in headers_of(error).items()]
         headers.append((b"content-type", MEDIA_TYPE.encode()))
         self.service.metrics.answered(ROUTE, error.status)
+        if isinstance(error, OverRate):
+            self.service.metrics.over_rate(error.policy)
         return RawResponse(error.status, (*headers, *self.cors_headers(origin)), orjson.dumps(problem(error)))
 
     def broken(self, origin: bytes | None) -> RawResponse:
