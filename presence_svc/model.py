@@ -7,10 +7,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AnyUrl, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    AnyUrl,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+)
+
+from .text import is_visible
 
 ID_PATTERN = r"^[A-Za-z0-9_.:@~|=+-]{1,128}$"
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+# A viewer as a page knows them: with AUTH=jwt it may be what the token says, which no id can hold.
+ViewerName = Annotated[str, StringConstraints(min_length=1, max_length=1_024)]
 MAX_SAFE_INT = 2**53 - 1
 
 
@@ -43,7 +56,10 @@ def _picture(value: Any) -> Any:
 
 Flag = Annotated[bool, BeforeValidator(_boolean)]
 Seq = Annotated[Annotated[int, Field(ge=0, le=MAX_SAFE_INT)], BeforeValidator(_integral)]
-Name = Annotated[str, StringConstraints(max_length=80, strip_whitespace=True)]
+Name = Annotated[
+    Annotated[str, StringConstraints(max_length=80, strip_whitespace=True)] | None,
+    AfterValidator(lambda name: name if name is None or is_visible(name) else None),
+]
 AvatarUrl = Annotated[str, BeforeValidator(_picture), StringConstraints(max_length=512)]
 
 
@@ -54,10 +70,12 @@ class _Body(BaseModel):
 class Heartbeat(_Body):
     """A session says: I am here. Its statement is whole: no `chapter_id` means in no chapter."""
 
-    viewer_id: Id | None = Field(None, description="the viewer; with AUTH=jwt the token's subject")
+    viewer_id: ViewerName | None = Field(
+        None, description="the viewer: an id; with AUTH=jwt that of the token, or what its claim says"
+    )
     session_id: Id = Field("main", description="one tab or device of the viewer")
     chapter_id: Id | None = None
-    name: Name | None = Field(None, description="shown to others; absent = as it was")
+    name: Name = Field(None, description="shown to others; absent, or nothing to be seen = as it was")
     avatar_url: AvatarUrl | None = Field(None, description="https only; absent = as it was")
     anonymous: Flag = Field(False, description="counted, never named")
     hidden: Flag = Field(False, description="the tab is hidden: its lease is longer")
@@ -73,7 +91,7 @@ class CourseHeartbeat(Heartbeat):
 class Leave(_Body):
     """A session says: I am gone. `soft` = perhaps a reload: the lease is cut to LEAVE_GRACE."""
 
-    viewer_id: Id | None = None
+    viewer_id: ViewerName | None = None
     session_id: Id = "main"
     seq: Seq | None = None
     soft: Flag = False

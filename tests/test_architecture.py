@@ -15,8 +15,9 @@ from tests.rig import ROOT
 
 PACKAGE = ROOT / "presence_svc"
 FLOORS = [
-    {"errors", ""},
-    {"settings", "model", "metrics", "logs"},
+    {"errors", "", "text"},
+    {"model"},
+    {"settings", "metrics", "logs"},
     {"store"},
     {"live"},
     {"auth"},

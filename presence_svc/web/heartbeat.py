@@ -75,7 +75,7 @@ class HeartbeatHandler:
         known = self.known().get(shape)
         if known is not None and admission.again(known.caller, known.pace):
             return made(Turn, (known, seq))
-        said = body.validate(Heartbeat, body.parse(content))
+        said = body.validate(Heartbeat, body.parse(content, self.service.metrics))
         beat = admission.admit(authorization, peer, course_id, said)
         if not isinstance(beat, Beat):
             return self._later(beat)

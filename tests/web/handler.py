@@ -82,7 +82,7 @@ class Desk:
     def read_afresh(self, content: bytes) -> Meaning | tuple[int, str]:
         """The same, by a reading that remembers nothing."""
         try:
-            said = body.validate(Heartbeat, body.parse(content))
+            said = body.validate(Heartbeat, body.parse(content, Metrics()))
             beat = Beat(COURSE, named(said), said)
         except PresenceError as error:
             return error.status, error.detail

@@ -33,7 +33,7 @@ async def leave(request: Request) -> Response:
         deadline_s=service.settings.request_deadline,
         media=body.JSON_OR_TEXT,
     )
-    said = body.validate(Leave, body.parse(raw))
+    said = body.validate(Leave, body.parse(raw, service.metrics))
     viewer_id = await service.admission.leaver(*credentials(request.scope), course_id, said)
     await service.presence.leave(Departure(course_id, viewer_id, said))
     return Response(status_code=204)

@@ -30,7 +30,7 @@ class CourseSocket:
 
     async def __call__(self, course_id: str, scope: Scope, receive: Receive, send: Send) -> None:
         service = self._handler.service
-        socket = Socket(scope, receive, send, service.settings)
+        socket = Socket(scope, receive, send, service.settings, service.metrics)
         try:
             guest = self._guest(service, socket, course_id, scope)
             service.capacity.take()

@@ -131,7 +131,7 @@ class JoiningSocket:
     async def _courses(self, caller: Caller, viewers: int) -> tuple[str, ...]:
         """What they may watch: names must be allowed where they are asked for, counts come if they are."""
         admission = self.service.admission
-        if not viewers and not admission.may(caller, Action.COUNT):
+        if not viewers and not admission.permissions.may(caller, Action.COUNT):
             return ()
         action = Action.VIEWERS if viewers else Action.COUNT
         await admission.enter(self._authorization, self._peer, action, self.course_id)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from presence_svc.auth.subject import named
 from presence_svc.errors import Invalid, PresenceError
+from presence_svc.metrics import Metrics
 from presence_svc.model import MAX_SAFE_INT, CourseHeartbeat
 from presence_svc.store.redis.resp import number
 from presence_svc.store.write import Beat, Turn
@@ -46,7 +47,7 @@ def heard(desk: Desk, content: bytes) -> list[Told] | dict[str, Any]:
 def read_afresh(desk: Desk, content: bytes) -> list[Told] | dict[str, Any]:
     """The same, by a reading that takes the body apart by its JSON alone and remembers nothing."""
     try:
-        items = body.parse(content).get("heartbeats")
+        items = body.parse(content, Metrics()).get("heartbeats")
         if not isinstance(items, list) or not 1 <= len(items) <= 1_000:
             raise Invalid([("/heartbeats", "must be a list of 1 to 1000 heartbeats")])
     except PresenceError as error:
