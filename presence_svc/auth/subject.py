@@ -1,6 +1,6 @@
 """Whose presence a body speaks of, and under which name: the body's, or the token's.
 
-Called by admission and claims. What a token says of its viewer is their id, or a digest of what no id can hold:
+Called by admission and claims. What a token says of its viewer is their id, or a digest if no id can hold it:
 `h.` and the SHA-256 as base64url. What looks like a digest is digested too: nobody gets another's.
 """
 
