@@ -5,7 +5,7 @@ Used by web (in and out), client and the command line. Refuses ids that could br
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -27,7 +27,7 @@ ViewerName = Annotated[str, StringConstraints(min_length=1, max_length=1_024)]
 MAX_SAFE_INT = 2**53 - 1
 
 
-def _integral(value: Any) -> Any:
+def integral(value: Any) -> Any:
     """JSON has one number type: 2.0 is an integer there; true and "2" are not."""
     if isinstance(value, bool | str):
         raise ValueError("must be an integer")
@@ -55,7 +55,7 @@ def _picture(value: Any) -> Any:
 
 
 Flag = Annotated[bool, BeforeValidator(_boolean)]
-Seq = Annotated[Annotated[int, Field(ge=0, le=MAX_SAFE_INT)], BeforeValidator(_integral)]
+Seq = Annotated[Annotated[int, Field(ge=0, le=MAX_SAFE_INT)], BeforeValidator(integral)]
 Name = Annotated[
     Annotated[str, StringConstraints(max_length=80, strip_whitespace=True)] | None,
     AfterValidator(lambda name: name if name is None or is_visible(name) else None),
@@ -63,11 +63,13 @@ Name = Annotated[
 AvatarUrl = Annotated[str, BeforeValidator(_picture), StringConstraints(max_length=512)]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """What a client sends; what it says beside is left aside."""
+
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Heartbeat(_Body):
+class Heartbeat(Body):
     """A session says: I am here. Its statement is whole: no `chapter_id` means in no chapter."""
 
     viewer_id: ViewerName | None = Field(
@@ -88,7 +90,7 @@ class CourseHeartbeat(Heartbeat):
     course_id: Id
 
 
-class Leave(_Body):
+class Leave(Body):
     """A session says: I am gone. `soft` = perhaps a reload: the lease is cut to LEAVE_GRACE."""
 
     viewer_id: ViewerName | None = None
@@ -98,23 +100,11 @@ class Leave(_Body):
     leave_token: Annotated[str, StringConstraints(max_length=512)] | None = None
 
 
-class Join(Heartbeat):
-    """A socket's first message: a heartbeat, with a token if one is needed, and how many names to tell."""
-
-    token: Annotated[str, StringConstraints(max_length=8_192)] | None = None
-    viewers: Annotated[Annotated[int, Field(ge=0, le=20)], BeforeValidator(_integral)] = 0
-
-
-class Move(_Body):
-    """The viewer goes to another chapter; null = to none."""
-
-    chapter_id: Id | None
-
-
-class Visibility(_Body):
-    """The tab is hidden, or shown again."""
-
-    hidden: Flag
+MAX_VIEWERS = 20
+MAX_CHAPTERS_ASKED = 100
+Chapters = Literal["all", "none"] | Annotated[list[Id], Field(max_length=MAX_CHAPTERS_ASKED)]
+Many = Annotated[Annotated[int, Field(ge=0, le=MAX_VIEWERS)], BeforeValidator(integral)]
+Order = Literal["recent", "joined"]
 
 
 class HeartbeatReply(BaseModel):

@@ -35,6 +35,8 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("WEBSOCKET", f"{COURSE}/ws"): (401, 401, 101, 403, 101, 403, 403, 403),
     ("GET", "/v1/counts"): (401, 401, 200, 403, 200, 200, 403, 200),
     ("GET", "/v1/live"): (401, 401, 200, 403, 200, 200, 403, 200),
+    ("POST", "/v1/counts"): (401, 401, 200, 403, 200, 200, 403, 200),
+    ("POST", "/v1/live"): (401, 401, 200, 403, 200, 200, 403, 200),
     ("POST", "/v1/heartbeats"): (401, 401, 403, 403, 200, 403, 403, 403),
     ("GET", "/v1/stats"): (401, 401, 403, 403, 200, 403, 403, 403),
     ("GET", "/metrics"): (401, 401, 403, 403, 200, 403, 403, 403),
@@ -47,6 +49,8 @@ BODIES: dict[str, Mapping[str, object]] = {
     f"{COURSE}/heartbeat": {"viewer_id": "u1", "session_id": SESSION},
     f"{COURSE}/leave": {"viewer_id": "u1", "session_id": SESSION},
     "/v1/heartbeats": {"heartbeats": [{"course_id": "c1", "viewer_id": "u1"}]},
+    "/v1/counts": {"course_ids": ["c1"]},
+    "/v1/live": {"course_ids": ["c1"]},
 }
 CALLERS = ("nobody", "bad token", "u1", "u2", "service", "key", "other key", "u3")
 
@@ -103,9 +107,8 @@ def ask(service: Service, method: str, route: str, headers: dict[str, str]) -> i
     path = route.format(course_id="c1", viewer_id="u1") + QUERY.get(route, "")
     if method == "WEBSOCKET":
         return join(f"ws://127.0.0.1:{service.port}{path}", headers)
-    with httpx2.stream(
-        method, service.url + path, json=BODIES.get(route), headers=headers, timeout=5
-    ) as reply:
+    said = BODIES.get(route) if method == "POST" else None
+    with httpx2.stream(method, service.url + path, json=said, headers=headers, timeout=5) as reply:
         if reply.status_code >= 400:
             reply.read()
             assert reply.headers["content-type"] == "application/problem+json"

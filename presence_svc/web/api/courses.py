@@ -16,7 +16,8 @@ from ...model import Leave
 from ...store.write import Departure
 from .. import body
 from ..etag import is_known
-from ..request import check_origin, course_ids, credentials, enter, json, service_of, whole
+from ..request import check_origin, credentials, enter, json, service_of, whole
+from ..selection import chapters_of, of_counts, trimmed
 
 COUNTS = 200
 
@@ -42,16 +43,20 @@ async def leave(request: Request) -> Response:
 async def count(request: Request) -> Response:
     """`GET /v1/courses/{course_id}/count`."""
     course_id = body.course_id(request.scope)
+    chapters = chapters_of(request.query_params)
     await enter(request, Action.COUNT, course_id)
-    return json((await service_of(request).presence.count(course_id)).__dict__)
+    return json(trimmed((await service_of(request).presence.count(course_id)).__dict__, chapters))
 
 
 async def counts(request: Request) -> Response:
-    """`GET /v1/counts?course_id=a&course_id=b`: 304 while nothing has changed but the clock."""
-    courses = course_ids(request, COUNTS)
+    """`GET /v1/counts?course_id=a&course_id=b`, or POST: 304 while nothing that was asked for has changed."""
+    courses, chapters, *_ = await of_counts(request, COUNTS)
     await enter(request, Action.COUNT, *courses)
-    found = [count.__dict__ for count in await service_of(request).presence.counts(courses)]
-    told = [{k: v for k, v in count.items() if k != "as_of"} for count in found]
+    counted = await service_of(request).presence.counts(courses)
+    found = [trimmed(count.__dict__, chapters) for count in counted]
+    # The version counts changes of all chapters: it says nothing to who asked for some.
+    beside = ("as_of",) if chapters is None else ("as_of", "version")
+    told = [{k: v for k, v in count.items() if k not in beside} for count in found]
     digest = blake2b(orjson.dumps(told), digest_size=12).digest()
     etag = f'W/"{urlsafe_b64encode(digest).decode()}"'
     headers = {"etag": etag, "cache-control": "private, no-cache"}

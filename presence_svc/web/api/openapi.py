@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from ... import __version__, model
+from .. import selection
 
 REF = "#/components/schemas/{model}"
 ID = {"type": "string", "pattern": model.ID_PATTERN}
@@ -54,14 +55,23 @@ def _ids(limit: int) -> dict[str, Any]:
 
 BODY_ERRORS = (400, 401, 403, 408, 413, 415, 422, 429, 503)
 COURSE = "/v1/courses/{course_id}"
+# Of chapters: `none`, `all` (the default), or ids.
+CHAPTERS = {"chapters": {"type": "array", "items": ID, "maxItems": model.MAX_CHAPTERS_ASKED}}
+TOLD = {
+    "viewers": _range(0, model.MAX_VIEWERS, 0),
+    **CHAPTERS,
+    "order": {"type": "string", "enum": ["recent", "joined"], "default": "recent"},
+}
 OPERATIONS = (
     Operation("post", f"{COURSE}/heartbeat", "A session says: I am here", model.HeartbeatReply,
               model.Heartbeat, errors=BODY_ERRORS),
     Operation("post", f"{COURSE}/leave", "A session says: I am gone", None, model.Leave, status=204,
               errors=BODY_ERRORS, text_body=True),
-    Operation("get", f"{COURSE}/count", "Who is there, in numbers", model.Count),
+    Operation("get", f"{COURSE}/count", "Who is there, in numbers", model.Count, query=CHAPTERS),
     Operation("get", "/v1/counts", "Numbers of many courses", model.Counts,
-              query={"course_id": _ids(200)}, has_etag=True),
+              query={"course_id": _ids(200), **CHAPTERS}, has_etag=True),
+    Operation("post", "/v1/counts", "The same of more courses than a query holds", model.Counts,
+              selection.Courses, errors=BODY_ERRORS, has_etag=True),
     Operation("get", f"{COURSE}/viewers", "Who is there, by name", model.Roster, is_public=False,
               query={"limit": _range(1, 100, 20), "cursor": {"type": "string"}, "chapter_id": ID}),
     Operation("delete", f"{COURSE}/viewers/{{viewer_id}}", "Remove a viewer with all sessions",
@@ -69,11 +79,13 @@ OPERATIONS = (
     Operation("post", "/v1/heartbeats", "Many heartbeats in one call", HeartbeatResults,
               HeartbeatBatch, errors=BODY_ERRORS, is_public=False),
     Operation("get", f"{COURSE}/live", "Counts of a course as they change", "text/event-stream",
-              query={"viewers": _range(0, 20, 0)}),
+              query=TOLD),
     Operation("get", f"{COURSE}/ws", "WebSocket: join, be counted while it is open, hear of changes", None,
-              query={"viewers": _range(0, 20, 0)}, status=101, errors=(403, 422, 426, 429)),
+              query=TOLD, status=101, errors=(403, 422, 426, 429)),
     Operation("get", "/v1/live", "Counts of a catalogue as they change", "text/event-stream",
-              query={"course_id": _ids(100), "viewers": _range(0, 20, 0)}),
+              query={"course_id": _ids(100), **TOLD}),
+    Operation("post", "/v1/live", "The same of more courses than a query holds", "text/event-stream",
+              selection.Watch, errors=BODY_ERRORS),
     Operation("get", "/v1/stats", "Live totals over all courses", model.Stats, is_public=False),
 )  # fmt: skip
 

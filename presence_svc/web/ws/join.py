@@ -14,13 +14,15 @@ from ...auth.caller import PUBLIC, Caller, Role
 from ...auth.roles import Action
 from ...errors import Invalid, PresenceError, TooSlow
 from ...live.frame import message
-from ...model import Heartbeat, Join
+from ...model import Heartbeat
 from ...store.redis.resp import number
 from ...store.write import FRESH, Beat, Recorded, Turn
 from .. import body
 from ..heartbeat import HeartbeatHandler
 from ..heartbeat_cache import Statement
+from ..selection import Wanted, of
 from ..services import Services
+from .message import Join
 from .socket import Socket
 
 
@@ -33,13 +35,12 @@ class Joined(NamedTuple):
     viewer_id: str
     seq: int
     reply: str
-    courses: tuple[str, ...]
-    viewers: int
+    wanted: Wanted
 
 
 class JoiningSocket:
     """One socket in one course. `authorization` is the handshake's header, until the join brings a token;
-    `viewers` is the query's, unless the join says how many names to tell.
+    `wanted` is the query's, but for what the join says of it.
     """
 
     def __init__(
@@ -47,14 +48,13 @@ class JoiningSocket:
         service: Services,
         handler: HeartbeatHandler,
         socket: Socket,
-        course_id: str,
-        viewers: int,
+        wanted: Wanted,
         authorization: bytes | None,
         peer: str,
     ) -> None:
-        self.service, self.socket, self.course_id = service, socket, course_id
+        self.service, self.socket, self.course_id = service, socket, wanted.courses[0]
         self._handler, self._authorization, self._peer = handler, authorization, peer
-        self._viewers = viewers
+        self._wanted = wanted
         self._counted: str | None = None
         self.count_out: Callable[[], None] = lambda: None
 
@@ -93,8 +93,7 @@ class JoiningSocket:
         said = body.validate(Join, first)
         if "session_id" not in said.model_fields_set:  # each socket is a tab, unless it says which
             said = said.model_copy(update={"session_id": f"ws-{secrets.token_hex(12)}"})
-        if "viewers" not in said.model_fields_set:
-            said = said.model_copy(update={"viewers": self._viewers})
+        self._wanted = _wanted(said, self._wanted)
         if said.token:
             self._authorization = b"Bearer " + said.token.encode()
         return await self._recorded(said.model_copy(update={"token": None}))
@@ -102,7 +101,7 @@ class JoiningSocket:
     async def _recorded(self, said: Join) -> Joined:
         beat = await self.admitted(said)
         caller = await self._caller()
-        courses = await self._courses(caller, said.viewers)
+        courses = await self._courses(caller, self._wanted.viewers)
         self._count_in(caller)
         statement = self._handler.statement(beat)
         first = Turn(statement, FRESH if said.seq is None else number(said.seq))
@@ -112,7 +111,7 @@ class JoiningSocket:
         seq = recorded.seq if said.seq is None else said.seq
         reply = message("joined", statement.reply(recorded, self._handler.interval_ms))
         turn = Turn(statement, number(seq))
-        return Joined(caller, said, turn, beat.viewer_id, seq, reply, courses, said.viewers)
+        return Joined(caller, said, turn, beat.viewer_id, seq, reply, self._wanted._replace(courses=courses))
 
     async def admitted(self, said: Heartbeat) -> Beat:
         """What this socket says, as it may be recorded. Raises as a heartbeat's admission does."""
@@ -136,3 +135,13 @@ class JoiningSocket:
         action = Action.VIEWERS if viewers else Action.COUNT
         await admission.enter(self._authorization, self._peer, action, self.course_id)
         return (self.course_id,)
+
+
+def _wanted(said: Join, asked: Wanted) -> Wanted:
+    """What a join says is to be told; of what it leaves out, what the query asked for."""
+    fields = said.model_fields_set
+    return asked._replace(
+        viewers=said.viewers if "viewers" in fields else asked.viewers,
+        chapters=of(said.chapters) if "chapters" in fields else asked.chapters,
+        is_steady=said.order == "joined" if "order" in fields else asked.is_steady,
+    )

@@ -27,6 +27,9 @@ ADA = b'{"course_id":"c1","viewer_id":"ada","chapter_id":"ch-1","seq":7}'
 BOB = b'{"course_id":"c2","viewer_id":"bob"}'
 
 
+METRICS = Metrics()
+
+
 def wrapped(*items: bytes, between: bytes = b",") -> bytes:
     """A call's body as most clients write it."""
     return b'{"heartbeats":[' + between.join(items) + b"]}"
@@ -47,7 +50,7 @@ def heard(desk: Desk, content: bytes) -> list[Told] | dict[str, Any]:
 def read_afresh(desk: Desk, content: bytes) -> list[Told] | dict[str, Any]:
     """The same, by a reading that takes the body apart by its JSON alone and remembers nothing."""
     try:
-        items = body.parse(content, Metrics()).get("heartbeats")
+        items = body.parse(content, METRICS).get("heartbeats")
         if not isinstance(items, list) or not 1 <= len(items) <= 1_000:
             raise Invalid([("/heartbeats", "must be a list of 1 to 1000 heartbeats")])
     except PresenceError as error:
