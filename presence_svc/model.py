@@ -25,6 +25,7 @@ Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 # A viewer as a page knows them: with AUTH=jwt it may be what the token says, which no id can hold.
 ViewerName = Annotated[str, StringConstraints(min_length=1, max_length=1_024)]
 MAX_SAFE_INT = 2**53 - 1
+MAX_VIEWERS = 20  # names that a stream tells
 
 
 def integral(value: Any) -> Any:
@@ -100,7 +101,6 @@ class Leave(Body):
     leave_token: Annotated[str, StringConstraints(max_length=512)] | None = None
 
 
-MAX_VIEWERS = 20
 MAX_CHAPTERS_ASKED = 100
 Chapters = Literal["all", "none"] | Annotated[list[Id], Field(max_length=MAX_CHAPTERS_ASKED)]
 Many = Annotated[Annotated[int, Field(ge=0, le=MAX_VIEWERS)], BeforeValidator(integral)]

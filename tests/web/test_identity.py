@@ -13,7 +13,7 @@ from joserfc import jwk, jws
 
 from presence_svc.auth.subject import viewer_id_of
 from tests.rig import Service
-from tests.web.visitor import Visitor
+from tests.web.socket_client import SocketClient
 
 SECRET = "a secret of thirty-two bytes, it is"
 SUB = "https://lms.example/users/5?x=\u00e9"
@@ -90,7 +90,7 @@ def test_half_an_emoji_spoils_no_batch(trusted: Service, separators: tuple[str, 
 
 async def test_half_an_emoji_on_a_socket(trusted: Service) -> None:
     """Also in a message of a WebSocket."""
-    async with Visitor(trusted, "cut-ws", joins=False) as visitor:
+    async with SocketClient(trusted, "cut-ws", joins=False) as visitor:
         await visitor.socket.send(json.dumps({"type": "join", "viewer_id": "ada", "name": CUT}))
 
         assert (await visitor.next())["type"] == "joined"

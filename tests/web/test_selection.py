@@ -13,7 +13,7 @@ import pytest
 from joserfc import jwk, jwt
 
 from tests.rig import Service
-from tests.web.visitor import Visitor
+from tests.web.socket_client import SocketClient
 
 SECRET = "a secret of thirty-two bytes, it is"
 NONE: dict[str, int] = {}
@@ -194,9 +194,11 @@ def test_wrong_bodies_are_named(service: Service, path: str, said: dict[str, Any
 async def test_a_socket_wants_some_too(service: Service) -> None:
     """In the query, or in the join, which counts for more."""
     beat(service, "ws", "bob", chapter_id="b")
-    async with Visitor(service, "ws", query="?chapters=none", viewer_id="ada", chapter_id="a") as visitor:
+    async with SocketClient(
+        service, "ws", query="?chapters=none", viewer_id="ada", chapter_id="a"
+    ) as visitor:
         assert (await visitor.until("count", total=2))["chapters"] == {}
-    async with Visitor(
+    async with SocketClient(
         service, "ws", query="?chapters=none", viewer_id="eve", chapters=["b"], viewers=3, order="joined"
     ) as visitor:
         assert (await visitor.until("count"))["chapters"] == {"b": 1}

@@ -13,13 +13,16 @@ from ...auth.caller import Role
 from ...auth.roles import Action
 from ...errors import Forbidden
 from ...model import Leave
-from ...store.write import Departure
+from ...store.write import LeaveWrite
 from .. import body
 from ..etag import is_known
-from ..request import check_origin, credentials, enter, json, service_of, whole
-from ..selection import chapters_of, of_counts, trimmed
+from ..query import OneId, Text, Whole
+from ..request import check_origin, credentials, enter, json, service_of
+from ..selection import CHAPTERS, of_counts, trimmed
 
-COUNTS = 200
+LIMIT = Whole("limit", 1, 100, default=20)
+CURSOR = Text("cursor")
+CHAPTER = OneId("chapter_id")
 
 
 async def leave(request: Request) -> Response:
@@ -36,21 +39,21 @@ async def leave(request: Request) -> Response:
     )
     said = body.validate(Leave, body.parse(raw, service.metrics))
     viewer_id = await service.admission.leaver(*credentials(request.scope), course_id, said)
-    await service.presence.leave(Departure(course_id, viewer_id, said))
+    await service.presence.leave(LeaveWrite(course_id, viewer_id, said))
     return Response(status_code=204)
 
 
 async def count(request: Request) -> Response:
     """`GET /v1/courses/{course_id}/count`."""
     course_id = body.course_id(request.scope)
-    chapters = chapters_of(request.query_params)
+    chapters = CHAPTERS.read(request)
     await enter(request, Action.COUNT, course_id)
     return json(trimmed((await service_of(request).presence.count(course_id)).__dict__, chapters))
 
 
 async def counts(request: Request) -> Response:
     """`GET /v1/counts?course_id=a&course_id=b`, or POST: 304 while nothing that was asked for has changed."""
-    courses, chapters, *_ = await of_counts(request, COUNTS)
+    courses, chapters, *_ = await of_counts(request)
     await enter(request, Action.COUNT, *courses)
     counted = await service_of(request).presence.counts(courses)
     found = [trimmed(count.__dict__, chapters) for count in counted]
@@ -67,15 +70,15 @@ async def counts(request: Request) -> Response:
 
 async def viewers(request: Request) -> Response:
     """`GET /v1/courses/{course_id}/viewers`: who is there, the most recently heard from first."""
-    course_id, chapter = body.course_id(request.scope), request.query_params.get("chapter_id")
+    course_id = body.course_id(request.scope)
     service = service_of(request)
     caller = await enter(request, Action.VIEWERS, course_id)
     rosters = service.rosters if caller.role is Role.SERVICE else service.seen_rosters
     roster = await rosters.page(
         course_id,
-        limit=whole(request, "limit", 20, 1, 100),
-        cursor=request.query_params.get("cursor") or None,
-        chapter_id=body.checked_id(chapter, "/chapter_id") if chapter is not None else "",
+        limit=LIMIT.read(request),
+        cursor=CURSOR.read(request),
+        chapter_id=CHAPTER.read(request) or "",
     )
     return json(roster.model_dump())
 

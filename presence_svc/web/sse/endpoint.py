@@ -27,7 +27,6 @@ from ..selection import Wanted, of_query, of_stream
 from ..services import Services
 from .stream import ADOPT, Stream
 
-CATALOGUE = 100
 FIRST_S = 0.15
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -54,7 +53,7 @@ class CatalogueStream:
         request = Request(scope, receive)
         if request.method == "POST":
             check_origin(request)
-        await _stream(request, await of_stream(request, CATALOGUE), receive, send)
+        await _stream(request, await of_stream(request), receive, send)
 
 
 class _Allowed(NamedTuple):
