@@ -25,7 +25,7 @@ class LimitSettings(BaseSettings):
     streams_limit: Limit = Field(20_000, description="open streams and sockets per worker")
     streams_per_viewer: Limit = Field(20, description="of these of one viewer, per worker (AUTH=jwt)")
     streams_per_address: Limit = Field(
-        500, description="of these without a token from one address, per worker (AUTH=jwt)"
+        2_000, description="of these without a token from one address, per worker (AUTH=jwt)"
     )
     beat_burst: Limit = Field(20, description="heartbeats that one session may send at once (AUTH=jwt)")
     beat_rate: Rate | None = Field(
@@ -34,10 +34,11 @@ class LimitSettings(BaseSettings):
     )
     read_burst: Limit = Field(200, description="reads that one viewer may send at once (AUTH=jwt)")
     read_rate: Rate = Field(20, description="its reads per second")
+    # A school is one address: some hundred visitors come when the bell rings, each with three requests.
     address_burst: Limit = Field(
-        200, description="requests without a token, or with a bad one, from one address at once (AUTH=jwt)"
+        3_000, description="requests without a token, or with a bad one, from one address at once (AUTH=jwt)"
     )
-    address_rate: Rate = Field(20, description="such requests per second")
+    address_rate: Rate = Field(100, description="such requests per second")
     address_sessions: Limit = Field(
         2_000, description="sessions without a token that one address may keep present, about (AUTH=jwt)"
     )
