@@ -44,6 +44,7 @@ class Metrics:
             registry=self.registry,
         )
         self.redis_failures = self._counter("presence_redis_failures", "exchanges that failed")
+        self.redis_errors = self._counter("presence_redis_errors", "errors that Redis answered", ["code"])
         self.expired = self._counter("presence_expired_viewers", "viewers whose lease ran out")
         self.repaired = self._counter(
             "presence_repaired_texts", "bodies, messages and tokens with half a surrogate pair"
@@ -66,6 +67,10 @@ class Metrics:
         """Counts one answer; `route` is a route's name, never a path."""
         key = (route, status)
         self._answered[key] = self._answered.get(key, 0) + 1
+
+    def refused(self, code: str) -> None:
+        """Counts an error of Redis by its first word: OOM, READONLY, NOPERM, ..."""
+        self.redis_errors.labels(code).inc()
 
     def settle(self) -> None:
         """Hands over what `answered` has gathered: a counter's lock is too dear for every heartbeat."""

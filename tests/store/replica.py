@@ -19,11 +19,12 @@ from presence_svc.settings import load
 from presence_svc.store.agenda import Agenda
 from presence_svc.store.keys import Keys
 from presence_svc.store.presence import Presence
-from presence_svc.store.redis.link import Link
+from presence_svc.store.redis.link import ServerLink
 from presence_svc.store.roster.reader import Rosters
 from presence_svc.store.shared import Shared
 from presence_svc.store.stats import Totals
 from presence_svc.store.write import HeartbeatResult, HeartbeatWrite, LeaveWrite
+from tests.store.node import node_of
 
 GENEROUS_S = 10.0
 LOOKS = 50
@@ -72,7 +73,8 @@ class Replica:
         self.passed = 0  # ms that this replica was told to let pass
         self.settings = load(**settings)
         self.keys = Keys(self.settings.key_prefix)
-        self.link = Link(redis, timeout_s=GENEROUS_S)
+        self.node = node_of(redis, timeout_s=GENEROUS_S)
+        self.link = ServerLink(self.node)
         self.presence = Presence(self.link, self.settings)
         self.shared = Shared(self.link, self.settings)
         sealing = Shared(self.link, self.settings)
