@@ -2,14 +2,34 @@
 -- Bounded, so that nobody can pile marks up.
 
 local MARKS = 256
+-- In place of a session, which no id can be called: until when (ms) nothing that the viewer says counts.
+local EVICTED = '!'
+
+-- Marks live as long as the longest of them must.
+local function remember_for(left, ms)
+  if redis.call('PTTL', left) < ms then redis.call('PEXPIRE', left, ms) end
+end
+
+local function is_evicted(left, now) return tonumber(redis.call('HGET', left, EVICTED) or 0) > now end
+
+-- Makes room for marks of sessions; an eviction is not forgotten for them.
+local function forget(left)
+  local evicted = redis.call('HGET', left, EVICTED)
+  local ms = redis.call('PTTL', left)
+  redis.call('DEL', left)
+  if evicted then
+    redis.call('HSET', left, EVICTED, evicted)
+    redis.call('PEXPIRE', left, math.max(1, ms))
+  end
+end
 
 local function remember(left, session, mark, memory)
   local old = redis.call('HGET', left, session)
   if old == '!' then return end
   if old and mark ~= '!' and tonumber(old) >= tonumber(mark) then return end
-  if not old and redis.call('HLEN', left) >= MARKS then redis.call('DEL', left) end
+  if not old and redis.call('HLEN', left) >= MARKS then forget(left) end
   redis.call('HSET', left, session, mark)
-  redis.call('PEXPIRE', left, memory)
+  remember_for(left, memory)
 end
 
 -- Has this session left, as far as a heartbeat with this seq can tell?

@@ -32,7 +32,7 @@ ROUTES = (
     Route("get", f"{COURSE}/viewers", courses.viewers, "Who is there, by name", model.Roster,
           query=(courses.LIMIT, courses.CURSOR, courses.CHAPTER), is_public=False),
     Route("delete", f"{COURSE}/viewers/{{viewer_id}}", courses.evict, "Remove a viewer with all sessions",
-          status=204, is_public=False),
+          query=(courses.BAN,), status=204, is_public=False),
     Route("post", "/v1/heartbeats", heartbeats.heartbeats, "Many heartbeats in one call",
           heartbeats.HeartbeatResults, heartbeats.HeartbeatBatch, errors=BODY_ERRORS, tags=HEARTBEATS,
           is_public=False),
