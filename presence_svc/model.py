@@ -64,6 +64,9 @@ Name = Annotated[
 AvatarUrl = Annotated[str, BeforeValidator(_picture), StringConstraints(max_length=512)]
 
 
+LeaveToken = Annotated[str, StringConstraints(max_length=512)]
+
+
 class Body(BaseModel):
     """What a client sends; what it says beside is left aside."""
 
@@ -83,6 +86,9 @@ class Heartbeat(Body):
     anonymous: Flag = Field(False, description="counted, never named")
     hidden: Flag = Field(False, description="the tab is hidden: its lease is longer")
     seq: Seq | None = Field(None, description="grows with all that the session says")
+    leave_token: LeaveToken | None = Field(
+        None, description="without a bearer token: whose session this was, before its viewer signed out"
+    )
 
 
 class CourseHeartbeat(Heartbeat):
@@ -98,7 +104,7 @@ class Leave(Body):
     session_id: Id = "main"
     seq: Seq | None = None
     soft: Flag = False
-    leave_token: Annotated[str, StringConstraints(max_length=512)] | None = None
+    leave_token: LeaveToken | None = None
 
 
 MAX_CHAPTERS_ASKED = 100
@@ -117,6 +123,7 @@ class HeartbeatReply(BaseModel):
     expires_at: int
     next_heartbeat_ms: int
     leave_token: str
+    pseudonym: str | None = Field(None, description="with PSEUDONYMS: what others see as this viewer's id")
 
 
 class Count(BaseModel):

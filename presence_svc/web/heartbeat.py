@@ -99,7 +99,9 @@ class HeartbeatHandler:
         self, write: HeartbeatWrite, caller: Caller | None = None, pace: Pace | None = None
     ) -> CachedHeartbeat:
         """A write with what its reply is made from; kept in the cache only with a caller."""
-        return CachedHeartbeat(write, self.service.leave_tokens, caller=caller, pace=pace)
+        service = self.service
+        pseudonym = service.seen_rosters.alias(write.course_id, write.viewer_id)
+        return CachedHeartbeat(write, service.leave_tokens, caller=caller, pace=pace, pseudonym=pseudonym)
 
     def recorded(self, cached: CachedHeartbeat, result: HeartbeatResult, origin: bytes | None) -> RawResponse:
         """The answer to a heartbeat that Redis has taken."""

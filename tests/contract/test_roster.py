@@ -7,7 +7,7 @@ import base64
 
 import pytest
 
-from presence_svc.errors import Invalid
+from presence_svc.errors import BadRequest, Invalid
 from tests.store.replica import Replica, write_of
 
 PAGES = 200
@@ -245,3 +245,15 @@ async def test_a_name_comes_back_when_the_anonymous_tab_has_gone(replica: Replic
     assert (viewer.name, viewer.avatar_url) == ("Ada", picture)
     await replica.beat("ada", "named", name="Ada L.")
     assert [viewer.name for viewer in (await replica.page()).viewers] == ["Ada L."]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"[]", b"{}", b"7", b"[1,2]", b'[1,2,"",true,0,"",0]', b'["1",0,"",false,0,""]', b"[1,0,[],false,0,0]"],
+)
+async def test_a_cursor_of_another_version_is_a_bad_request(replica: Replica, said: bytes) -> None:
+    """Sealed by one of ours in a rolling deploy, with other fields: 400 that says so, and no TypeError."""
+    sealed = replica.rosters._seal.close(said, "c1")
+
+    with pytest.raises(BadRequest, match="another version"):
+        await replica.page(limit=2, cursor=sealed)
