@@ -179,7 +179,7 @@ def test_a_service_must_give_ids(trusted: Service) -> None:
 
 
 async def test_a_viewer_learns_their_pseudonym() -> None:
-    """With PSEUDONYMS the reply, and a socket's joined, say under which id others see this viewer; else not."""
+    """With PSEUDONYMS the reply, and a socket's joined, say under which id others see this viewer."""
     with Service(
         {"PRESENCE_AUTH": "jwt", "PRESENCE_JWT_SECRET": SECRET, "PRESENCE_PSEUDONYMS": "true"}
     ) as made:
