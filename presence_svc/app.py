@@ -140,6 +140,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         joins=Joins(presence, rates),
         anonymous=AnonymousIds(shared),
         leave_tokens=leave_tokens,
+        on_repair=metrics.repaired.inc,
     )
     service = Services(
         settings=settings,

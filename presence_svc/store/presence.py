@@ -85,8 +85,11 @@ class Presence:
         """Asks Redis for an answer. Raises Unavailable."""
         await self.link.pipeline([("PING",)])
 
-    async def evict(self, course_id: str, viewer_id: str) -> None:
-        """Removes a viewer with all sessions; those sessions cannot come back. Raises Unavailable."""
+    async def evict(self, course_id: str, viewer_id: str, ban_s: float = 0) -> None:
+        """Removes a viewer with all sessions, which do not come back within a TTL. Raises Unavailable.
+
+        Within `ban_s` nothing that the viewer says counts, whatever their session.
+        """
         keys, settings = self.keys, self.settings
         names = (
             keys.agenda,
@@ -94,6 +97,6 @@ class Presence:
             keys.viewer(course_id, viewer_id),
             keys.left(course_id, viewer_id),
         )
-        args = (settings.publish_interval_ms, settings.ttl_ms, viewer_id)
+        args = (settings.publish_interval_ms, settings.ttl_ms, viewer_id, round(ban_s * 1000))
         if await self.link.call(scripts.EVICT, names, args, patient=True):
             self.on_due(settings.publish_interval_ms)

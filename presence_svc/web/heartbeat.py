@@ -81,7 +81,7 @@ class HeartbeatHandler:
         cached = self.cache().get(key)
         if cached is not None and admission.again(cached.caller, cached.pace):
             return cached, seq
-        heartbeat = body.validate(Heartbeat, body.parse(content))
+        heartbeat = body.validate(Heartbeat, body.parse(content, self.service.metrics))
         write = admission.admit(authorization, peer, course_id, heartbeat)
         if not isinstance(write, HeartbeatWrite):
             return self._admit_later(write)
@@ -113,7 +113,9 @@ class HeartbeatHandler:
         self, write: HeartbeatWrite, caller: Caller | None = None, pace: Pace | None = None
     ) -> CachedHeartbeat:
         """A write with what its reply is made from; kept in the cache only with a caller."""
-        return CachedHeartbeat(write, self.service.leave_tokens, caller=caller, pace=pace)
+        service = self.service
+        pseudonym = service.seen_rosters.alias(write.course_id, write.viewer_id)
+        return CachedHeartbeat(write, service.leave_tokens, caller=caller, pace=pace, pseudonym=pseudonym)
 
     def recorded(self, cached: CachedHeartbeat, result: HeartbeatResult, origin: bytes | None) -> RawResponse:
         """The answer to a heartbeat that Redis has taken."""
