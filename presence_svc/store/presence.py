@@ -1,4 +1,4 @@
-"""The store's front door: heartbeat, leave, evict, count, and who is present, as rules S1-S8 have them.
+"""What others call in store: heartbeat, leave, evict, count, and who is present, as rules S1-S8 have them.
 
 Called by web and live, never by a browser's word alone: callers have validated ids and decided who may.
 Heartbeats and leaves go by group commit in order of arrival; reads of a moment share one exchange (S4).
@@ -25,22 +25,20 @@ from .write import HeartbeatResult, HeartbeatWrite, LeaveWrite, Outcome, WithSeq
 
 
 class Presence:
-    """Who is where. `on_due(delay_ms, partition)` is called when a message of ours falls due.
+    """Who is where. `on_due(delay_ms, partition)` hears when our message is due, `on_group` of a group's size.
 
-    live.sweeper sets it. On a Cluster each master has a group commit of its own.
+    On a Cluster each master has a group commit of its own.
     """
 
-    def __init__(
-        self, link: Link, settings: Settings, *, on_group: Callable[[int], None] | None = None
-    ) -> None:
+    def __init__(self, link: Link, settings: Settings) -> None:
         self.link = link
         self.settings = settings
         self.keys = Keys.of(settings)
         self.on_due: Callable[[int, int], None] = lambda delay_ms, partition: None
+        self.on_group: Callable[[int], None] = lambda size: None
         self.is_late: Callable[[], bool] = lambda: False  # what is at hand was said too long ago
         self.recorder = Recorder(link, settings, self.keys, lambda *due: self.on_due(*due))
         self._counts = Counts(link, settings, self.keys)
-        self._on_group = on_group
         self._writes: GroupCommit[Write, HeartbeatResult] | Lanes[Write, HeartbeatResult]
         self._reads: GroupCommit[str, Count] | Lanes[str, Count]
         if link.is_cluster:
@@ -53,8 +51,12 @@ class Presence:
             self._reads = self._make_reads(self._counts.read)
 
     def _make_writes(self, commit: Commit[Write, HeartbeatResult]) -> GroupCommit[Write, HeartbeatResult]:
-        limit = self.settings.queue_limit
-        return GroupCommit(commit, limit=limit, on_group=self._on_group, is_late=lambda: self.is_late())
+        return GroupCommit(
+            commit,
+            limit=self.settings.queue_limit,
+            on_group=lambda size: self.on_group(size),
+            is_late=lambda: self.is_late(),
+        )
 
     def _make_reads(self, commit: Commit[str, Count]) -> GroupCommit[str, Count]:
         return GroupCommit(commit, limit=self.settings.queue_limit)
@@ -114,8 +116,15 @@ class Presence:
             end if isinstance(end, PresenceError) else end is not None and float(end) > now for end in ends
         ]
 
-    async def evict(self, course_id: str, viewer_id: str) -> None:
-        """Removes a viewer with all sessions; those sessions cannot come back. Raises Unavailable."""
+    async def ping(self) -> None:
+        """Asks Redis for an answer. Raises Unavailable."""
+        await self.link.pipeline([("PING",)])
+
+    async def evict(self, course_id: str, viewer_id: str, ban_s: float = 0) -> None:
+        """Removes a viewer with all sessions, which do not come back within a TTL. Raises Unavailable.
+
+        Within `ban_s` nothing that the viewer says counts, whatever their session.
+        """
         keys, settings = self.keys, self.settings
         partition = keys.partition_of(course_id)
         names = (
@@ -124,6 +133,6 @@ class Presence:
             keys.viewer(course_id, viewer_id),
             keys.left(course_id, viewer_id),
         )
-        args = (settings.publish_interval_ms, settings.ttl_ms, viewer_id)
+        args = (settings.publish_interval_ms, settings.ttl_ms, viewer_id, round(ban_s * 1000))
         if await self.link.call(scripts.EVICT, names, args, patient=True):
             self.on_due(settings.publish_interval_ms, partition.number)

@@ -16,9 +16,11 @@ from . import calls, rounds
 from .keys import Keys, Partition
 from .redis.link import Command, Link
 from .redis.resp import ScriptCall
-from .write import HeartbeatResult, Outcome, WithSeq, Write
+from .write import HeartbeatResult, HeartbeatWrite, LeaveWrite, Outcome, WithSeq, Write
 
 REFRESHED_LIMIT = 50_000  # courses
+TAKEN_LIMIT = 50_000  # sessions that have changed hands
+WRITES_OF_A_SESSION = 8
 Courses = dict[str, list[int]]
 
 
@@ -44,6 +46,7 @@ class Recorder:
         self._keys = keys
         self._on_due = on_due
         self.refreshed: dict[str, float] = {}  # courses by when, as monotonic has it
+        self._taken: dict[rounds.Who, list[HeartbeatWrite]] = {}  # by whose session it was
 
     async def record(self, writes: list[Write]) -> list[Outcome]:
         """One exchange for all, and one call per partition and kind. Nobody is told what is not recorded.
@@ -51,6 +54,7 @@ class Recorder:
         Raises Unavailable when nothing was.
         """
         outcomes: list[Outcome] = [HeartbeatResult(0, 0, 0)] * len(writes)
+        self._rearm(writes)
         taken_over = rounds.taken_over(writes) if self._settings.allow_anonymous else ()
         planned: list[_Call] = []
         for indices in rounds.by_partition(writes, self._keys):
@@ -105,7 +109,26 @@ class Recorder:
         if due_ms:
             self._on_due(due_ms, call.partition.number)
         for write, _ in call.told:
-            write.take_over_from = ""
+            self._disarm(write)
+
+    def _disarm(self, write: HeartbeatWrite) -> None:
+        """Redis knows whose the session is now: it need not be told with every heartbeat."""
+        known = self._taken.setdefault((write.course_id, write.take_over_from), [])
+        known.append(write)
+        del known[:-WRITES_OF_A_SESSION]
+        write.take_over_from = ""
+        if len(self._taken) > TAKEN_LIMIT:
+            del self._taken[next(iter(self._taken))]
+
+    def _rearm(self, writes: Sequence[Write]) -> None:
+        """Who was taken over from speaks again (signs out, say): the next take-over must be told anew."""
+        if not self._taken:
+            return
+        for write in writes:
+            if not isinstance(write, LeaveWrite):
+                who = (write[0].course_id, write[0].viewer_id)
+                for known in self._taken.pop(who, ()):
+                    known.take_over_from = who[1]
 
     def _to_refresh(self, courses: Iterable[str]) -> frozenset[str]:
         """Courses whose sets we have not kept alive lately. Their expiry has room for half of HIDDEN_TTL."""

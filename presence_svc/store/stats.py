@@ -41,7 +41,7 @@ class Totals:
         """Each slice is exact at its own moment; `as_of` is the last one's (S4)."""
         found: dict[str, int] = {}
         as_of = await self._now_ms()
-        async for courses in self._slices():
+        async for courses in listed_courses(self._link, self._keys):
             commands = [
                 ("ZCOUNT", self._keys.course(course).viewers, f"({as_of}", "+inf") for course in courses
             ]
@@ -56,18 +56,6 @@ class Totals:
             as_of=as_of,
         )
 
-    async def _slices(self) -> AsyncIterator[list[str]]:
-        """The courses on all agendas, each at least once if it stays, in short steps."""
-        left: list[tuple[str, bytes]] = [(partition.agenda, b"0") for partition in self._keys.partitions]
-        while left:
-            scans = [("ZSCAN", agenda, cursor, "COUNT", CHUNK) for agenda, cursor in left[:AGENDAS]]
-            replies = await self._link.pipeline(scans, patient=True)
-            courses = [course.decode() for _, flat in replies for course in flat[::2]]
-            for start in range(0, len(courses), CHUNK):
-                yield courses[start : start + CHUNK]
-            done = zip(left[:AGENDAS], replies, strict=True)
-            left = [(agenda, cursor) for (agenda, _), (cursor, _) in done if cursor != b"0"] + left[AGENDAS:]
-
     async def _now_ms(self) -> int:
         (time,) = await self._link.pipeline([("TIME",)], patient=True)
         return _ms(time)
@@ -75,3 +63,16 @@ class Totals:
 
 def _ms(time: list[bytes]) -> int:
     return int(time[0]) * 1000 + int(time[1]) // 1000
+
+
+async def listed_courses(link: Link, keys: Keys) -> AsyncIterator[list[str]]:
+    """The courses on all agendas, each at least once if it stays, in short steps."""
+    left: list[tuple[str, bytes]] = [(partition.agenda, b"0") for partition in keys.partitions]
+    while left:
+        scans = [("ZSCAN", agenda, cursor, "COUNT", CHUNK) for agenda, cursor in left[:AGENDAS]]
+        replies = await link.pipeline(scans, patient=True)
+        courses = [course.decode() for _, flat in replies for course in flat[::2]]
+        for start in range(0, len(courses), CHUNK):
+            yield courses[start : start + CHUNK]
+        done = zip(left[:AGENDAS], replies, strict=True)
+        left = [(agenda, cursor) for (agenda, _), (cursor, _) in done if cursor != b"0"] + left[AGENDAS:]
