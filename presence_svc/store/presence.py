@@ -25,7 +25,7 @@ from .write import HeartbeatResult, HeartbeatWrite, LeaveWrite, Outcome, WithSeq
 
 
 class Presence:
-    """Who is where. `on_due(delay_ms, partition)` hears when our message is due, `on_group` of a group's size.
+    """Who is where. `on_due(delay_ms, partition)` hears when a message is due, `on_group` of group sizes.
 
     On a Cluster each master has a group commit of its own.
     """

@@ -11,11 +11,11 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...errors import Misconfigured, PresenceError
 from ..scripts import Script
-from .node import Node
+from .node import Node, NodeState
 from .reply import IS_CLUSTER, NOT_SERVING, REFUSES_WRITES, ReplyError, error_of
 from .resp import Command, ScriptCall, by_sha, by_text, packed_command
 from .subscription import Subscription
@@ -27,14 +27,6 @@ log = logging.getLogger("presence.redis")
 TWO_SLOTS = packed_command("EVAL", "return 1", 2, "presence:{a}", "presence:{b}")
 
 log = logging.getLogger("presence.redis")
-
-
-class ServerState(NamedTuple):
-    """`exchanges` since the start."""
-
-    name: str
-    is_up: bool
-    exchanges: int
 
 
 class Link(ABC):
@@ -88,7 +80,7 @@ class Link(ABC):
         """The one at which this channel is heard; None while no server has its slot."""
 
     @abstractmethod
-    def servers(self) -> list[ServerState]:
+    def servers(self) -> list[NodeState]:
         """Each server that holds data, as it is now."""
 
     @abstractmethod
@@ -169,8 +161,8 @@ class ServerLink(Link):
     def place_of(self, channel: str) -> Address | None:
         return self.node.address
 
-    def servers(self) -> list[ServerState]:
-        return [ServerState(str(self.node.address), not self.node.away, self.node.exchanges)]
+    def servers(self) -> list[NodeState]:
+        return [self.node.state]
 
     async def subscription(self, place: Address) -> Subscription:
         return await Subscription.open(place, self.node.access, sharded=self.sharded)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
@@ -23,6 +23,14 @@ from .wire import Wire, dial
 DIAL_S = 1.0
 POOL = 16
 CLIENT_POOL = 4  # connections of redis-py's: subscriptions
+
+
+class NodeState(NamedTuple):
+    """A server as it is now; `exchanges` since the start."""
+
+    name: str
+    is_up: bool
+    exchanges: int
 
 
 class Node:
@@ -54,6 +62,10 @@ class Node:
     @property
     def away(self) -> bool:
         return self.health.away
+
+    @property
+    def state(self) -> NodeState:
+        return NodeState(str(self.address), not self.health.away, self.exchanges)
 
     @property
     def client(self) -> Redis:

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any
 
 from ....errors import PresenceError, Unavailable
-from ..link import Command, Link, ServerState
+from ..link import Command, Link
+from ..node import NodeState
 from ..resp import ScriptCall
 from ..subscription import Subscription
 from ..url import Access, Address
@@ -71,8 +72,8 @@ class ClusterLink(Link):
             return self.topology.table.owner[slot_of(channel)]
         return next(iter(self.places()), None)
 
-    def servers(self) -> list[ServerState]:
-        return [ServerState(str(n.address), not n.away, n.exchanges) for n in self.topology.masters]
+    def servers(self) -> list[NodeState]:
+        return [node.state for node in self.topology.masters]
 
     async def subscription(self, place: Address) -> Subscription:
         return await Subscription.open(place, self._access, sharded=self.sharded)
