@@ -10,6 +10,7 @@ from joserfc import jwk
 from presence_svc.errors import Misconfigured
 from presence_svc.settings import Settings, load, load_beside_others
 from presence_svc.settings.identity import IdentitySettings
+from presence_svc.settings.names import RENAMED
 
 KEYS = ["key-one-" + "x" * 20, "key-two-" + "x" * 20]
 PUBLIC_KEY = jwk.ECKey.generate_key("P-256").as_pem(private=False).decode()
@@ -149,13 +150,18 @@ def test_a_misspelt_name_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, 
     assert "PRESENCE_PORT" in refused.value.detail
 
 
-def test_a_renamed_setting_is_refused_by_its_new_name(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_a_renamed_setting_is_refused_by_its_new_name(
+    monkeypatch: pytest.MonkeyPatch, old: str, new: str
+) -> None:
     """An upgrade must not silently drop what an operator has set."""
-    monkeypatch.setenv("PRESENCE_EXPRESS", "false")
+    monkeypatch.setenv(f"PRESENCE_{old}", "7")
     with pytest.raises(Misconfigured) as refused:
         load()
 
-    assert refused.value.detail == "PRESENCE_EXPRESS: this setting is now called PRESENCE_FAST_PATH"
+    assert refused.value.detail == f"PRESENCE_{old}: this setting is now called PRESENCE_{new}"
+    assert new.lower() in Settings.model_fields
+    assert old.lower() not in Settings.model_fields
 
 
 @pytest.mark.parametrize(
