@@ -20,12 +20,19 @@ from .auth.leave_token import LeaveTokens
 from .auth.rates import Rates
 from .errors import Misconfigured, Unavailable
 from .live.hub import Hub
+from .live.loop_lag import LoopLag
 from .live.renewer import Renewer
+from .live.standstill import Standstill
 from .live.sweeper import Sweeper
 from .metrics import Metrics
+from .server.open_files import OpenFiles
+from .server.request_head import close_after_answers
 from .server.shutdown import on_shutdown
 from .settings import Settings
 from .store.agenda import Agenda
+from .store.census import Census
+from .store.checkup.preflight import preflight
+from .store.checkup.readiness import Readiness
 from .store.presence import Presence
 from .store.redis.factory import open_link
 from .store.redis.link import Link
@@ -39,6 +46,8 @@ from .web.dispatch import Dispatch
 from .web.heartbeat import HeartbeatHandler, cors_options
 from .web.pages import files as pages
 from .web.services import Services
+
+LONGEST_STOP_S = 2.0  # of this process: what was said before it is not sent after it
 
 
 def app_from_env() -> ASGIApp:
@@ -76,22 +85,44 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         """Stops in the order of need: streams first, then what feeds them, then the way to Redis."""
         link = open_link(settings)
         service, sweeper = build(settings, link, metrics)
+        files = _open_files(service)
         app.state.service = handler.service = service
+        await preflight(link, service.presence.keys)
         with contextlib.suppress(Unavailable):  # leave tokens need the common secret
             await sweeper.pulse()
         service.hub.start()
         service.renewer.start()
         sweeper.start()
-        with on_shutdown(service.hub.close):
-            yield {"service": service, "handler": handler}
+        standstill = Standstill(min(LONGEST_STOP_S, max(1.0, settings.ttl / 2)))
+        service.presence.is_late = standstill.is_late
+        standstill.start()
+        loop_lag = LoopLag(metrics.loop_lag.observe)
+        loop_lag.start()
+        with on_shutdown(service.hub, settings.drain_delay, settings.drain_spread, close_after_answers):
+            yield {"service": service, "handler": handler, "files": files}
+        standstill.stop()
         await service.hub.stop()
         await service.renewer.stop()
         await sweeper.stop()
+        await service.census.close()
+        loop_lag.stop()
         await service.admission.close()
         await service.presence.close()
         await link.close()
 
     return lifespan
+
+
+def _open_files(service: Services) -> OpenFiles:
+    """Watched by the connections of our own server; streams leave room for what is more important."""
+
+    def on_state(scarce: bool) -> None:
+        service.capacity.is_scarce = scarce
+        service.metrics.files_scarce.set(scarce)
+
+    files = OpenFiles(on_state)
+    service.metrics.files_limit.set(files.limit)
+    return files
 
 
 def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, Sweeper]:
@@ -109,13 +140,16 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         joins=Joins(presence, rates),
         anonymous=AnonymousIds(shared),
         leave_tokens=leave_tokens,
+        on_repair=metrics.repaired.inc,
     )
     service = Services(
         settings=settings,
         presence=presence,
         rosters=rosters,
         seen_rosters=seen_rosters,
-        totals=Totals(link, presence, presence.keys),
+        totals=Totals(link, presence.keys),
+        readiness=Readiness(link, presence.keys),
+        census=Census(link, presence.keys),
         hub=hub,
         renewer=Renewer(presence, settings),
         leave_tokens=leave_tokens,

@@ -30,11 +30,15 @@ class Presence:
         self.keys = Keys(settings.key_prefix)
         self.on_due: Callable[[int], None] = lambda delay_ms: None
         self.on_group: Callable[[int], None] = lambda size: None
+        self.is_late: Callable[[], bool] = lambda: False  # what is at hand was said too long ago
         self.recorder = Recorder(link, settings, self.keys, lambda delay_ms: self.on_due(delay_ms))
         counts = Counts(link, settings, self.keys)
         limit = settings.queue_limit
         self._writes: GroupCommit[Write, HeartbeatResult] = GroupCommit(
-            self.recorder.record, limit=limit, on_group=lambda size: self.on_group(size)
+            self.recorder.record,
+            limit=limit,
+            on_group=lambda size: self.on_group(size),
+            is_late=lambda: self.is_late(),
         )
         self._reads: GroupCommit[str, Count] = GroupCommit(counts.read, limit=limit)
 
@@ -73,7 +77,7 @@ class Presence:
     async def are_present(self, pairs: Sequence[tuple[str, str]]) -> list[bool | PresenceError]:
         """Which of these (course, viewer) are present now, by Redis's clock. Raises Unavailable."""
         scores = [("ZSCORE", self.keys.course(course).viewers, viewer) for course, viewer in pairs]
-        (seconds, micros), *ends = await self.link.pipeline([("TIME",), *scores])
+        (seconds, micros), *ends = await self.link.pipeline([("TIME",), *scores], patient=True)
         now = int(seconds) * 1000 + int(micros) // 1000
         return [end is not None and float(end) > now for end in ends]
 
@@ -81,8 +85,11 @@ class Presence:
         """Asks Redis for an answer. Raises Unavailable."""
         await self.link.pipeline([("PING",)])
 
-    async def evict(self, course_id: str, viewer_id: str) -> None:
-        """Removes a viewer with all sessions; those sessions cannot come back. Raises Unavailable."""
+    async def evict(self, course_id: str, viewer_id: str, ban_s: float = 0) -> None:
+        """Removes a viewer with all sessions, which do not come back within a TTL. Raises Unavailable.
+
+        Within `ban_s` nothing that the viewer says counts, whatever their session.
+        """
         keys, settings = self.keys, self.settings
         names = (
             keys.agenda,
@@ -90,6 +97,6 @@ class Presence:
             keys.viewer(course_id, viewer_id),
             keys.left(course_id, viewer_id),
         )
-        args = (settings.publish_interval_ms, settings.ttl_ms, viewer_id)
-        if await self.link.call(scripts.EVICT, names, args):
+        args = (settings.publish_interval_ms, settings.ttl_ms, viewer_id, round(ban_s * 1000))
+        if await self.link.call(scripts.EVICT, names, args, patient=True):
             self.on_due(settings.publish_interval_ms)

@@ -20,6 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from ..auth.caller import Caller
 from ..auth.rates import Pace
+from ..auth.token_bucket import OverRate
 from ..errors import PresenceError
 from ..model import Heartbeat
 from ..settings import Settings
@@ -89,7 +90,7 @@ class HeartbeatHandler:
         cached = self._cache.get(key)
         if cached is not None and admission.again(cached.caller, cached.pace):
             return cached, seq
-        heartbeat = body.validate(Heartbeat, body.parse(content))
+        heartbeat = body.validate(Heartbeat, body.parse(content, self.service.metrics))
         write = admission.admit(authorization, peer, course_id, heartbeat)
         if not isinstance(write, HeartbeatWrite):
             return self._admit_later(write)
@@ -113,7 +114,9 @@ class HeartbeatHandler:
         self, write: HeartbeatWrite, caller: Caller | None = None, pace: Pace | None = None
     ) -> CachedHeartbeat:
         """A write with what its reply is made from; kept in the cache only with a caller."""
-        return CachedHeartbeat(write, self.service.leave_tokens, caller=caller, pace=pace)
+        service = self.service
+        pseudonym = service.seen_rosters.alias(write.course_id, write.viewer_id)
+        return CachedHeartbeat(write, service.leave_tokens, caller=caller, pace=pace, pseudonym=pseudonym)
 
     def recorded(self, cached: CachedHeartbeat, result: HeartbeatResult, origin: bytes | None) -> RawResponse:
         """The answer to a heartbeat that Redis has taken."""
@@ -124,6 +127,8 @@ class HeartbeatHandler:
         headers = [(name.encode(), value.encode()) for name, value in headers_of(error).items()]
         headers.append((b"content-type", MEDIA_TYPE.encode()))
         self.service.metrics.answered(ROUTE, error.status)
+        if isinstance(error, OverRate):
+            self.service.metrics.over_rate(error.policy)
         return RawResponse(error.status, (*headers, *self.cors_headers(origin)), orjson.dumps(problem(error)))
 
     def broken(self, origin: bytes | None) -> RawResponse:

@@ -42,6 +42,7 @@ class CachedHeartbeat:
         *,
         caller: Caller | None = None,
         pace: Pace | None = None,
+        pseudonym: str = "",
     ) -> None:
         course_id, viewer_id, session_id = write.course_id, write.viewer_id, write.heartbeat.session_id
         token = leave_tokens.make(course_id, viewer_id, session_id)
@@ -51,7 +52,8 @@ class CachedHeartbeat:
         self._before = (
             f'{{"course_id":"{course_id}","viewer_id":"{viewer_id}","session_id":"{session_id}","total":'
         ).encode()
-        self._after = f',"leave_token":"{token}"}}'.encode()
+        other = f',"pseudonym":"{pseudonym}"' if pseudonym else ""
+        self._after = f',"leave_token":"{token}"{other}}}'.encode()
 
     def reply(self, result: HeartbeatResult, interval_ms: float) -> bytes:
         """The next is due in HEARTBEAT_INTERVAL less 10 to 20 %, so that no crowd beats in step."""

@@ -73,7 +73,7 @@ async def test_a_hundred_thousand_expiries_in_one_millisecond(own_server: Embedd
     for sweeper in sweepers:
         await sweeper.stop()
     for replica in replicas:
-        await replica.link.close()
+        await replica.redis.aclose()
     await admin.aclose()
 
 
