@@ -159,6 +159,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
 
     def on_back() -> None:
         hub.refresh()
+        hub.bus.renew()  # it may be another server that is back
         sweeper.poke(0)  # whoever has started without Redis waits for the common secret
 
     link.observe(on_back=on_back)
