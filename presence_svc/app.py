@@ -9,7 +9,6 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from . import settings as settings_
@@ -21,13 +20,17 @@ from .auth.leave_token import LeaveTokens
 from .auth.rates import Rates
 from .errors import Misconfigured, Unavailable
 from .live.hub import Hub
+from .live.loop_lag import LoopLag
 from .live.renewer import Renewer
 from .live.standstill import Standstill
 from .live.sweeper import Sweeper
 from .metrics import Metrics
+from .server.open_files import OpenFiles
+from .server.request_head import close_after_answers
 from .server.shutdown import on_shutdown
 from .settings import Settings
 from .store.agenda import Agenda
+from .store.census import Census
 from .store.checkup.preflight import preflight
 from .store.checkup.readiness import Readiness
 from .store.presence import Presence
@@ -38,17 +41,12 @@ from .store.shared import Pulse, Shared
 from .store.stats import Totals
 from .web import problems
 from .web.access_log import AccessLog
-from .web.api import courses as routes
-from .web.api import heartbeats as heartbeat
-from .web.api import openapi, operations
+from .web.api import openapi, routes
 from .web.dispatch import Dispatch
 from .web.heartbeat import HeartbeatHandler, cors_options
 from .web.pages import files as pages
 from .web.services import Services
-from .web.sse import endpoint as streams
-from .web.ws import endpoint as sockets
 
-COURSE = "/v1/courses/{course_id}"
 LONGEST_STOP_S = 2.0  # of this process: what was said before it is not sent after it
 
 
@@ -70,35 +68,15 @@ def create_app(settings: Settings) -> ASGIApp:
     """The ASGI app of one replica. Nothing is connected before its lifespan starts."""
     metrics, handler = Metrics(), HeartbeatHandler(settings)
     app = Starlette(
-        routes=_routes(),
+        routes=[*routes.mounted(), *pages.routes()],
         middleware=[Middleware(CORSMiddleware, **cors_options(settings))],
         exception_handlers=problems.HANDLERS,
         lifespan=_lifespan(settings, metrics, handler),
     )
     app.router.redirect_slashes = False  # it would send clients to whatever host they have named
-    app.state.openapi, app.state.handler = openapi.document(names_itself=settings.auth != "jwt"), handler
+    app.state.handler = handler
+    app.state.openapi = openapi.document(routes.ROUTES, names_itself=settings.auth != "jwt")
     return Dispatch(AccessLog(app, metrics, settings.access_log, addresses=settings.log_addresses), handler)
-
-
-def _routes() -> list[BaseRoute]:
-    return [
-        Route(f"{COURSE}/heartbeat", heartbeat.heartbeat, methods=["POST"]),
-        Route(f"{COURSE}/leave", routes.leave, methods=["POST"]),
-        Route(f"{COURSE}/count", routes.count),
-        Route(f"{COURSE}/viewers", routes.viewers),
-        Route(f"{COURSE}/viewers/{{viewer_id}}", routes.evict, methods=["DELETE"]),
-        Route(f"{COURSE}/live", streams.CourseStream(), methods=["GET"]),
-        Route(f"{COURSE}/ws", sockets.upgrade, methods=["GET"]),
-        Route("/v1/counts", routes.counts),
-        Route("/v1/heartbeats", heartbeat.heartbeats, methods=["POST"]),
-        Route("/v1/live", streams.CatalogueStream(), methods=["GET"]),
-        Route("/v1/stats", routes.stats),
-        Route("/livez", operations.livez),
-        Route("/readyz", operations.readyz),
-        Route("/metrics", operations.metrics),
-        Route("/openapi.json", operations.openapi),
-        *pages.routes(),
-    ]
 
 
 def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -> Callable[[Starlette], Any]:
@@ -107,6 +85,7 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         """Stops in the order of need: streams first, then what feeds them, then the way to Redis."""
         link = open_link(settings)
         service, sweeper = build(settings, link, metrics)
+        files = _open_files(service)
         app.state.service = handler.service = service
         await preflight(link, service.presence.keys)
         with contextlib.suppress(Unavailable):  # leave tokens need the common secret
@@ -117,12 +96,16 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         standstill = Standstill(min(LONGEST_STOP_S, max(1.0, settings.ttl / 2)))
         service.presence.is_late = standstill.is_late
         standstill.start()
-        with on_shutdown(service.hub.close):
-            yield {"service": service, "handler": handler}
+        loop_lag = LoopLag(metrics.loop_lag.observe)
+        loop_lag.start()
+        with on_shutdown(service.hub, settings.drain_delay, settings.drain_spread, close_after_answers):
+            yield {"service": service, "handler": handler, "files": files}
         standstill.stop()
         await service.hub.stop()
         await service.renewer.stop()
         await sweeper.stop()
+        await service.census.close()
+        loop_lag.stop()
         await service.admission.close()
         await service.presence.close()
         await link.close()
@@ -130,39 +113,26 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
     return lifespan
 
 
+def _open_files(service: Services) -> OpenFiles:
+    """Watched by the connections of our own server; streams leave room for what is more important."""
+
+    def on_state(scarce: bool) -> None:
+        service.capacity.is_scarce = scarce
+        service.metrics.files_scarce.set(scarce)
+
+    files = OpenFiles(on_state)
+    service.metrics.files_limit.set(files.limit)
+    return files
+
+
 def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, Sweeper]:
     """Every part of a replica, wired; nothing runs yet."""
-    link.observe(
-        on_exchange=metrics.exchange.observe,
-        on_failure=metrics.redis_failures.inc,
-        on_refusal=metrics.refused,
-    )
-    presence = Presence(link, settings, on_group=metrics.group.observe)
+    presence = Presence(link, settings)
     shared = Shared(link, settings)
     rosters = Rosters(link, settings, shared)
     seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
     hub = Hub(presence, seen_rosters)
-    hub.on_fan_out, hub.on_lost = metrics.frames.inc, metrics.resubscribed.inc
-
-    def on_pulse(pulse: Pulse) -> None:
-        hub.on_pulse(pulse)
-        metrics.settle()
-
-    sweeper = Sweeper(
-        Agenda(link, settings),
-        shared,
-        settings,
-        on_pulse=on_pulse,
-        on_gone=metrics.expired.inc,
-    )
-    presence.on_due = sweeper.poke
-
-    def on_back() -> None:
-        hub.refresh()
-        hub.bus.renew()  # it may be another server that is back
-        sweeper.poke(0)  # whoever has started without Redis waits for the common secret
-
-    link.observe(on_back=on_back)
+    sweeper = Sweeper(Agenda(link, settings), shared, settings)
     leave_tokens, rates = LeaveTokens(shared), Rates(settings)
     admission = Admission(
         settings,
@@ -170,6 +140,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         joins=Joins(presence, rates),
         anonymous=AnonymousIds(shared),
         leave_tokens=leave_tokens,
+        on_repair=metrics.repaired.inc,
     )
     service = Services(
         settings=settings,
@@ -178,6 +149,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         seen_rosters=seen_rosters,
         totals=Totals(link, presence.keys),
         readiness=Readiness(link, presence.keys),
+        census=Census(link, presence.keys),
         hub=hub,
         renewer=Renewer(presence, settings),
         leave_tokens=leave_tokens,
@@ -186,4 +158,29 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         capacity=Capacity(settings.streams_limit),
         metrics=metrics,
     )
+    _observe(link, service, sweeper)
     return service, sweeper
+
+
+def _observe(link: Link, service: Services, sweeper: Sweeper) -> None:
+    """Who is told of what: the one place where parts hear of each other that are not made of each other."""
+    presence, hub, metrics = service.presence, service.hub, service.metrics
+
+    def on_pulse(pulse: Pulse) -> None:
+        hub.on_pulse(pulse)
+        metrics.settle()
+
+    def on_back() -> None:
+        hub.refresh()
+        hub.bus.renew()  # it may be another server that is back
+        sweeper.poke(0)  # whoever has started without Redis waits for the common secret
+
+    link.observe(
+        on_exchange=metrics.exchange.observe,
+        on_failure=metrics.redis_failures.inc,
+        on_refusal=metrics.refused,
+        on_back=on_back,
+    )
+    presence.on_due, presence.on_group = sweeper.poke, metrics.group.observe
+    sweeper.on_pulse, sweeper.on_gone = on_pulse, metrics.expired.inc
+    hub.on_fan_out, hub.on_lost = metrics.frames.inc, metrics.resubscribed.inc

@@ -5,7 +5,8 @@ every key that a script touches is passed as KEYS. `P` is the prefix, `C` a cour
 session. Scores and times are whole milliseconds since 1970 by Redis's clock.
 
     P:{C}:viewers    zset  V by the end of their last lease                       (public contract)
-    P:{C}:viewer:V   hash  name, avatar_url, joined_at and one field per session  (public contract)
+    P:{C}:viewer:V   hash  name, avatar_url, joined_at and one field per session  (public contract);
+                           hidden_name, hidden_avatar_url while a session is anonymous
                            s:S = "lease seq place flags digest chapter"
     P:{C}:places     zset  "place V" by place * 2^42 + end of V's last lease there
     P:{C}:chapters   hash  chapter -> place, a small number (1, 2, ...)
@@ -13,7 +14,8 @@ session. Scores and times are whole milliseconds since 1970 by Redis's clock.
     P:{C}:state      hash  version, published (when the last message went out) and told (the total in it),
                            dirty (when one is due)
     P:{C}:left:V     hash  S -> "!" (left for good), or the seq by which it left softly or became another
-                           viewer's (an anonymous session that signs in); outlives late packets
+                           viewer's (an anonymous session that signs in); outlives late packets;
+                           and "!" -> until when V is evicted (ms)
     P:agenda:0       zset  C by when somebody must look at it: first lease end, or a message due
     P:since          str   since when heartbeats have been heard without a gap (rule S11)
     P:secret         str   the key that leave tokens are made with, common to all replicas

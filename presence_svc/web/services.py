@@ -12,6 +12,7 @@ from ..live.hub import Hub
 from ..live.renewer import Renewer
 from ..metrics import Metrics
 from ..settings import Settings
+from ..store.census import Census
 from ..store.checkup.readiness import Readiness
 from ..store.presence import Presence
 from ..store.roster.reader import Rosters
@@ -28,6 +29,7 @@ class Services:
     seen_rosters: Rosters
     totals: Totals
     readiness: Readiness
+    census: Census
     hub: Hub
     renewer: Renewer
     leave_tokens: LeaveTokens

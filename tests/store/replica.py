@@ -44,7 +44,7 @@ local function age_hash(key)
     if string.sub(field, 1, 2) == 's:' then
       local lease, rest = string.match(value, '^(%d+)( .*)$')
       redis.call('HSET', key, field, older(lease) .. rest)
-    elseif field == 'joined_at' or field == 'published' or field == 'dirty' then
+    elseif field == '!' or field == 'joined_at' or field == 'published' or field == 'dirty' then
       redis.call('HSET', key, field, older(value))
     end
   end
