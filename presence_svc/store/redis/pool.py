@@ -44,11 +44,6 @@ class Pool:
         self._again: asyncio.TimerHandle | None = None
         self._closed = False
 
-    @property
-    def open(self) -> int:
-        """Wires that are open, in use or not."""
-        return self._open
-
     def ready(self, now: float) -> Wire | None:
         """The wire that was used last, if it can be used as it is: for the usual case, without a wait."""
         if self._idle:
@@ -122,7 +117,6 @@ class Pool:
     def drop(self, wire: Wire) -> None:
         """Closes it: half an exchange is on it, or it has lost its Redis."""
         self._patient_busy -= wire.patient
-        wire.patient = False
         self._forget(wire)
         self._serve()
 
