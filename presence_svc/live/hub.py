@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -161,10 +162,8 @@ class Hub:
 
     async def _verify(self, feed: Feed, count: Count) -> None:
         """A lower number may be that of a Redis that has just lost its data: only a read knows (S11)."""
-        try:
+        with suppress(Unavailable):
             count = await self._presence.count(feed.course_id)
-        except Unavailable:
-            log.debug("a lower number could not be verified")
         self._heard(feed, count)
 
     def _refresh_course(self, course_id: str) -> None:
