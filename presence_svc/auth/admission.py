@@ -116,7 +116,7 @@ class Admission:
         return named(said) if caller.role is Role.SERVICE else own(caller, said.viewer_id)
 
     def _holder(self, course_id: str, said: Leave | Heartbeat) -> str:
-        """Whose session this is, by its leave token and by any name that the page has for them; "" = nobody's."""
+        """Whose session this is, by its leave token and any name that a page has for them; "" = none."""
         token, name = said.leave_token, said.viewer_id
         for viewer_id in (name, viewer_id_of(name)) if token and name else ():
             if self._leave_tokens.holds(token or "", course_id, viewer_id, said.session_id):
