@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -24,6 +25,8 @@ from .feed import Feed
 from .listener import Listener, Selection
 
 log = logging.getLogger("presence.hub")
+GOODBYE_STEP_S = 0.05
+GOODBYES_PER_S = 100  # at least: a few need not wait for each other
 
 
 class Hub:
@@ -36,7 +39,7 @@ class Hub:
         self._tasks: set[asyncio.Task[None]] = set()
         self._warming = True
         self.listeners: set[Listener] = set()
-        self.closing = False
+        self.draining = self.closing = False
         self.on_fan_out: Callable[[int], None] = lambda listeners: None
         self.on_lost: Callable[[], object] = lambda: None
         self.bus = Bus(presence.link, presence.keys, self._on_message, self._refresh_course, self._lost)
@@ -53,9 +56,24 @@ class Hub:
         for feed in self._feeds.values():
             feed.close()
 
+    def drain(self) -> None:
+        """The replica is going soon: it is not ready any more, and serves as before."""
+        self.draining = True
+
+    async def close_slowly(self, spread_s: float) -> None:
+        """As close, within `spread_s`: those who are sent away do not all come to the others at once."""
+        self.draining = self.closing = True
+        waiting = list(self.listeners)
+        steps = max(1, math.ceil(min(spread_s, len(waiting) / GOODBYES_PER_S) / GOODBYE_STEP_S))
+        for step in range(steps):
+            for listener in waiting[step::steps]:
+                listener.close()
+            if step < steps - 1:
+                await asyncio.sleep(GOODBYE_STEP_S)
+
     def close(self) -> None:
         """The replica is going: every stream, also one that opens now, says goodbye and ends."""
-        self.closing = True
+        self.draining = self.closing = True
         for listener in self.listeners:
             listener.close()
 
@@ -130,9 +148,24 @@ class Hub:
             return
         message = orjson.loads(data)
         message.pop("type")
-        if feed.update(Count.model_construct(**message, warming=self._warming)):
+        count = Count.model_construct(**message, warming=self._warming)
+        if feed.latest and count.total < feed.latest.total and not self._warming:
+            self._spawn(self._verify(feed, count))
+        else:
+            self._heard(feed, count)
+
+    def _heard(self, feed: Feed, count: Count) -> None:
+        if feed.update(count):
             self.on_fan_out(len(feed.listeners))
             self._refresh_viewers(feed)
+
+    async def _verify(self, feed: Feed, count: Count) -> None:
+        """A lower number may be that of a Redis that has just lost its data: only a read knows (S11)."""
+        try:
+            count = await self._presence.count(feed.course_id)
+        except Unavailable:
+            log.debug("a lower number could not be verified")
+        self._heard(feed, count)
 
     def _refresh_course(self, course_id: str) -> None:
         feed = self._feeds.get(course_id)

@@ -20,7 +20,9 @@ session. Scores and times are whole milliseconds since 1970 by Redis's clock.
     P:since          str   since when heartbeats have been heard without a gap (rule S11)
     P:secret         str   the key that leave tokens are made with, common to all replicas
     P:{C}:changes    the channel: one message per change, each the whole truth
-    P:bus            a channel without messages, which keeps a reader's connection subscribed
+    P:bus:D          a channel without messages, which keeps a reader's connection subscribed and says that
+                     somebody works in database D: channels know no databases, so that one prefix is in one
+    P:{check}:*      scratch keys of check.lua, and P:bus:check its channel: gone when it ends
 
 Why sorted sets by expiry: a count is ZCOUNT from now on, O(log n) and exact with no sweeper alive (S4);
 there is no counter that could drift. Why one zset for all chapters and not one each: leaving a chapter
@@ -67,6 +69,7 @@ class Keys:
         self.since = f"{prefix}:since"
         self.secret = f"{prefix}:secret"
         self.bus = f"{prefix}:bus"
+        self.check = tuple(f"{prefix}:{{check}}:{kind}" for kind in ("hash", "zset", "string"))
         self.every_channel = f"{prefix}:*:changes"
         self.course = lru_cache(COURSES_CACHED)(self._course)
         self.packed_course = lru_cache(COURSES_CACHED)(self._packed_course)

@@ -81,7 +81,7 @@ class Replica:
         sealing.secret = b"s" * 32  # at hand without a pulse: a read must write nothing
         self.rosters = Rosters(self.link, self.settings, sealing)
         self.agenda = Agenda(self.link, self.settings)
-        self.totals = Totals(self.link, self.presence, self.keys)
+        self.totals = Totals(self.link, self.keys)
 
     async def beat(
         self, viewer: str, session: str = "main", *, course: str = "c1", **said: Any

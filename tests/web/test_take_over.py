@@ -1,4 +1,4 @@
-"""Signing in over HTTP, in both lanes: every reply, read and message has the same total (S1, S6-S8)."""
+"""Signing in over HTTP, in both paths: every reply, read and message has the same total (S1, S6-S8)."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def redis() -> Iterator[EmbeddedServer]:
 
 
 @pytest.fixture(scope="module")
-def lanes(issuer: Issuer, redis: EmbeddedServer) -> Iterator[dict[str, Service]]:
-    """Two replicas on one Redis that differ in their lane."""
+def paths(issuer: Issuer, redis: EmbeddedServer) -> Iterator[dict[str, Service]]:
+    """Two replicas on one Redis that differ in their path."""
     env = issuer.env | {
         "PRESENCE_REDIS_URL": redis.url,
         "PRESENCE_ALLOW_ANONYMOUS": "true",
@@ -46,14 +46,14 @@ def lanes(issuer: Issuer, redis: EmbeddedServer) -> Iterator[dict[str, Service]]
     with ExitStack() as stack:
         start = stack.enter_context
         yield {
-            "express": start(Service(env | {"PRESENCE_FAST_PATH": "true"})),
+            "fast": start(Service(env | {"PRESENCE_FAST_PATH": "true"})),
             "asgi": start(Service(env | {"PRESENCE_FAST_PATH": "false"})),
         }
 
 
-@pytest.fixture(params=["express", "asgi"])
-def http(request: pytest.FixtureRequest, lanes: dict[str, Service]) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=lanes[request.param].url, timeout=5) as client:
+@pytest.fixture(params=["fast", "asgi"])
+def http(request: pytest.FixtureRequest, paths: dict[str, Service]) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=paths[request.param].url, timeout=5) as client:
         yield client
 
 
@@ -144,10 +144,10 @@ def test_a_late_packet_without_the_token_changes_nothing(
     assert numbers(http, course) == (1, 1, 0)
 
 
-def test_across_replicas(lanes: dict[str, Service], issuer: Issuer, course: str) -> None:
-    """S10: without a token at one replica, with it at another, in either lane: one person."""
+def test_across_replicas(paths: dict[str, Service], issuer: Issuer, course: str) -> None:
+    """S10: without a token at one replica, with it at another, in either path: one person."""
     token = issuer.token("ada")
-    clients = [httpx2.Client(base_url=lane.url, timeout=5) for lane in lanes.values()]
+    clients = [httpx2.Client(base_url=path.url, timeout=5) for path in paths.values()]
     for n, (first, then) in enumerate((clients, clients[::-1])):
         own = f"{course}-{n}"
         replies = [beat(first, own, None, seq=1), beat(then, own, token, seq=3)]
