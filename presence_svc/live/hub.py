@@ -11,7 +11,6 @@ import logging
 import math
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import orjson
@@ -24,6 +23,7 @@ from ..store.shared import Pulse
 from .bus import Bus
 from .feed import Feed
 from .listener import Listener, Selection
+from .names import tell_names
 
 log = logging.getLogger("presence.hub")
 GOODBYE_STEP_S = 0.05
@@ -183,26 +183,7 @@ class Hub:
             feed.read_again = True
         else:
             feed.reading = True
-            self._spawn(self._viewers_until_quiet(feed))
-
-    async def _viewers_until_quiet(self, feed: Feed) -> None:
-        try:
-            feed.read_again = True
-            while feed.read_again and feed.listeners:
-                await feed.rest()
-                feed.read_again = False
-                await self._read_viewers(feed)
-        finally:
-            feed.reading = False
-
-    async def _read_viewers(self, feed: Feed) -> None:
-        many, rosters = min(feed.viewers, MAX_VIEWERS), self._rosters
-        if not many:
-            return
-        roster = await rosters.read(feed.course_id, limit=many)
-        listed = {viewer.viewer_id for viewer in roster.viewers}
-        kept = await rosters.those(feed.course_id, [v for v in feed.kept() if v not in listed])
-        feed.tell_viewers(roster, kept, partial(rosters.seen, feed.course_id))
+            self._spawn(tell_names(feed, self._rosters))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(_survive(work))
