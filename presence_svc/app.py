@@ -22,6 +22,7 @@ from .errors import Misconfigured, Unavailable
 from .live.hub import Hub
 from .live.loop_lag import LoopLag
 from .live.renewer import Renewer
+from .live.standstill import Standstill
 from .live.sweeper import Sweeper
 from .metrics import Metrics
 from .server.open_files import OpenFiles
@@ -29,12 +30,15 @@ from .server.request_head import close_after_answers
 from .server.shutdown import on_shutdown
 from .settings import Settings
 from .store.agenda import Agenda
+from .store.census import Census
+from .store.checkup.preflight import preflight
+from .store.checkup.readiness import Readiness
 from .store.presence import Presence
 from .store.redis.factory import open_link
 from .store.redis.link import Link
 from .store.roster.reader import Rosters
 from .store.shared import Pulse, Shared
-from .store.stats import Census, Totals
+from .store.stats import Totals
 from .web import problems
 from .web.access_log import AccessLog
 from .web.api import openapi, routes
@@ -43,6 +47,8 @@ from .web.heartbeat import HeartbeatHandler, cors_options
 from .web.pages import files as pages
 from .web.pages import home
 from .web.services import Services
+
+LONGEST_STOP_S = 2.0  # of this process: what was said before it is not sent after it
 
 
 def app_from_env() -> ASGIApp:
@@ -69,10 +75,8 @@ def create_app(settings: Settings) -> ASGIApp:
         lifespan=_lifespan(settings, metrics, handler),
     )
     app.router.redirect_slashes = False  # it would send clients to whatever host they have named
-    app.state.openapi, app.state.handler = (
-        openapi.document(routes.ROUTES, names_itself=settings.auth != "jwt"),
-        handler,
-    )
+    app.state.handler = handler
+    app.state.openapi = openapi.document(routes.ROUTES, names_itself=settings.auth != "jwt")
     outer = AccessLog(app, metrics, settings.access_log, addresses=settings.log_addresses)
     return Dispatch(outer, handler, settings.root_path)
 
@@ -85,15 +89,20 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         service, sweeper = build(settings, link, metrics)
         files = _open_files(service)
         app.state.service = handler.service = service
+        await preflight(link, service.presence.keys)
         with contextlib.suppress(Unavailable):  # leave tokens need the common secret
             await sweeper.pulse()
         service.hub.start()
         service.renewer.start()
         sweeper.start()
+        standstill = Standstill(min(LONGEST_STOP_S, max(1.0, settings.ttl / 2)))
+        service.presence.is_late = standstill.is_late
+        standstill.start()
         loop_lag = LoopLag(metrics.loop_lag.observe)
         loop_lag.start()
         with on_shutdown(service.hub, settings.drain_delay, settings.drain_spread, close_after_answers):
             yield {"service": service, "handler": handler, "files": files}
+        standstill.stop()
         await service.hub.stop()
         await service.renewer.stop()
         await sweeper.stop()
@@ -120,36 +129,12 @@ def _open_files(service: Services) -> OpenFiles:
 
 def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, Sweeper]:
     """Every part of a replica, wired; nothing runs yet."""
-    link.observe(
-        on_exchange=metrics.exchange.observe,
-        on_failure=metrics.redis_failures.inc,
-        on_refusal=metrics.refused,
-    )
-    presence = Presence(link, settings, on_group=metrics.group.observe)
+    presence = Presence(link, settings)
     shared = Shared(link, settings)
     rosters = Rosters(link, settings, shared)
     seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
     hub = Hub(presence, seen_rosters)
-    hub.on_fan_out, hub.on_lost = metrics.frames.inc, metrics.resubscribed.inc
-
-    def on_pulse(pulse: Pulse) -> None:
-        hub.on_pulse(pulse)
-        metrics.settle()
-
-    sweeper = Sweeper(
-        Agenda(link, settings),
-        shared,
-        settings,
-        on_pulse=on_pulse,
-        on_gone=metrics.expired.inc,
-    )
-    presence.on_due = sweeper.poke
-
-    def on_back() -> None:
-        hub.refresh()
-        sweeper.poke(0)  # whoever has started without Redis waits for the common secret
-
-    link.observe(on_back=on_back)
+    sweeper = Sweeper(Agenda(link, settings), shared, settings)
     leave_tokens, rates = LeaveTokens(shared), Rates(settings)
     admission = Admission(
         settings,
@@ -157,13 +142,15 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         joins=Joins(presence, rates),
         anonymous=AnonymousIds(shared),
         leave_tokens=leave_tokens,
+        on_repair=metrics.repaired.inc,
     )
     service = Services(
         settings=settings,
         presence=presence,
         rosters=rosters,
         seen_rosters=seen_rosters,
-        totals=Totals(link, presence, presence.keys),
+        totals=Totals(link, presence.keys),
+        readiness=Readiness(link, presence.keys),
         census=Census(link, presence.keys),
         hub=hub,
         renewer=Renewer(presence, settings),
@@ -173,4 +160,28 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         capacity=Capacity(settings.streams_limit),
         metrics=metrics,
     )
+    _observe(link, service, sweeper)
     return service, sweeper
+
+
+def _observe(link: Link, service: Services, sweeper: Sweeper) -> None:
+    """Who is told of what: the one place where parts hear of each other that are not made of each other."""
+    presence, hub, metrics = service.presence, service.hub, service.metrics
+
+    def on_pulse(pulse: Pulse) -> None:
+        hub.on_pulse(pulse)
+        metrics.settle()
+
+    def on_back() -> None:
+        hub.refresh()
+        sweeper.poke(0)  # whoever has started without Redis waits for the common secret
+
+    link.observe(
+        on_exchange=metrics.exchange.observe,
+        on_failure=metrics.redis_failures.inc,
+        on_refusal=metrics.refused,
+        on_back=on_back,
+    )
+    presence.on_due, presence.on_group = sweeper.poke, metrics.group.observe
+    sweeper.on_pulse, sweeper.on_gone = on_pulse, metrics.expired.inc
+    hub.on_fan_out, hub.on_lost = metrics.frames.inc, metrics.resubscribed.inc

@@ -49,6 +49,9 @@ class Metrics:
         self.redis_failures = self._counter("presence_redis_failures", "exchanges that failed")
         self.redis_errors = self._counter("presence_redis_errors", "errors that Redis answered", ["code"])
         self.expired = self._counter("presence_expired_viewers", "viewers whose lease ran out")
+        self.repaired = self._counter(
+            "presence_repaired_texts", "bodies, messages and tokens with half a surrogate pair"
+        )
         self.frames = self._counter("presence_frames", "frames handed to streams")
         self.resubscribed = self._counter("presence_resubscriptions", "lost subscriptions")
         self._over_rate = self._counter("presence_over_rate", "refused for a rate", ["policy"])

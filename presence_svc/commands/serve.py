@@ -6,6 +6,7 @@ Refuses to listen on anything but loopback without PRESENCE_AUTH.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import signal
@@ -21,11 +22,11 @@ from rich.console import Console
 from .. import __version__
 from ..errors import Misconfigured
 from ..logs import logging_config
-from ..server.fast_path import FastPathProtocol
-from ..server.http import HttpProtocol
+from ..server.compatibility import protocols
 from ..server.open_files import raise_limit
-from ..server.websocket import WebSocketProtocol
 from ..settings import Settings, ignored_names, load
+from ..store.checkup.preflight import preflight
+from ..store.keys import Keys
 from ..store.redis.embedded import EmbeddedServer
 from ..store.redis.factory import open_link
 from .listeners import is_loopback, listen, url_of
@@ -50,7 +51,9 @@ def run(
         )
     raise_limit()
     if settings.redis_url is not None:
-        open_link(settings)  # says what is wrong with its options before anybody is told that we listen
+        asyncio.run(
+            _preflight(settings)
+        )  # what is wrong with Redis is said before anybody is told that we listen
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     if others := ignored_names():
         say(f"ignored, since no settings of ours have these names or values: {', '.join(others)}")
@@ -72,6 +75,14 @@ def run(
         say(f"presence-svc {__version__} listens on {url}" + (f" ({pages})" if pages else ""))
         on_listening(url)
         _serve(settings, listeners)
+
+
+async def _preflight(settings: Settings) -> None:
+    link = open_link(settings)
+    try:
+        await preflight(link, Keys(settings.key_prefix))
+    finally:
+        await link.close()
 
 
 def check_exposure(settings: Settings) -> None:
@@ -99,8 +110,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "port": settings.port,
         "workers": settings.workers,
         "loop": "auto",  # uvloop and httptools are dependencies wherever they exist
-        "http": FastPathProtocol if settings.fast_path and not settings.access_log else HttpProtocol,
-        "ws": WebSocketProtocol,
+        **protocols(fast_path=settings.fast_path and not settings.access_log),
         "ws_max_size": max(POLITE, settings.body_limit),
         "ws_per_message_deflate": False,
         "lifespan": "on",

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import orjson
@@ -21,8 +22,7 @@ from ..store.roster.reader import Rosters
 from ..store.shared import Pulse
 from .bus import Bus
 from .feed import Feed
-from .frame import Frame, viewers_frame
-from .listener import Listener
+from .listener import Listener, Selection
 
 log = logging.getLogger("presence.hub")
 GOODBYE_STEP_S = 0.05
@@ -77,11 +77,20 @@ class Hub:
         for listener in self.listeners:
             listener.close()
 
-    def attach(self, courses: tuple[str, ...], viewers: int) -> Listener:
-        """A mailbox that gets each course's count at once and at every change; `viewers` names if > 0."""
-        listener = Listener(courses, min(viewers, MAX_VIEWERS))
+    def attach(
+        self,
+        courses: tuple[str, ...],
+        viewers: int = 0,
+        *,
+        chapters: Selection = None,
+        is_steady: bool = False,
+        nameless: frozenset[str] = frozenset(),
+    ) -> Listener:
+        """A mailbox that gets each course's count at once and at every change, and names (see Listener)."""
+        many = min(viewers, MAX_VIEWERS)
+        listener = Listener(courses, many, chapters=chapters, is_steady=is_steady, nameless=nameless)
         self.listeners.add(listener)
-        for course_id in courses:
+        for course_id in listener.courses:
             feed = self._feeds.get(course_id)
             if feed is None:
                 feed = self._feeds[course_id] = Feed(course_id)
@@ -130,7 +139,7 @@ class Hub:
                 continue
             feed.update(count)
             feed.tell(listener)
-            if listener.viewers:
+            if listener.wants(course_id):
                 self._refresh_viewers(feed)
 
     def _on_message(self, course_id: str, data: bytes) -> None:
@@ -139,9 +148,24 @@ class Hub:
             return
         message = orjson.loads(data)
         message.pop("type")
-        if feed.update(Count.model_construct(**message, warming=self._warming)):
+        count = Count.model_construct(**message, warming=self._warming)
+        if feed.latest and count.total < feed.latest.total and not self._warming:
+            self._spawn(self._verify(feed, count))
+        else:
+            self._heard(feed, count)
+
+    def _heard(self, feed: Feed, count: Count) -> None:
+        if feed.update(count):
             self.on_fan_out(len(feed.listeners))
             self._refresh_viewers(feed)
+
+    async def _verify(self, feed: Feed, count: Count) -> None:
+        """A lower number may be that of a Redis that has just lost its data: only a read knows (S11)."""
+        try:
+            count = await self._presence.count(feed.course_id)
+        except Unavailable:
+            log.debug("a lower number could not be verified")
+        self._heard(feed, count)
 
     def _refresh_course(self, course_id: str) -> None:
         feed = self._feeds.get(course_id)
@@ -166,21 +190,20 @@ class Hub:
         try:
             feed.read_again = True
             while feed.read_again and feed.listeners:
+                await feed.rest()
                 feed.read_again = False
                 await self._read_viewers(feed)
         finally:
             feed.reading = False
 
     async def _read_viewers(self, feed: Feed) -> None:
-        roster = await self._rosters.page(feed.course_id, limit=MAX_VIEWERS)
-        version = feed.latest.version if feed.latest else 0
-        frames: dict[int, Frame] = {}
-        for listener in feed.listeners:
-            if n := listener.viewers:
-                if n not in frames:
-                    cut = roster.model_copy(update={"viewers": roster.viewers[:n]})
-                    frames[n] = viewers_frame(feed.course_id, cut, version)
-                listener.offer(frames[n])
+        many, rosters = min(feed.viewers, MAX_VIEWERS), self._rosters
+        if not many:
+            return
+        roster = await rosters.read(feed.course_id, limit=many)
+        listed = {viewer.viewer_id for viewer in roster.viewers}
+        kept = await rosters.those(feed.course_id, [v for v in feed.kept() if v not in listed])
+        feed.tell_viewers(roster, kept, partial(rosters.seen, feed.course_id))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(_survive(work))

@@ -114,17 +114,13 @@ class HttpProtocol(TimeoutProtocol):
             self.scope["extensions"] = {ADOPT: {"adopt": partial(self._adopt, self.cycle)}}
 
     def _can_adopt(self) -> bool:
-        return self.scope["http_version"] == "1.1" and self.scope["method"] == "GET"
+        return self.scope["http_version"] == "1.1" and self.scope["method"] in ("GET", "POST")
 
     def _adopt(self, cycle: RequestResponseCycle, stream: Stream) -> bool:
         """Leaves the connection to a stream whose head is out; False when its reader is slow, or gone."""
-        if (
-            cycle.disconnected
-            or cycle.response_complete
-            or self.flow.write_paused
-            or self.pipeline
-            or self.flow.holds
-        ):
+        if cycle.disconnected or cycle.response_complete or self.flow.write_paused:
+            return False
+        if self.pipeline or self._reading or self.flow.holds:
             return False
         cycle.response_complete = True  # for uvicorn this request is over
         self._rest()

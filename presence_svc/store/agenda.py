@@ -43,7 +43,9 @@ class Agenda:
 
     async def due(self) -> Due:
         """Claims what is due now for this caller."""
-        reply = await self.link.call(scripts.DUE, (self.keys.agenda,), (COURSES, CLAIM_MS))
+        reply = await self.link.call(
+            scripts.DUE, (self.keys.agenda,), (COURSES, CLAIM_MS, self.settings.hidden_ttl_ms)
+        )
         return Due(reply[0], reply[1], [course.decode() for course in reply[2:]])
 
     async def sweep(self, course_ids: Sequence[str]) -> list[Swept]:

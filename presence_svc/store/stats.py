@@ -3,121 +3,74 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from time import monotonic
-from typing import NamedTuple
 
-from ..errors import Unavailable
 from ..model import CourseTotal, Stats
 from .keys import Keys
-from .presence import Presence
 from .redis.link import Link
 
 FRESH_S = 1.0
+SHARE = 5  # a reading stands at least this many times as long as it took
 TOP = 20
-CHUNK = 500
-SCRAPED_S = 10.0  # how long a census stands, at least
-SCRAPE_WAIT_S = 0.5
-STALE_S = 60.0
-SHARE = 10  # it stands at least this many times as long as it took
-SLICE = 100  # courses in one exchange
+CHUNK = 200
 
 
 class Totals:
-    """Reading costs one count per active course: within a second all callers share one reading."""
+    """Reading costs one ZCOUNT per active course, in short steps: within a second all share one reading."""
 
-    def __init__(self, link: Link, presence: Presence, keys: Keys) -> None:
+    def __init__(self, link: Link, keys: Keys) -> None:
         self._link = link
-        self._presence = presence
         self._keys = keys
         self._lock = asyncio.Lock()
         self._stats: Stats | None = None
-        self._read_at = 0.0
+        self._stands_until = 0.0
 
     async def stats(self) -> Stats:
         """The sum over courses, how many have somebody in them, and the busiest. Raises Unavailable."""
         async with self._lock:
-            if self._stats is None or monotonic() - self._read_at > FRESH_S:
+            if self._stats is None or monotonic() > self._stands_until:
+                began = monotonic()
                 self._stats = await self._read()
-                self._read_at = monotonic()
+                ended = monotonic()
+                self._stands_until = ended + max(FRESH_S, SHARE * (ended - began))
             return self._stats
 
     async def _read(self) -> Stats:
-        (listed, time) = await self._link.pipeline([("ZRANGE", self._keys.agenda, 0, -1), ("TIME",)])
-        courses = [course.decode() for course in listed]
-        found: list[tuple[int, str]] = []
-        for start in range(0, len(courses), CHUNK):
-            counts = await self._presence.counts(courses[start : start + CHUNK])
-            found += [(count.total, count.course_id) for count in counts if count.total]
-        found.sort(key=lambda pair: (-pair[0], pair[1]))
+        """Each slice is exact at its own moment; `as_of` is the last one's (S4)."""
+        found: dict[str, int] = {}
+        as_of = await self._now_ms()
+        async for courses in self._slices():
+            commands = [
+                ("ZCOUNT", self._keys.course(course).viewers, f"({as_of}", "+inf") for course in courses
+            ]
+            *counts, time = await self._link.pipeline([*commands, ("TIME",)], patient=True)
+            found.update((course, n) for course, n in zip(courses, counts, strict=True) if n)
+            as_of = _ms(time)
+        ranked = sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
         return Stats(
-            total=sum(total for total, _ in found),
+            total=sum(found.values()),
             courses=len(found),
-            top=[CourseTotal(course_id=course, total=total) for total, course in found[:TOP]],
-            as_of=int(time[0]) * 1000 + int(time[1]) // 1000,
+            top=[CourseTotal(course_id=course, total=total) for course, total in ranked[:TOP]],
+            as_of=as_of,
         )
 
-
-class Headcount(NamedTuple):
-    """Over all courses, so that a viewer of two courses counts twice."""
-
-    viewers: int
-    anonymous: int
-    courses: int
-
-
-class Census:
-    """The product's own numbers for `/metrics`: read in slices when somebody scrapes, not at every scrape."""
-
-    def __init__(self, link: Link, keys: Keys) -> None:
-        self._link, self._keys = link, keys
-        self._task: asyncio.Task[None] | None = None
-        self._found: Headcount | None = None
-        self._read_at = self._stands_until = 0.0
-
-    async def latest(self) -> Headcount | None:
-        """What was counted last, within half a second; None when that is too long ago to be told."""
-        if self._task is None and monotonic() >= self._stands_until:
-            self._task = asyncio.get_running_loop().create_task(self._refresh())
-        if self._task is not None:
-            await asyncio.wait([self._task], timeout=SCRAPE_WAIT_S)
-        return self._found if monotonic() - self._read_at < STALE_S else None
-
-    async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _refresh(self) -> None:
-        began = monotonic()
-        try:
-            self._found, self._read_at = await self._read(), monotonic()
-        except Unavailable:
-            pass  # the last numbers stand until they are stale
-        finally:
-            took_s = monotonic() - began
-            self._stands_until = monotonic() + max(SCRAPED_S, SHARE * took_s)
-            self._task = None
-
-    async def _read(self) -> Headcount:
-        """Each slice is exact at its own moment."""
-        found: dict[str, tuple[int, int]] = {}
-        cursor: bytes | int = 0
+    async def _slices(self) -> AsyncIterator[list[str]]:
+        """The agenda's courses, each at least once if it stays; however many there are, a step is short."""
+        cursor = b"0"
         while True:
-            (cursor, flat), (seconds, micros) = await self._link.pipeline(
-                [("ZSCAN", self._keys.agenda, cursor, "COUNT", SLICE), ("TIME",)]
-            )
-            now_ms = int(seconds) * 1000 + int(micros) // 1000
-            listed = [course.decode() for course in flat[::2]]
-            for start in range(0, len(listed), SLICE):
-                found |= await self._slice(listed[start : start + SLICE], now_ms)
-            if int(cursor) == 0:
-                break
-        viewers, anonymous = [n for n, _ in found.values()], [n for _, n in found.values()]
-        return Headcount(sum(viewers), sum(anonymous), sum(n > 0 for n in viewers))
+            scan = ("ZSCAN", self._keys.agenda, cursor, "COUNT", CHUNK)
+            ((cursor, flat),) = await self._link.pipeline([scan], patient=True)
+            courses = [course.decode() for course in flat[::2]]
+            for start in range(0, len(courses), CHUNK):
+                yield courses[start : start + CHUNK]
+            if cursor == b"0":
+                return
 
-    async def _slice(self, courses: list[str], now_ms: int) -> dict[str, tuple[int, int]]:
-        """Viewers, and the anonymous among them, of each: the length of a range costs no walk along it."""
-        keys = [self._keys.course(course) for course in courses]
-        sets = [name for one in keys for name in (one.viewers, one.anonymous)]
-        counts = await self._link.pipeline([("ZCOUNT", name, f"({now_ms}", "+inf") for name in sets])
-        return dict(zip(courses, zip(counts[::2], counts[1::2], strict=True), strict=True))
+    async def _now_ms(self) -> int:
+        (time,) = await self._link.pipeline([("TIME",)], patient=True)
+        return _ms(time)
+
+
+def _ms(time: list[bytes]) -> int:
+    return int(time[0]) * 1000 + int(time[1]) // 1000

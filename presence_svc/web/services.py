@@ -12,9 +12,11 @@ from ..live.hub import Hub
 from ..live.renewer import Renewer
 from ..metrics import Metrics
 from ..settings import Settings
+from ..store.census import Census
+from ..store.checkup.readiness import Readiness
 from ..store.presence import Presence
 from ..store.roster.reader import Rosters
-from ..store.stats import Census, Totals
+from ..store.stats import Totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Services:
     rosters: Rosters
     seen_rosters: Rosters
     totals: Totals
+    readiness: Readiness
     census: Census
     hub: Hub
     renewer: Renewer

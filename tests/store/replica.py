@@ -44,7 +44,7 @@ local function age_hash(key)
     if string.sub(field, 1, 2) == 's:' then
       local lease, rest = string.match(value, '^(%d+)( .*)$')
       redis.call('HSET', key, field, older(lease) .. rest)
-    elseif field == 'joined_at' or field == 'published' or field == 'dirty' then
+    elseif field == '!' or field == 'joined_at' or field == 'published' or field == 'dirty' then
       redis.call('HSET', key, field, older(value))
     end
   end
@@ -81,7 +81,7 @@ class Replica:
         sealing.secret = b"s" * 32  # at hand without a pulse: a read must write nothing
         self.rosters = Rosters(self.link, self.settings, sealing)
         self.agenda = Agenda(self.link, self.settings)
-        self.totals = Totals(self.link, self.presence, self.keys)
+        self.totals = Totals(self.link, self.keys)
 
     async def beat(
         self, viewer: str, session: str = "main", *, course: str = "c1", **said: Any

@@ -1,7 +1,7 @@
 -- EVALSHA due: the courses that somebody must look at now, claimed for a moment for the caller.
 --
 -- KEYS  agenda
--- ARGV  how many at most, claim ms
+-- ARGV  how many at most, claim ms, longest lease ms
 -- reply now, when the next one is due (0 = none), then the courses
 --
 -- A claim moves the course on by `claim ms`, so that replicas share the work; when its holder dies, the course
@@ -10,6 +10,11 @@
 
 local agenda, now = KEYS[1], clock()
 local due = redis.call('ZRANGEBYSCORE', agenda, '-inf', int(now), 'LIMIT', 0, tonumber(ARGV[1]))
+-- What is to be looked at later than any lease can end was put there before Redis's clock was set back.
+if #due == 0 then
+  local beyond = '(' .. int(now + tonumber(ARGV[3]))
+  due = redis.call('ZRANGEBYSCORE', agenda, beyond, '+inf', 'LIMIT', 0, tonumber(ARGV[1]))
+end
 make_way(agenda)
 local claims = {}
 for _, course in ipairs(due) do

@@ -19,11 +19,11 @@ async def livez(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Ready only while Redis answers and the replica is not on its way out."""
+    """Ready only while Redis lets us record heartbeats and the replica is not on its way out."""
     service = service_of(request)
     if service.hub.draining:
         raise Unavailable("this replica is shutting down")
-    await service.presence.ping()
+    await service.readiness.check()
     return json({"status": "ready"})
 
 

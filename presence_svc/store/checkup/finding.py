@@ -1,0 +1,23 @@
+"""What a look at a Redis finds, and what it needs to know of us. Made by examine and consistency."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..keys import Keys
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at."""
+
+    fine: bool
+    what: str
+    detail: str
+
+
+class Asked(NamedTuple):
+    """The settings that a look needs: our keys, our database, the connections of one process."""
+
+    keys: Keys
+    db: int
+    pool: int
