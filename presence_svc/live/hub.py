@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -25,8 +24,6 @@ from .feed import Feed
 from .listener import Listener, Selection
 
 log = logging.getLogger("presence.hub")
-GOODBYE_STEP_S = 0.05
-GOODBYES_PER_S = 100  # at least: a few need not wait for each other
 
 
 class Hub:
@@ -59,17 +56,6 @@ class Hub:
     def drain(self) -> None:
         """The replica is going soon: it is not ready any more, and serves as before."""
         self.draining = True
-
-    async def close_slowly(self, spread_s: float) -> None:
-        """As close, within `spread_s`: those who are sent away do not all come to the others at once."""
-        self.draining = self.closing = True
-        waiting = list(self.listeners)
-        steps = max(1, math.ceil(min(spread_s, len(waiting) / GOODBYES_PER_S) / GOODBYE_STEP_S))
-        for step in range(steps):
-            for listener in waiting[step::steps]:
-                listener.close()
-            if step < steps - 1:
-                await asyncio.sleep(GOODBYE_STEP_S)
 
     def close(self) -> None:
         """The replica is going: every stream, also one that opens now, says goodbye and ends."""
