@@ -6,11 +6,9 @@ from the channel's messages and from reads at every (re)subscription; nothing he
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import orjson
 
@@ -22,6 +20,7 @@ from ..store.shared import Pulse
 from .bus import Bus
 from .feed import Feed
 from .listener import Listener, Selection
+from .reads import Reads
 
 log = logging.getLogger("presence.hub")
 
@@ -33,7 +32,7 @@ class Hub:
         self._presence = presence
         self._rosters = rosters
         self._feeds: dict[str, Feed] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._reads = Reads()
         self._warming = True
         self.listeners: set[Listener] = set()
         self.draining = self.closing = False
@@ -47,9 +46,7 @@ class Hub:
     async def stop(self) -> None:
         """Ends what runs here. Streams have been told by `close` before."""
         await self.bus.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._reads.stop()
         for feed in self._feeds.values():
             feed.close()
 
@@ -84,7 +81,7 @@ class Hub:
             feed.listeners.add(listener)
             # What others see already: a read that fails must not leave this one with nothing.
             feed.tell(listener)
-        self._spawn(self._first(listener))
+        self._reads.start(self._first(listener))
         if self.closing:
             listener.close()
         return listener
@@ -136,7 +133,7 @@ class Hub:
         message.pop("type")
         count = Count.model_construct(**message, warming=self._warming)
         if feed.latest and count.total < feed.latest.total and not self._warming:
-            self._spawn(self._verify(feed, count))
+            self._reads.start(self._verify(feed, count))
         else:
             self._heard(feed, count)
 
@@ -156,7 +153,7 @@ class Hub:
     def _refresh_course(self, course_id: str) -> None:
         feed = self._feeds.get(course_id)
         if feed:
-            self._spawn(self._read(feed))
+            self._reads.start(self._read(feed))
 
     async def _read(self, feed: Feed) -> None:
         feed.update(await self._presence.count(feed.course_id))
@@ -170,7 +167,7 @@ class Hub:
             feed.read_again = True
         else:
             feed.reading = True
-            self._spawn(self._viewers_until_quiet(feed))
+            self._reads.start(self._viewers_until_quiet(feed))
 
     async def _viewers_until_quiet(self, feed: Feed) -> None:
         try:
@@ -190,18 +187,3 @@ class Hub:
         listed = {viewer.viewer_id for viewer in roster.viewers}
         kept = await rosters.those(feed.course_id, [v for v in feed.kept() if v not in listed])
         feed.tell_viewers(roster, kept, partial(rosters.seen, feed.course_id))
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(_survive(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-async def _survive(work: Coroutine[Any, Any, None]) -> None:
-    """A read that fails is made again when the subscription is: Redis's absence ends that too."""
-    try:
-        await work
-    except Unavailable:
-        log.debug("redis is away, a read waits")
-    except Exception:
-        log.exception("a read failed")
