@@ -6,12 +6,9 @@ from the channel's messages and from reads at every (re)subscription; nothing he
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import orjson
 
@@ -24,10 +21,9 @@ from .bus import Bus
 from .feed import Feed
 from .listener import Listener, Selection
 from .names import tell_names
+from .reads import Reads
 
 log = logging.getLogger("presence.hub")
-GOODBYE_STEP_S = 0.05
-GOODBYES_PER_S = 100  # at least: a few need not wait for each other
 
 
 class Hub:
@@ -37,7 +33,7 @@ class Hub:
         self._presence = presence
         self._rosters = rosters
         self._feeds: dict[str, Feed] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._reads = Reads()
         self._warming = True
         self.listeners: set[Listener] = set()
         self.draining = self.closing = False
@@ -51,26 +47,13 @@ class Hub:
     async def stop(self) -> None:
         """Ends what runs here. Streams have been told by `close` before."""
         await self.bus.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._reads.stop()
         for feed in self._feeds.values():
             feed.close()
 
     def drain(self) -> None:
         """The replica is going soon: it is not ready any more, and serves as before."""
         self.draining = True
-
-    async def close_slowly(self, spread_s: float) -> None:
-        """As close, within `spread_s`: those who are sent away do not all come to the others at once."""
-        self.draining = self.closing = True
-        waiting = list(self.listeners)
-        steps = max(1, math.ceil(min(spread_s, len(waiting) / GOODBYES_PER_S) / GOODBYE_STEP_S))
-        for step in range(steps):
-            for listener in waiting[step::steps]:
-                listener.close()
-            if step < steps - 1:
-                await asyncio.sleep(GOODBYE_STEP_S)
 
     def close(self) -> None:
         """The replica is going: every stream, also one that opens now, says goodbye and ends."""
@@ -99,7 +82,7 @@ class Hub:
             feed.listeners.add(listener)
             # What others see already: a read that fails must not leave this one with nothing.
             feed.tell(listener)
-        self._spawn(self._first(listener))
+        self._reads.start(self._first(listener))
         if self.closing:
             listener.close()
         return listener
@@ -151,7 +134,7 @@ class Hub:
         message.pop("type")
         count = Count.model_construct(**message, warming=self._warming)
         if feed.latest and count.total < feed.latest.total and not self._warming:
-            self._spawn(self._verify(feed, count))
+            self._reads.start(self._verify(feed, count))
         else:
             self._heard(feed, count)
 
@@ -169,7 +152,7 @@ class Hub:
     def _refresh_course(self, course_id: str) -> None:
         feed = self._feeds.get(course_id)
         if feed:
-            self._spawn(self._read(feed))
+            self._reads.start(self._read(feed))
 
     async def _read(self, feed: Feed) -> None:
         feed.update(await self._presence.count(feed.course_id))
@@ -183,19 +166,4 @@ class Hub:
             feed.read_again = True
         else:
             feed.reading = True
-            self._spawn(tell_names(feed, self._rosters))
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(_survive(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-async def _survive(work: Coroutine[Any, Any, None]) -> None:
-    """A read that fails is made again when the subscription is: Redis's absence ends that too."""
-    try:
-        await work
-    except Unavailable:
-        log.debug("redis is away, a read waits")
-    except Exception:
-        log.exception("a read failed")
+            self._reads.start(tell_names(feed, self._rosters))
