@@ -147,6 +147,15 @@ class Roster(BaseModel):
     next_cursor: str | None
 
 
+class People(BaseModel):
+    """Distinct viewers over all courses at `as_of`; when not `exact`, right within `bound_s` seconds."""
+
+    people: int
+    exact: bool
+    bound_s: float | None
+    as_of: int
+
+
 class CourseTotal(BaseModel):
     course_id: str
     total: int

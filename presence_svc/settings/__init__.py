@@ -14,16 +14,18 @@ from pydantic_settings import SettingsConfigDict
 
 from ..errors import Misconfigured
 from .addresses import is_network, is_redis
+from .history import HistorySettings
 from .identity import IdentitySettings
 from .kinds import Rule, Seconds
 from .limits import LimitSettings
 from .names import misspelt
 
 ENV_PREFIX = "PRESENCE_"
+UNHEARD_MS = 3_000
 ASKED_SHARE = 0.8  # of HEARTBEAT_INTERVAL: the shortest pause that a reply asks for
 
 
-class Settings(IdentitySettings, LimitSettings):
+class Settings(IdentitySettings, LimitSettings, HistorySettings):
     """Durations are in seconds, fractions allowed; `*_ms` properties give whole milliseconds."""
 
     model_config = SettingsConfigDict(
@@ -92,6 +94,7 @@ class Settings(IdentitySettings, LimitSettings):
                 "BEAT_RATE",
                 "must let through what we ask for: one heartbeat per 0.8 of PRESENCE_HEARTBEAT_INTERVAL",
             ),
+            *self.history_rules(),
             *self.identity_rules(),
         ]
         wrong = [f"{ENV_PREFIX}{rule.name}: {rule.why}" for rule in rules if not rule.holds]
@@ -120,6 +123,16 @@ class Settings(IdentitySettings, LimitSettings):
     @property
     def leave_grace_ms(self) -> int:
         return round(self.leave_grace * 1000)
+
+    @property
+    def outlived_ms(self) -> int:
+        """A gap shorter than this ends nobody's lease: whoever beat before it has one beyond it."""
+        return max(1, self.ttl_ms - round(self.heartbeat_interval * 1000))
+
+    @property
+    def unheard_ms(self) -> int:
+        """Whoever has asked for nothing for so long was away, or could not ask."""
+        return max(UNHEARD_MS, round(self.sweep_interval * 3000))
 
     @property
     def publish_interval_ms(self) -> int:

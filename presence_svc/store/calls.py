@@ -37,7 +37,7 @@ def heartbeat_call(
     refresh: Collection[str],
 ) -> Packed:
     """The call that records the heartbeats of `courses`; in `refresh`: whose sets' expiry is pushed on."""
-    names: list[bytes] = [words(keys.agenda)]
+    names: list[bytes] = [words(keys.agenda, keys.where)]
     args: list[bytes] = [
         words(
             settings.publish_interval_ms,
@@ -45,6 +45,7 @@ def heartbeat_call(
             settings.hidden_ttl_ms,
             settings.sessions_per_viewer,
             settings.chapters_per_course,
+            *settings.books,
             len(courses),
         )
     ]
@@ -57,9 +58,9 @@ def heartbeat_call(
             ready, seq = ops[index]
             names.append(ready.keys)
             args += (ready.head, seq, ready.tail)
-    many_keys = 1 + 5 * len(courses) + 2 * beats
+    many_keys = 2 + 5 * len(courses) + 2 * beats
     rest = b"".join((number(many_keys), *names, *args))
-    return Packed(scripts.HEARTBEAT, 1 + many_keys + 6 + len(courses) + 5 * beats, rest)
+    return Packed(scripts.HEARTBEAT, 1 + many_keys + 9 + len(courses) + 5 * beats, rest)
 
 
 def heartbeat_results(
@@ -96,11 +97,12 @@ def succeed_call(keys: Keys, settings: Settings, heirs: Sequence[Turn[Any]]) -> 
 
     By its text: an unknown SHA would be sent again behind the heartbeats, which had counted people twice.
     """
-    names: list[str] = [keys.agenda]
+    names: list[str] = [keys.agenda, keys.where]
     args: list[Any] = [
         settings.publish_interval_ms,
         settings.ttl_ms,
         settings.sessions_per_viewer,
+        *settings.books,
         len(heirs),
     ]
     for ready, seq in heirs:
@@ -115,11 +117,12 @@ def succeed_call(keys: Keys, settings: Settings, heirs: Sequence[Turn[Any]]) -> 
 
 def leave_call(keys: Keys, settings: Settings, ops: Sequence[Any], indices: list[int]) -> Command:
     """The call that ends the sessions of a round's leaves."""
-    names: list[str] = [keys.agenda]
+    names: list[str] = [keys.agenda, keys.where]
     args: list[Any] = [
         settings.publish_interval_ms,
         settings.leave_grace_ms,
         settings.ttl_ms,
+        *settings.books,
         len(indices),
     ]
     for index in indices:

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
 from presence_svc.model import Count, Heartbeat, Leave, Roster
-from presence_svc.settings import load
+from presence_svc.settings import Settings, load
 from presence_svc.store.agenda import Agenda
 from presence_svc.store.keys import Keys
 from presence_svc.store.presence import Presence
@@ -65,14 +65,21 @@ end
 
 
 class Replica:
-    """One process's way into the store. Several on one Redis are several replicas."""
+    """One process's way into the store. Several on one Redis are several replicas.
+
+    Without history and people, unless asked for: tests of presence look at all keys that there are.
+    """
 
     def __init__(self, redis: Redis, **settings: Any) -> None:
         self.redis: Any = redis  # the raw keys are looked at in every way; redis-py types replies too widely
         self.passed = 0  # ms that this replica was told to let pass
-        self.settings = load(**settings)
-        self.keys = Keys(self.settings.key_prefix)
         self.link = Link(redis, timeout_s=GENEROUS_S)
+        self.use(load(**{"history": False, "people": False} | settings))
+
+    def use(self, settings: Settings) -> None:
+        """Builds all parts, with these settings."""
+        self.settings = settings
+        self.keys = Keys(settings.key_prefix)
         self.presence = Presence(self.link, self.settings)
         self.shared = Shared(self.link, self.settings)
         sealing = Shared(self.link, self.settings)
