@@ -27,6 +27,9 @@ from .metrics import Metrics
 from .server.shutdown import on_shutdown
 from .settings import Settings
 from .store.agenda import Agenda
+from .store.history.answers import HistoryAnswers
+from .store.history.export import Export
+from .store.people import PeopleCounter
 from .store.presence import Presence
 from .store.redis.link import Link
 from .store.roster.reader import Rosters
@@ -35,8 +38,8 @@ from .store.stats import Totals
 from .web import problems
 from .web.access_log import AccessLog
 from .web.api import courses as routes
+from .web.api import export, history, openapi, operations
 from .web.api import heartbeats as heartbeat
-from .web.api import openapi, operations
 from .web.dispatch import Dispatch
 from .web.heartbeat import HeartbeatHandler, cors_options
 from .web.pages import files as pages
@@ -88,6 +91,10 @@ def _routes() -> list[BaseRoute]:
         Route("/v1/heartbeats", heartbeat.heartbeats, methods=["POST"]),
         Route("/v1/live", streams.CatalogueStream(), methods=["GET"]),
         Route("/v1/stats", routes.stats),
+        Route(f"{COURSE}/history", history.history),
+        Route(f"{COURSE}/history/calendar", history.calendar),
+        Route(f"{COURSE}/history/heatmap", history.heatmap),
+        Route("/v1/history/export", export.export),
         Route("/livez", operations.livez),
         Route("/readyz", operations.readyz),
         Route("/metrics", operations.metrics),
@@ -148,6 +155,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         sweeper.poke(0)  # whoever has started without Redis waits for the common secret
 
     link.on_back = on_back
+    answers = HistoryAnswers(link, settings)
     leave_tokens, rates = LeaveTokens(shared), Rates(settings)
     admission = Admission(
         settings,
@@ -161,7 +169,9 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         presence=presence,
         rosters=rosters,
         seen_rosters=seen_rosters,
-        totals=Totals(link, presence, presence.keys),
+        totals=Totals(link, presence, presence.keys, PeopleCounter(link, settings, presence.keys)),
+        history=answers,
+        export=Export(link, settings, answers.reader),
         hub=hub,
         renewer=Renewer(presence, settings),
         leave_tokens=leave_tokens,

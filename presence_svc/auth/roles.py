@@ -18,6 +18,8 @@ class Action(enum.Enum):
     EVICT = "evict"
     BATCH = "batch"
     STATS = "stats"
+    HISTORY = "history"
+    EXPORT = "export"
     METRICS = "metrics"
 
 

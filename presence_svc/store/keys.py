@@ -8,6 +8,7 @@ session. Scores and times are whole milliseconds since 1970 by Redis's clock.
     P:{C}:viewer:V   hash  name, avatar_url, joined_at and one field per session  (public contract)
                            s:S = "lease seq place flags digest chapter"
     P:{C}:places     zset  "place V" by place * 2^42 + end of V's last lease there
+                           "0<day> V" by when they came: to be counted among the day's distinct viewers
     P:{C}:chapters   hash  chapter -> place, a small number (1, 2, ...)
     P:{C}:anonymous  zset  V by the end of their last anonymous lease
     P:{C}:state      hash  version, published (when the last message went out) and told (the total in it),

@@ -18,6 +18,7 @@ from presence_svc.model import Count, Heartbeat, Leave, Roster
 from presence_svc.settings import Settings, load
 from presence_svc.store.agenda import Agenda
 from presence_svc.store.keys import Keys
+from presence_svc.store.people import PeopleCounter
 from presence_svc.store.presence import Presence
 from presence_svc.store.redis.link import Link
 from presence_svc.store.roster.reader import Rosters
@@ -86,7 +87,8 @@ class Replica:
         sealing.secret = b"s" * 32  # at hand without a pulse: a read must write nothing
         self.rosters = Rosters(self.link, self.settings, sealing)
         self.agenda = Agenda(self.link, self.settings)
-        self.totals = Totals(self.link, self.presence, self.keys)
+        self.people = PeopleCounter(self.link, self.settings, self.keys)
+        self.totals = Totals(self.link, self.presence, self.keys, self.people)
 
     async def beat(self, viewer: str, session: str = "main", *, course: str = "c1", **said: Any) -> Recorded:
         """A heartbeat; `chapter` is short for chapter_id, `former` is who the session may have been."""

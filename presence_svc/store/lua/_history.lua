@@ -4,8 +4,8 @@
 -- course, "m<minute>", and one for each chapter, "m<minute> <chapter>", as "S d peak": to the viewer time of those
 -- present at its end, as if they had been there all along, its events add S; it had d joins less ends; and peak is
 -- the most that were present after a join. An end on a boundary belongs before it. _minutes closes it.
--- Whoever has come since the last closed minute is in `places` as "0 V" by when; who stayed from a day that has
--- been counted into the next and left there, as "00 V". Both are counted among the day's distinct viewers.
+-- Whoever has come since the last closed minute is in `places` as "0<day> V" by when, and so is who stayed into a day
+-- of which nothing is counted yet and went: they are counted among that day's distinct viewers. No place begins with 0.
 
 local MINUTES_A_DAY, COURSES_OF_A_VIEWER = 1440, 256
 local minute_ms, has_uniques, where = 0, false, nil
@@ -62,6 +62,12 @@ local function is_gone_from(c, viewer)
   end
 end
 
+local function day_of(minute) return math.floor(minute / MINUTES_A_DAY) end
+
+local function to_be_counted(c, viewer, at)
+  redis.call('ZADD', c.places, 'NX', int(at), '0' .. int(day_of(minute_of(at))) .. ' ' .. viewer)
+end
+
 -- Somebody is present from now on. c.is_swap: one comes for another who goes, and no moment has both.
 local function came(c, chapter, viewer, now, place)
   if chapter == '' and where then is_in(c, viewer) end
@@ -70,7 +76,7 @@ local function came(c, chapter, viewer, now, place)
   local peak = 0
   if c.is_swap then c.swaps[chapter] = place else peak = peak_of(c, place, now) end
   book(c, chapter, minute, minute * minute_ms - now, 1, peak)
-  if chapter == '' and has_uniques then redis.call('ZADD', c.places, 'NX', int(now), '0 ' .. viewer) end
+  if chapter == '' and has_uniques then to_be_counted(c, viewer, now) end
 end
 
 -- They were until `at`, which may be past, but in no minute that is closed.
@@ -79,10 +85,7 @@ local function went(c, chapter, viewer, at)
   local minute = minute_of(at - 1)
   book(c, chapter, minute, at - minute * minute_ms, -1, 0)
   if chapter ~= '' or not has_uniques then return end
-  local day = tonumber(redis.call('HGET', c.state, 'day') or -1)
-  if math.floor(minute / MINUTES_A_DAY) > day then
-    redis.call('ZADD', c.places, 'NX', int(at - 1), '00 ' .. viewer)
-  end
+  if day_of(minute) > tonumber(redis.call('HGET', c.state, 'day') or -1) then to_be_counted(c, viewer, at - 1) end
 end
 
 -- An open minute is looked at as soon as it is over.

@@ -58,9 +58,6 @@ local function begin(c, books, now)
       end
     end
   end
-  for _, n in pairs(books.n) do
-    if n < 0 then books.torn = this end
-  end
   return from
 end
 
@@ -75,7 +72,7 @@ local function count_uniques(c, keys, day, before, state)
   end
   local came_since = redis.call('ZRANGEBYSCORE', c.places, '-inf', '(' .. int(before), 'LIMIT', 0, keys.room)
   local viewers = {}
-  for i, member in ipairs(came_since) do viewers[i] = string.match(member, '^0+ (.*)$') end
+  for i, member in ipairs(came_since) do viewers[i] = string.match(member, '^0%d+ (.*)$') end
   count(viewers)
   if #viewers > 0 then redis.call('ZREMRANGEBYRANK', c.places, 0, #viewers - 1) end
   if #viewers == keys.room then return false end
@@ -141,7 +138,7 @@ local function write(c, keys, books, minute)
   end
   books.known = nil
   if #lines == 0 then return false end
-  local day = math.floor(minute / MINUTES_A_DAY)
+  local day = day_of(minute)
   redis.call('APPEND', keys.minutes, table.concat(lines))
   redis.call('PEXPIRE', keys.minutes, keys.minutes_for)
   fold(keys.quarters, tostring(math.floor(minute % MINUTES_A_DAY / QUARTER)), values, keys.quarters_for)
@@ -156,7 +153,7 @@ local function close_quarter(c, keys, quarter, now)
   redis.call('APPEND', keys.log, id_of(c) .. ' ' .. int(quarter) .. ' ' .. int(late) .. '\n')
   redis.call('PEXPIRE', keys.log, keys.quarters_for)
   if keys.way ~= 'off' then
-    local day = math.floor(quarter * QUARTER / MINUTES_A_DAY)
+    local day = day_of(quarter * QUARTER)
     local n = redis.call(keys.way == 'exact' and 'SCARD' or 'PFCOUNT', keys.uniques)
     redis.call('HSET', keys.days, day % BLOCK .. '.u', n)
   end
@@ -223,7 +220,7 @@ local function close_minutes(c, now, keys)
       break
     end
     if not is_counted then
-      local day = math.floor(minute / MINUTES_A_DAY)
+      local day = day_of(minute)
       local before = math.min(last + 1, (day + 1) * MINUTES_A_DAY) * minute_ms
       if not count_uniques(c, keys, day, before, books.state) then
         result.more = true

@@ -51,7 +51,7 @@ local function hand_over(c, former, heir, session, seq, record)
   settle(c, former.viewer, former.key, now, { [place] = chapter_in(said) })
   for chapter, at in pairs(c.swaps) do book(c, chapter, minute_of(now), 0, 0, peak_of(c, at, now)) end
   if has_uniques and not redis.call('ZSCORE', c.viewers, former.viewer) then
-    redis.call('ZREM', c.places, '0 ' .. former.viewer)
+    redis.call('ZREM', c.places, '0' .. int(day_of(minute_of(now))) .. ' ' .. former.viewer)
   end
   return changed(c, now, interval, agenda)
 end

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from ...auth.caller import Role
 from ...auth.roles import Action
-from ...errors import Forbidden
+from ...errors import Forbidden, Invalid
 from ...model import Leave
 from ...store.write import Departure
 from .. import body
@@ -19,6 +19,7 @@ from ..etag import is_known
 from ..request import check_origin, course_ids, credentials, enter, json, service_of, whole
 
 COUNTS = 200
+LONGEST_SEARCH = 128
 
 
 async def leave(request: Request) -> Response:
@@ -88,6 +89,13 @@ async def evict(request: Request) -> Response:
 
 
 async def stats(request: Request) -> Response:
-    """`GET /v1/stats`: the sum over courses, the active ones, the busiest."""
+    """`GET /v1/stats`: the sum over courses, people, the busiest; with `q`, `limit` or `cursor` a page of courses."""
     await enter(request, Action.STATS)
-    return json((await service_of(request).totals.stats()).model_dump())
+    totals, query = service_of(request).totals, request.query_params
+    if not {"q", "limit", "cursor"} & query.keys():
+        return json((await totals.stats()).model_dump())
+    text = query.get("q", "")
+    if len(text) > LONGEST_SEARCH:
+        raise Invalid([("/q", f"must have {LONGEST_SEARCH} characters at most")])
+    limit = whole(request, "limit", 50, 1, 200)
+    return json((await totals.search(text, limit, query.get("cursor") or None)).model_dump())

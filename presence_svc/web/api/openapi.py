@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from ... import __version__, model
+from ...store.history import model as past
 
 REF = "#/components/schemas/{model}"
 ID = {"type": "string", "pattern": model.ID_PATTERN}
@@ -41,6 +42,8 @@ class Operation:
     errors: tuple[int, ...] = (401, 403, 422, 429, 503)
     text_body: bool = False
     has_etag: bool = False
+    media: str = "application/json"
+    also: str = ""  # another media type that can be asked for
     is_public: bool = True  # some settings of AUTH=jwt, or a leave token, let in who has no bearer token
 
 
@@ -52,6 +55,13 @@ def _ids(limit: int) -> dict[str, Any]:
     return {"type": "array", "items": ID, "minItems": 1, "maxItems": limit}
 
 
+def _one_of(*values: str) -> dict[str, Any]:
+    return {"type": "string", "enum": list(values), "default": values[0]}
+
+
+MOMENT = {"type": "string", "description": "ms since 1970, or ISO 8601"}
+ZONE = {"type": "string", "description": "a time zone's name", "default": "UTC", "examples": ["Asia/Kolkata"]}
+KEPT_ERRORS = (401, 403, 404, 422, 429, 503)
 BODY_ERRORS = (400, 401, 403, 408, 413, 415, 422, 429, 503)
 COURSE = "/v1/courses/{course_id}"
 OPERATIONS = (
@@ -74,7 +84,22 @@ OPERATIONS = (
               query={"viewers": _range(0, 20, 0)}, status=101, errors=(403, 422, 426, 429)),
     Operation("get", "/v1/live", "Counts of a catalogue as they change", "text/event-stream",
               query={"course_id": _ids(100), "viewers": _range(0, 20, 0)}),
-    Operation("get", "/v1/stats", "Live totals over all courses", model.Stats, is_public=False),
+    Operation("get", "/v1/stats", "Live totals over all courses, and a page of them", model.Stats, is_public=False,
+              query={"q": {"type": "string", "maxLength": 128}, "limit": _range(1, 200, 50),
+                     "cursor": {"type": "string"}}),
+    Operation("get", f"{COURSE}/history", "What was: peak, average and viewer minutes by step", past.History,
+              query={"step": _one_of("15m", "1m", "1h", "1d"), "from": MOMENT, "to": MOMENT, "chapter_id": ID,
+                     "tz": ZONE, "format": _one_of("json", "csv")},
+              errors=KEPT_ERRORS, has_etag=True, is_public=False, also="text/csv"),
+    Operation("get", f"{COURSE}/history/calendar", "When it is watched: by weekday and hour", past.Calendar,
+              query={"weeks": _range(1, 52, 4), "tz": ZONE}, errors=KEPT_ERRORS, is_public=False),
+    Operation("get", f"{COURSE}/history/heatmap", "Its chapters by quarters of an hour", past.Heatmap,
+              query={"from": MOMENT, "to": MOMENT, "tz": ZONE, "limit": _range(1, 200, 50)},
+              errors=KEPT_ERRORS, is_public=False),
+    Operation("get", "/v1/history/export", "Closed quarters of all courses, in order of closing", past.ExportRow,
+              query={"cursor": {"type": "string"}, "limit": _range(1, 10_000, 1_000),
+                     "format": _one_of("ndjson", "csv")},
+              errors=KEPT_ERRORS, is_public=False, media="application/x-ndjson", also="text/csv"),
 )  # fmt: skip
 
 
@@ -125,7 +150,7 @@ def _operation(op: Operation) -> dict[str, Any]:
         "summary": op.summary,
         "operationId": f"{op.method}_{op.path.split('/')[-1].strip('{}')}",
         "parameters": parameters,
-        "responses": {str(op.status): _response(op.reply)}
+        "responses": {str(op.status): _response(op.reply, op.media, op.also)}
         | {str(status): _problem() for status in op.errors},
     }
     if op.has_etag:
@@ -133,6 +158,9 @@ def _operation(op: Operation) -> dict[str, Any]:
         described["responses"]["304"] = {"description": "Nothing has changed but the clock"}
         for status in ("200", "304"):
             described["responses"][status]["headers"] = {"ETag": {"schema": {"type": "string"}}}
+    if op.path == "/v1/history/export":
+        cursor = {"schema": {"type": "string"}, "description": "where the next page begins"}
+        described["responses"]["200"]["headers"] = {"Presence-Cursor": cursor}
     if op.path.endswith("/live"):
         described["operationId"] += "_course" if in_path else "_catalogue"
     if op.body:
@@ -142,12 +170,15 @@ def _operation(op: Operation) -> dict[str, Any]:
     return described
 
 
-def _response(reply: type[BaseModel] | str | None) -> dict[str, Any]:
+def _response(reply: type[BaseModel] | str | None, media: str, also: str) -> dict[str, Any]:
     if reply is None:
         return {"description": "Done"}  # also: from here on it is a WebSocket
     if isinstance(reply, str):
         return {"description": "A stream", "content": {reply: {"schema": {"type": "string"}}}}
-    return {"description": "OK", "content": {"application/json": {"schema": _ref(reply)}}}
+    content: dict[str, Any] = {media: {"schema": _ref(reply)}}
+    if also:
+        content[also] = {"schema": {"type": "string"}}
+    return {"description": "OK", "content": content}
 
 
 def _problem() -> dict[str, Any]:

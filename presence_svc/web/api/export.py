@@ -1,0 +1,33 @@
+"""`GET /v1/history/export`: closed quarters of all courses, for warehouses. Service role; told by cursor."""
+
+from __future__ import annotations
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ...auth.roles import Action
+from ...errors import NotFound
+from ...store.history.model import ExportRow
+from ..request import enter, service_of, whole
+from . import csv, ranges
+
+COLUMNS = tuple(ExportRow.model_fields)
+LINES = "application/x-ndjson"
+
+
+async def export(request: Request) -> Response:
+    """A page of rows; the header says where the next one begins, also when it is not there yet."""
+    await enter(request, Action.EXPORT)
+    service = service_of(request)
+    if not service.settings.history:
+        raise NotFound("history is not kept here (PRESENCE_HISTORY)")
+    kind = ranges.choice(request, "format", ("ndjson", "csv"))
+    limit = whole(request, "limit", 1_000, 1, 10_000)
+    page = await service.export.page(request.query_params.get("cursor") or None, limit)
+    headers = {"presence-cursor": page.cursor, "cache-control": "no-store"}
+    if kind == "csv":
+        rows = ([getattr(row, name) for name in COLUMNS] for row in page.rows)
+        return Response(csv.table(COLUMNS, rows), 200, headers, csv.MEDIA_TYPE)
+    text = b"".join(orjson.dumps(row.model_dump()) + b"\n" for row in page.rows)
+    return Response(text, 200, headers, LINES)

@@ -1,0 +1,87 @@
+"""What the history routes read from a query: moments, ranges, zones and choices. Raises Invalid by field."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from starlette.requests import Request
+
+from ...errors import Invalid
+
+_ZONE = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
+LONGEST = 15  # digits
+EARLIEST, LATEST = 0, 4_102_444_800_000  # 1970 to 2100
+
+
+class Range(NamedTuple):
+    """From `begin` to `end`, ms, excluded."""
+
+    begin: int
+    end: int
+
+
+@lru_cache(1_000)
+def _zone(name: str) -> ZoneInfo | None:
+    """None for what is no zone: also for a folder of them, and for names that lead elsewhere."""
+    if not _ZONE.fullmatch(name):
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError):
+        return None
+
+
+def zone(request: Request) -> ZoneInfo:
+    """`tz`, by default UTC."""
+    found = _zone(request.query_params.get("tz", "UTC"))
+    if found is None:
+        raise Invalid([("/tz", "must be a time zone's name, such as Europe/Berlin or Asia/Kolkata")])
+    return found
+
+
+def moment(request: Request, name: str, here: ZoneInfo) -> int | None:
+    """A time in ms since 1970 or by ISO 8601, which without an offset is in the zone `here`."""
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    found = _moment(text, here)
+    if found is None or not EARLIEST <= found <= LATEST:
+        raise Invalid([(f"/{name}", "must be ms since 1970 or an ISO 8601 time from 1970 to 2100")])
+    return found
+
+
+def _moment(text: str, here: ZoneInfo) -> int | None:
+    if text.isascii() and text.isdigit():
+        return int(text) if len(text) <= LONGEST else None
+    for each in (text, text.replace(" ", "+")):  # a + that was sent as it is arrives as a blank
+        try:
+            found = datetime.fromisoformat(each)
+            at = found if found.tzinfo else found.replace(tzinfo=here)
+            return round(at.astimezone(UTC).timestamp() * 1000)
+        except (ValueError, OverflowError):
+            continue
+    return None
+
+
+def window(request: Request, here: ZoneInfo, now: int, default_ms: int) -> Range:
+    """`from` and `to`: what lies after now is left out; by default the last `default_ms`."""
+    given = moment(request, "to", here)
+    end = now if given is None else min(given, now)
+    begin = moment(request, "from", here)
+    if begin is None:
+        begin = max(0, end - default_ms)
+    if given is not None and begin >= given:
+        raise Invalid([("/from", "must be before to")])
+    return Range(begin, max(begin, end))
+
+
+def choice(request: Request, name: str, options: tuple[str, ...]) -> str:
+    """One of the options, by default the first."""
+    found = request.query_params.get(name, options[0])
+    if found not in options:
+        raise Invalid([(f"/{name}", f"must be one of {', '.join(options)}")])
+    return found
