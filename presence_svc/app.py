@@ -130,7 +130,7 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
 def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, Sweeper]:
     """Every part of a replica, wired; nothing runs yet."""
     link.on_exchange, link.on_failure = metrics.exchange.observe, metrics.redis_failures.inc
-    presence = Presence(link, settings, on_batch=metrics.batch.observe)
+    presence = Presence(link, settings, on_group=metrics.group.observe)
     shared = Shared(link, settings)
     rosters = Rosters(link, settings, shared)
     seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters

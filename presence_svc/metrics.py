@@ -18,7 +18,7 @@ from prometheus_client import (
     multiprocess,
 )
 
-BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+GROUP_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8; escaping=underscores"
 
@@ -31,10 +31,10 @@ class Metrics:
         requests = self._counter("presence_requests", "requests answered", ["route", "status"])
         self._requests = requests
         self._answered: dict[tuple[str, int], int] = {}
-        self.batch = Histogram(
+        self.group = Histogram(
             "presence_batch_size",
             "heartbeats and leaves per exchange with Redis",
-            buckets=BATCH_BUCKETS,
+            buckets=GROUP_BUCKETS,
             registry=self.registry,
         )
         self.exchange = Histogram(

@@ -22,7 +22,7 @@ from presence_svc.store.presence import Presence
 from presence_svc.store.redis.embedded import EmbeddedServer
 from presence_svc.store.redis.link import Link
 from presence_svc.store.shared import Shared
-from presence_svc.store.write import Beat, Departure
+from presence_svc.store.write import HeartbeatWrite, LeaveWrite
 from tests.rig import Backend
 
 COURSE = "python-101"
@@ -59,12 +59,14 @@ class Replica:
         self._presence = Presence(self._link, settings)
 
     async def arrive(self, *viewers: str) -> None:
-        said = [Heartbeat(viewer_id=viewer, chapter_id="ch-1") for viewer in viewers]
-        beats = [Beat(COURSE, str(beat.viewer_id), beat) for beat in said]
-        await asyncio.gather(*map(self._presence.heartbeat, beats))
+        writes = [
+            HeartbeatWrite(COURSE, viewer, Heartbeat(viewer_id=viewer, chapter_id="ch-1"))
+            for viewer in viewers
+        ]
+        await asyncio.gather(*map(self._presence.heartbeat, writes))
 
     async def leave(self, viewer: str) -> None:
-        await self._presence.leave(Departure(COURSE, viewer, Leave(viewer_id=viewer)))
+        await self._presence.leave(LeaveWrite(COURSE, viewer, Leave(viewer_id=viewer)))
 
     async def sweep(self) -> None:
         await Agenda(self._link, self._settings).sweep([COURSE])

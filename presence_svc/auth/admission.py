@@ -1,6 +1,6 @@
-"""The gate: from credentials to a caller, from a caller and a body to a heartbeat that may be recorded.
+"""From credentials to a caller, from a caller and a body to a heartbeat that may be recorded.
 
-Both lanes and every route ask here. It answers at once whenever nothing has to be fetched: in trusted mode
+Both paths and every route ask here. It answers at once whenever nothing has to be fetched: in trusted mode
 (whoever comes may do everything, for the viewer that the body names) and for tokens judged before.
 Refuses with Unauthorized, Forbidden, Limited, Invalid or Unavailable.
 """
@@ -12,10 +12,10 @@ from collections.abc import Awaitable
 from ..errors import Forbidden, Unauthorized, Unavailable
 from ..model import Heartbeat, Leave
 from ..settings import Settings
-from ..store.write import Beat
+from ..store.write import HeartbeatWrite
 from .anonymous import PREFIX, AnonymousIds
 from .caller import PUBLIC, SERVICE, Caller, Role, TokenRefused
-from .joins import Joins, session_of
+from .joins import Admitted, Joins, session_of
 from .leave_token import LeaveTokens
 from .rates import Pace, Rates
 from .roles import Action, rights
@@ -46,12 +46,10 @@ class Admission:
         self._anonymous, self._has_anonymous = anonymous, settings.allow_anonymous
         self._leave_tokens = leave_tokens
 
-    def admit(
-        self, authorization: bytes | None, peer: str, course_id: str, said: Heartbeat
-    ) -> Beat | Awaitable[Beat]:
+    def admit(self, authorization: bytes | None, peer: str, course_id: str, said: Heartbeat) -> Admitted:
         """The heartbeat as it may be recorded: whose it is, and under which name."""
         if self.tokens is None:
-            return Beat(course_id, named(said), said)
+            return HeartbeatWrite(course_id, named(said), said)
         try:
             caller = self.caller(authorization)
         except UNBELIEVED:
@@ -67,9 +65,9 @@ class Admission:
             return SERVICE
         return self.tokens.remembered(_token(authorization)) if authorization else None
 
-    def pace_of(self, beat: Beat) -> Pace | None:
+    def pace_of(self, write: HeartbeatWrite) -> Pace | None:
         """What the heartbeats of a viewer with a token are taken from; None for whom no limit holds."""
-        return None if self.tokens is None else self.rates.pace(session_of(beat), beat.viewer_id)
+        return None if self.tokens is None else self.rates.pace(session_of(write), write.viewer_id)
 
     def again(self, caller: Caller | None, pace: Pace | None) -> bool:
         """Whether this caller, who said the same before with the same credentials, may say it again.
@@ -140,35 +138,37 @@ class Admission:
 
     async def _admit_later(
         self, caller: Awaitable[Caller], peer: str, course_id: str, said: Heartbeat
-    ) -> Beat:
+    ) -> HeartbeatWrite:
         try:
             known = await caller
         except UNBELIEVED:
             self.rates.unknown(peer)
             raise
-        beat = self._admit(known, peer, course_id, said)
-        return beat if isinstance(beat, Beat) else await beat
+        write = self._admit(known, peer, course_id, said)
+        return write if isinstance(write, HeartbeatWrite) else await write
 
-    def _admit(self, caller: Caller, peer: str, course_id: str, said: Heartbeat) -> Beat | Awaitable[Beat]:
+    def _admit(self, caller: Caller, peer: str, course_id: str, said: Heartbeat) -> Admitted:
         if caller.role is Role.SERVICE:
-            return Beat(course_id, named(said), said)
+            return HeartbeatWrite(course_id, named(said), said)
         if caller.role is Role.VIEWER:
             self._check_course(caller, course_id)
-            former = self._anonymous.former(course_id, said.session_id) if self._has_anonymous else ""
+            previous = self._anonymous.previous(course_id, said.session_id) if self._has_anonymous else ""
             viewer_id = own(caller, said.viewer_id)
-            beat = Beat(course_id, viewer_id, under_own_name(caller, said, self._names_from_body), former)
+            write = HeartbeatWrite(
+                course_id, viewer_id, under_own_name(caller, said, self._names_from_body), previous
+            )
         else:
-            beat = self._without_token(peer, course_id, said)
-        return self._in_limits(beat, peer if caller.role is Role.PUBLIC else None)
+            write = self._without_token(peer, course_id, said)
+        return self._in_limits(write, peer if caller.role is Role.PUBLIC else None)
 
-    def _without_token(self, peer: str, course_id: str, said: Heartbeat) -> Beat:
+    def _without_token(self, peer: str, course_id: str, said: Heartbeat) -> HeartbeatWrite:
         names_somebody = said.viewer_id is not None and not said.viewer_id.startswith(PREFIX)
         if Action.HEARTBEAT not in self._rights[Role.PUBLIC] or (names_somebody and not said.anonymous):
             self.rates.unknown(peer)
             raise Unauthorized("a bearer token is needed")
         viewer_id = self._anonymous.of(course_id, said.session_id)
-        statement = said.model_copy(update={"anonymous": True, "name": None, "avatar_url": None})
-        return Beat(course_id, viewer_id, statement)
+        unnamed = said.model_copy(update={"anonymous": True, "name": None, "avatar_url": None})
+        return HeartbeatWrite(course_id, viewer_id, unnamed)
 
     def _check_course(self, caller: Caller, course_id: str) -> None:
         try:
@@ -177,14 +177,14 @@ class Admission:
             self.rates.viewer(caller.subject)
             raise
 
-    def _in_limits(self, beat: Beat, address: str | None) -> Beat | Awaitable[Beat]:
+    def _in_limits(self, write: HeartbeatWrite, address: str | None) -> Admitted:
         """A session that beats here is held to its rate; one that is new, to the limits on newcomers."""
         if address is None:
-            pace = self.pace_of(beat)
+            pace = self.pace_of(write)
             is_known = pace is not None and self.rates.again(pace)
         else:
-            is_known = self.rates.again_without_token(session_of(beat), address)
-        return beat if is_known else self._joins.admit(beat, address)
+            is_known = self.rates.again_without_token(session_of(write), address)
+        return write if is_known else self._joins.admit(write, address)
 
 
 def _token(authorization: bytes) -> bytes:

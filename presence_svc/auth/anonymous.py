@@ -32,7 +32,7 @@ class AnonymousIds:
             raise Invalid([("/session_id", reason)])
         return PREFIX + _hash(self._shared.known_secret(), b"presence-anon", f"{course_id}\n{session_id}")
 
-    def former(self, course_id: str, session_id: str) -> str:
+    def previous(self, course_id: str, session_id: str) -> str:
         """Who a session was before it had a token; "" for one that cannot have been anybody."""
         return self.of(course_id, session_id) if len(session_id) >= SESSION_CHARS else ""
 

@@ -49,9 +49,9 @@ class HttpProtocol(TimeoutProtocol):
             elif not self._in_head and self._around > self._head_limit:
                 self._refuse(TooLarge("there is far more around the body than in it"))
             if self._due is None:
-                self._wait(self._patience_s)
+                self._wait(self._request_s)
         elif self._due is None and self._is_unwatched():
-            self._wait(self._patience_s)  # stray bytes between requests have ended uvicorn's keep-alive timer
+            self._wait(self._request_s)  # stray bytes between requests have ended uvicorn's keep-alive timer
         if not self._in_head:
             self._taken = 0
 

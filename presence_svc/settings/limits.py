@@ -43,7 +43,7 @@ class LimitSettings(BaseSettings):
     )
     join_burst: Limit = Field(2_000, description="new viewers of one course at once (AUTH=jwt)")
     join_rate: Rate = Field(500, description="new viewers of one course per second")
-    statements_limit: Limit = Field(
+    heartbeat_cache_limit: Limit = Field(
         100_000, description="sessions whose last heartbeat is remembered, 2 KB each or up to 8, per worker"
     )
     buckets_limit: Limit = Field(100_000, description="sessions, viewers and addresses that limits remember")

@@ -11,10 +11,9 @@ from time import perf_counter
 from starlette.types import Receive, Scope, Send
 
 from ..errors import PresenceError
-from ..store.write import Turn
 from . import body
 from .access_log import AccessLog
-from .heartbeat import HeartbeatHandler, Reply
+from .heartbeat import HeartbeatHandler, RawResponse
 from .ws.endpoint import CourseSocket
 
 HEARTBEAT = re.compile(r"/v1/courses/([^/]+)/heartbeat\Z")
@@ -22,7 +21,7 @@ SOCKET = re.compile(r"/v1/courses/([^/]+)/ws\Z")
 
 
 class Dispatch:
-    """`lane` gets POSTs of heartbeats, `sockets` those who join; `app` gets the rest, and the lifespan.
+    """Heartbeats go to `handler`, WebSockets to `sockets`; `app` gets the rest, and the lifespan.
 
     An open socket waits in all that it has come through: so it comes through this alone.
     """
@@ -58,7 +57,7 @@ class Dispatch:
 
     async def _reply(
         self, course_id: str, fields: dict[bytes, bytes], client: tuple[str, int] | None, receive: Receive
-    ) -> Reply:
+    ) -> RawResponse:
         origin, peer = fields.get(b"origin"), client[0] if client else ""
         try:
             self.handler.origins.check(fields)
@@ -68,9 +67,9 @@ class Dispatch:
                 fields, receive, cap=handler.body_limit, deadline_s=handler.body_deadline_s
             )
             admitted = handler.admit(fields.get(b"authorization"), peer, course_id, content)
-            turn = admitted if isinstance(admitted, Turn) else await admitted
-            return self.handler.recorded(
-                turn.ready, await self.handler.service.presence.heartbeat(turn), origin
+            cached, seq = admitted if isinstance(admitted, tuple) else await admitted
+            return handler.recorded(
+                cached, await handler.service.presence.heartbeat(cached.write, seq), origin
             )
         except PresenceError as error:
             return self.handler.failed(error, origin)

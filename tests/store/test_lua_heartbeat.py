@@ -6,10 +6,9 @@ import asyncio
 
 import pytest
 
-from presence_svc.store.redis.resp import number
-from presence_svc.store.write import FRESH, Turn, turn
+from presence_svc.store.write import NEWEST, pack_seq
 from tests.store.audit import audit
-from tests.store.replica import Replica, beat_of
+from tests.store.replica import Replica, write_of
 
 STRETCH = 2**42
 TTL, HIDDEN_TTL = 60_000, 150_000
@@ -117,7 +116,7 @@ async def test_a_batch_of_five_hundred(replica: Replica) -> None:
     """S1, S2: the largest batch, over several courses: each heartbeat gets its own answer."""
     for _ in range(2):
         beats = [
-            beat_of(f"v{n % 250}", f"s{n // 250}", course=f"c{n % 7}", chapter=f"ch-{n % 11}")
+            write_of(f"v{n % 250}", f"s{n // 250}", course=f"c{n % 7}", chapter=f"ch-{n % 11}")
             for n in range(500)
         ]
         futures = [replica.presence.heartbeat(beat) for beat in beats]
@@ -142,7 +141,7 @@ async def test_one_viewer_many_times_in_a_batch(replica: Replica) -> None:
         ("tab", "ch-3", 1),
     ]
     await asyncio.gather(
-        *(replica.presence.heartbeat(beat_of("ada", s, chapter=ch, seq=seq)) for s, ch, seq in said)
+        *(replica.presence.heartbeat(write_of("ada", s, chapter=ch, seq=seq)) for s, ch, seq in said)
     )
 
     assert (await replica.count()).chapters == {"ch-2": 1, "ch-3": 1}
@@ -213,9 +212,9 @@ async def test_a_fresh_heartbeat_is_newer_than_all_before(replica: Replica, befo
     elif before == "lapsed":
         await replica.pass_time(TTL + 1)
 
-    ready = turn(replica.keys, beat_of("ada", chapter="ch-1")).ready
-    done = await replica.presence.heartbeat(Turn(ready, FRESH))
-    again = await replica.presence.heartbeat(Turn(ready, number(done.seq)))
+    write = write_of("ada", chapter="ch-1")
+    done = await replica.presence.heartbeat(write, NEWEST)
+    again = await replica.presence.heartbeat(write, pack_seq(done.seq))
     late = await replica.beat("ada", seq=ahead if before == "ahead" else 6, chapter="ch-9")
 
     record = (await replica.redis.hget(f"{C}viewer:ada", "s:main")).split(b" ")

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from presence_svc.store import scripts
-from presence_svc.store.calls import count_call
+from presence_svc.store.counts import count_call
 from tests.store.replica import Replica
 
 C = "presence:{c1}:"

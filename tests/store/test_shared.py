@@ -22,7 +22,7 @@ from tests.store.replica import Replica
 SESSION = "0123456789abcdef"
 MADE: dict[str, Callable[[Replica, Shared], object]] = {
     "anonymous id": lambda replica, shared: AnonymousIds(shared).of("c1", SESSION),
-    "former id": lambda replica, shared: AnonymousIds(shared).former("c1", SESSION),
+    "previous id": lambda replica, shared: AnonymousIds(shared).previous("c1", SESSION),
     "pseudonym": lambda replica, shared: Pseudonyms(replica.link, replica.settings, shared).of("c1", "u1"),
     "leave token": lambda replica, shared: LeaveTokens(shared).make("c1", "u1", SESSION),
     "leave": lambda replica, shared: LeaveTokens(shared).holds("0" * 32, "c1", "u1", SESSION),

@@ -31,7 +31,7 @@ from ...errors import Misconfigured, Unavailable
 from ...settings import Settings
 from ..scripts import Script
 from .connection import Wires
-from .resp import Packed
+from .resp import ScriptCall
 
 __all__ = ["Command", "Link", "PubSub", "connect"]
 
@@ -96,7 +96,7 @@ class Link:
         """Runs one script; loads it when Redis has forgotten it (a flush, a failover)."""
         return (await self.pipeline([("EVALSHA", script, len(keys), *keys, *args)]))[0]
 
-    async def pipeline(self, commands: Sequence[Command | Packed]) -> list[Any]:
+    async def pipeline(self, commands: Sequence[Command | ScriptCall]) -> list[Any]:
         """Runs commands in order on one connection, in one exchange. A Script in second place is its SHA."""
         if self.away:
             raise Unavailable("Redis is away")
@@ -115,7 +115,7 @@ class Link:
         self.on_exchange(perf_counter() - began)
         return replies
 
-    async def _exchange(self, commands: Sequence[Command | Packed]) -> list[Any]:
+    async def _exchange(self, commands: Sequence[Command | ScriptCall]) -> list[Any]:
         """One round trip, two when a script was unknown: then what follows it has run too early.
 
         All from there on is sent again, in order: scripts write leases and seqs, not differences, so that
@@ -162,9 +162,9 @@ class Link:
         self.on_back()
 
 
-def _by_sha(command: Command | Packed) -> bytes:
+def _by_sha(command: Command | ScriptCall) -> bytes:
     """The command as it is sent first: a script by its SHA."""
-    if isinstance(command, Packed):
+    if isinstance(command, ScriptCall):
         return command.by_sha()
     if command[0] == "EVALSHA":
         command = (command[0], command[1].sha, *command[2:])
@@ -172,9 +172,9 @@ def _by_sha(command: Command | Packed) -> bytes:
     return packed
 
 
-def _by_text(command: Command | Packed) -> bytes:
+def _by_text(command: Command | ScriptCall) -> bytes:
     """The command as it is sent when Redis does not know the script: EVAL also loads it."""
-    if isinstance(command, Packed):
+    if isinstance(command, ScriptCall):
         return command.by_text()
     if command[0] == "EVALSHA":
         command = ("EVAL", command[1].text, *command[2:])

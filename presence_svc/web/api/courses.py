@@ -13,7 +13,7 @@ from ...auth.caller import Role
 from ...auth.roles import Action
 from ...errors import Forbidden, Invalid
 from ...model import Leave
-from ...store.write import Departure
+from ...store.write import LeaveWrite
 from .. import body
 from ..etag import is_known
 from ..request import check_origin, course_ids, credentials, enter, json, service_of, whole
@@ -36,7 +36,7 @@ async def leave(request: Request) -> Response:
     )
     said = body.validate(Leave, body.parse(raw))
     viewer_id = await service.admission.leaver(*credentials(request.scope), course_id, said)
-    await service.presence.leave(Departure(course_id, viewer_id, said))
+    await service.presence.leave(LeaveWrite(course_id, viewer_id, said))
     return Response(status_code=204)
 
 

@@ -9,12 +9,12 @@ from starlette.responses import Response
 
 from ...auth.roles import Action
 from ...errors import PresenceError
-from ...store.write import Result, Turn
+from ...store.write import Outcome
 from .. import body
 from ..heartbeat import HeartbeatHandler
 from ..problems import problem
 from ..request import check_origin, enter
-from . import batch as bundle
+from . import batch
 
 
 async def heartbeat(request: Request) -> Response:
@@ -30,16 +30,16 @@ async def heartbeats(request: Request) -> Response:
     raw = await body.read(
         request.scope, request.receive, cap=body.BATCH_CAP, deadline_s=handler.body_deadline_s
     )
-    readings = bundle.read(handler, raw)
-    turns = [one for one in readings if isinstance(one, Turn)]
-    recorded = await handler.service.presence.heartbeats(turns)
-    content = b'{"results":[%b]}' % b",".join(_replies(readings, recorded, handler.interval_ms))
+    readings = batch.read(handler, raw)
+    writes = [(one[0].write, one[1]) for one in readings if isinstance(one, tuple)]
+    outcomes = await handler.service.presence.heartbeats(writes)
+    content = b'{"results":[%b]}' % b",".join(_replies(readings, outcomes, handler.interval_ms))
     return Response(content, media_type="application/json")
 
 
-def _replies(readings: list[bundle.Reading], recorded: list[Result], interval_ms: float) -> list[bytes]:
+def _replies(readings: list[batch.Reading], outcomes: list[Outcome], interval_ms: float) -> list[bytes]:
     """What each item is told, in its place: its reply, or what was wrong with it or with recording it."""
-    results, replies = iter(recorded), []
+    results, replies = iter(outcomes), []
     for reading in readings:
         if isinstance(reading, PresenceError):
             replies.append(_problem(reading))
@@ -48,7 +48,7 @@ def _replies(readings: list[bundle.Reading], recorded: list[Result], interval_ms
         if isinstance(result, PresenceError):
             replies.append(_problem(result))
         else:
-            replies.append(reading.ready.reply(result, interval_ms))
+            replies.append(reading[0].reply(result, interval_ms))
     return replies
 
 

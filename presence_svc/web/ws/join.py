@@ -1,4 +1,4 @@
-"""Whoever has opened a WebSocket, until they have joined: the first message, who it is, what they may see.
+"""A WebSocket until its viewer has joined: the first message, who it is, what they may see.
 
 Made by web.ws.endpoint, handed on to web.ws.session. Refuses as a heartbeat and a stream would be refused.
 """
@@ -15,11 +15,9 @@ from ...auth.roles import Action
 from ...errors import Invalid, PresenceError, TooSlow
 from ...live.frame import message
 from ...model import Heartbeat, Join
-from ...store.redis.resp import number
-from ...store.write import FRESH, Beat, Recorded, Turn
+from ...store.write import NEWEST, HeartbeatResult, HeartbeatWrite
 from .. import body
 from ..heartbeat import HeartbeatHandler
-from ..heartbeat_cache import Statement
 from ..services import Services
 from .socket import Socket
 
@@ -29,8 +27,7 @@ class Joined(NamedTuple):
 
     caller: Caller
     said: Heartbeat
-    turn: Turn[Statement]
-    viewer_id: str
+    write: HeartbeatWrite
     seq: int
     reply: str
     courses: tuple[str, ...]
@@ -58,7 +55,7 @@ class JoiningSocket:
         self._counted: str | None = None
         self.count_out: Callable[[], None] = lambda: None
 
-    async def knock(self) -> None:
+    async def reserve(self) -> None:
         """Takes a place: the viewer's whose token came with the handshake, else their address's.
 
         Raises Limited.
@@ -100,29 +97,24 @@ class JoiningSocket:
         return await self._recorded(said.model_copy(update={"token": None}))
 
     async def _recorded(self, said: Join) -> Joined:
-        beat = await self.admitted(said)
+        write = await self.admitted(said)
         caller = await self._caller()
         courses = await self._courses(caller, said.viewers)
         self._count_in(caller)
-        statement = self._handler.statement(beat)
-        first = Turn(statement, FRESH if said.seq is None else number(said.seq))
-        recorded: Recorded = await self.service.presence.heartbeat(first)
-        if recorded.expires_at <= recorded.as_of:
-            raise Invalid([("/session_id", "has left: a new visit is a new session")])
-        seq = recorded.seq if said.seq is None else said.seq
-        reply = message("joined", statement.reply(recorded, self._handler.interval_ms))
-        turn = Turn(statement, number(seq))
-        return Joined(caller, said, turn, beat.viewer_id, seq, reply, courses, said.viewers)
+        cached = self._handler.prepare(write)
+        seq = NEWEST if said.seq is None else write.seq
+        result: HeartbeatResult = await self.service.presence.heartbeat(write, seq)
+        if result.expires_at <= result.as_of:
+            raise Invalid([("/session_id", "has left: who comes again needs a new session")])
+        number = result.seq if said.seq is None else said.seq
+        reply = message("joined", cached.reply(result, self._handler.interval_ms))
+        return Joined(caller, said, write, number, reply, courses, said.viewers)
 
-    async def admitted(self, said: Heartbeat) -> Beat:
+    async def admitted(self, said: Heartbeat) -> HeartbeatWrite:
         """What this socket says, as it may be recorded. Raises as a heartbeat's admission does."""
         admission = self.service.admission
-        beat = admission.admit(self._authorization, self._peer, self.course_id, said)
-        return beat if isinstance(beat, Beat) else await beat
-
-    async def turn(self, said: Heartbeat, seq: int) -> Turn[Statement]:
-        """The same, ready for Redis."""
-        return Turn(self._handler.statement(await self.admitted(said)), number(seq))
+        write = admission.admit(self._authorization, self._peer, self.course_id, said)
+        return write if isinstance(write, HeartbeatWrite) else await write
 
     async def _caller(self) -> Caller:
         caller = self.service.admission.caller(self._authorization)

@@ -126,7 +126,7 @@ class Machine(RuleBasedStateMachine):
             self._note()
             self.signed_in.add(former)
         self.model.beat(key, self.now, None, chapter, hidden, anon)
-        said = {"chapter": chapter, "hidden": hidden, "anonymous": anon, "former": former}
+        said = {"chapter": chapter, "hidden": hidden, "anonymous": anon, "take_over_from": former}
         self.run(self.replicas[replica].beat(viewer, session, course=course, **said))
         self._note()
 

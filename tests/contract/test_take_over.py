@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from presence_svc.errors import Limited, Unavailable
-from presence_svc.store.write import turn
 from tests.rig import Backend
 from tests.store.audit import audit
-from tests.store.replica import SIGNING_IN, Ear, Replica, beat_of
+from tests.store.replica import SIGNING_IN, Ear, Replica, write_of
 
 TTL, GRACE = 60_000, 3_000
 A = "anon~0123"
@@ -36,7 +35,7 @@ async def anonymous(replica: Replica, **said: Any) -> int:
 
 async def signed_in(replica: Replica, viewer: str = "ada", **said: Any) -> int:
     """A heartbeat of the same session with a token."""
-    return (await replica.beat(viewer, S, former=A, **said)).total
+    return (await replica.beat(viewer, S, take_over_from=A, **said)).total
 
 
 async def numbers(replica: Replica) -> Numbers:
@@ -251,7 +250,7 @@ async def test_all_at_once_is_as_one_after_the_other(replica: Replica, ear: Ear)
 
 @pytest.mark.parametrize("known", ["no script", "heartbeats only"])
 async def test_scripts_that_redis_does_not_know(replica: Replica, ear: Ear, known: str) -> None:
-    """S8: after a flush, and at the first succession ever: what is sent again keeps its place."""
+    """S8: after a flush, and at the first take-over ever: what is sent again keeps its place."""
     await anonymous(replica, seq=1)
     await replica.redis.script_flush()
     if known == "heartbeats only":
@@ -264,9 +263,9 @@ async def test_scripts_that_redis_does_not_know(replica: Replica, ear: Ear, know
 
 
 async def test_what_failed_is_not_forgotten(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
-    """S1: Redis was away at the first try: the same statement still says whose the session was."""
+    """S1: Redis was away at the first try: the same heartbeat still says whose the session was."""
     await anonymous(replica, seq=1)
-    said = turn(replica.keys, beat_of("ada", S, former=A, seq=2))
+    said = write_of("ada", S, take_over_from=A, seq=2)
 
     async def away(commands: object) -> None:
         raise Unavailable("Redis is away")
@@ -281,8 +280,8 @@ async def test_what_failed_is_not_forgotten(replica: Replica, monkeypatch: pytes
 
 
 async def test_a_steady_heartbeat_asks_once(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same statement again is a heartbeat as any other: one call, and no word of who it was."""
-    said = turn(replica.keys, beat_of("ada", S, former=A, seq=2))
+    """The same heartbeat again is a heartbeat as any other: one call, and no word of who it was."""
+    said = write_of("ada", S, take_over_from=A, seq=2)
     sent: list[int] = []
     pipeline = replica.link.pipeline
 

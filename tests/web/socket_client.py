@@ -16,8 +16,8 @@ from tests.rig import Service
 WAIT_S = 5.0
 
 
-class Visitor:
-    """`async with Visitor(service, "c1", viewer_id="ada") as visitor`: one that has joined."""
+class SocketClient:
+    """`async with SocketClient(service, "c1", viewer_id="ada") as client`: one that has joined."""
 
     def __init__(
         self,
