@@ -6,7 +6,7 @@ Raises Unavailable. Ranges are checked by the callers; adding up runs beside the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from zoneinfo import ZoneInfo
 
@@ -41,14 +41,12 @@ class HistoryAnswers:
         course_id: str,
         chapter_id: str | None,
         step: StepName,
-        begin: int,
-        end: int,
+        wanted: Sequence[Step],
         zone: ZoneInfo,
     ) -> History:
-        """A course, or a chapter of it, from `begin` to `end` (ms)."""
-        wanted = steps_of(step, begin, end, zone, self.reader.minute_ms)
+        """A course, or a chapter of it, by the steps that are wanted (one at least)."""
         number = await self.reader.number(course_id, chapter_id)
-        low, high = (wanted[0].begin, wanted[-1].end) if wanted else (begin, begin)
+        low, high = wanted[0].begin, wanted[-1].end
         read = {"1m": self.reader.minutes, "1d": self._days if _is_utc(zone) else self.reader.quarters}.get(
             step, self.reader.quarters
         )
@@ -100,11 +98,10 @@ class HistoryAnswers:
         )
 
     async def heatmap(
-        self, known: Known, course_id: str, begin: int, end: int, zone: ZoneInfo, limit: int
+        self, known: Known, course_id: str, wanted: Sequence[Step], zone: ZoneInfo, limit: int
     ) -> Heatmap:
-        """The chapters with the most viewer time, by quarters of an hour."""
-        wanted = steps_of("15m", begin, end, zone, self.reader.minute_ms)
-        low, high = (wanted[0].begin, wanted[-1].end) if wanted else (begin, begin)
+        """The chapters with the most viewer time, by the quarters of an hour that are wanted (one at least)."""
+        low, high = wanted[0].begin, wanted[-1].end
         found: list[ChapterHeat] = []
         candidates = await self.reader.busiest(course_id, low, high, 2 * limit)
         for number, chapter_id in candidates.items():
@@ -137,18 +134,17 @@ def _is_utc(zone: ZoneInfo) -> bool:
     return str(zone) in ("UTC", "Etc/UTC", "Etc/GMT", "GMT", "Etc/UCT", "UCT", "Zulu", "Etc/Zulu")
 
 
-def steps_of(
-    step: StepName, begin: int, end: int, zone: ZoneInfo, minute_ms: int = 60_000, limit: int | None = None
+async def steps_of(
+    step: StepName, begin: int, end: int, zone: ZoneInfo, *, limit: int, minute_ms: int = 60_000
 ) -> list[Step]:
-    """The steps that a range touches, whole; at most `limit`."""
+    """The steps that a range touches, whole, one at least; beyond `limit` not all of them."""
     found: Iterable[Step]
+    end = max(end, begin + 1)
     if step in ("1m", "15m"):
         found = steps.even(begin, end, minute_ms * (1 if step == "1m" else 15))
-    elif step == "1h":
-        found = steps.hours(begin, end, zone)
     else:
-        found = steps.days(begin, end, zone)
-    return list(islice(found, limit))
+        found = (steps.hours if step == "1h" else steps.days)(begin, end, zone)
+    return await asyncio.to_thread(list, islice(found, limit))
 
 
 def minutes(area: int) -> float:

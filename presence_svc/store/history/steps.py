@@ -8,6 +8,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 QUARTER_MS = 900_000
+HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 
 
@@ -22,20 +23,25 @@ def local(ms: int, zone: ZoneInfo) -> datetime:
     return datetime.fromtimestamp(ms / 1000, zone)
 
 
-def even(begin: int, end: int, size: int) -> list[Step]:
+def even(begin: int, end: int, size: int) -> Iterator[Step]:
     """Steps of equal size (ms), counted from 1970: minutes and quarters are alike in every zone."""
-    return [Step(at, at + size) for at in range(begin - begin % size, end, size)]
+    return (Step(at, at + size) for at in range(begin - begin % size, end, size))
 
 
 def hours(begin: int, end: int, zone: ZoneInfo) -> Iterator[Step]:
     """The hours of a zone that `begin` to `end` touches. The hour that comes twice a year is two."""
     at = _hour_begin(begin, zone)
+    offset = local(at, zone).utcoffset()
     while at < end:
-        after = at + QUARTER_MS
-        while _hour_begin(after, zone) == at:
-            after += QUARTER_MS
+        after = at + HOUR_MS
+        ahead = local(after, zone).utcoffset()
+        if ahead != offset or local(at, zone).minute:  # clocks are set on the way, or were within the hour
+            after = at + QUARTER_MS
+            while _hour_begin(after, zone) == at:
+                after += QUARTER_MS
+            ahead = local(after, zone).utcoffset()
         yield Step(at, after)
-        at = after
+        at, offset = after, ahead
 
 
 def _hour_begin(ms: int, zone: ZoneInfo) -> int:

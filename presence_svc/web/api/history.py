@@ -37,9 +37,10 @@ async def history(request: Request) -> Response:
     kind = ranges.choice(request, "format", ("json", "csv"))
     known = await answers.known(course_id)
     begin, end = ranges.window(request, here, known.now, DEFAULT_MS[step])
-    if len(steps_of(step, begin, end, here, limit=POINTS + 1)) > POINTS:
+    wanted = await steps_of(step, begin, end, here, limit=POINTS + 1)
+    if len(wanted) > POINTS:
         raise Invalid([("/from", f"gives more than {POINTS:,} steps: ask for less, or for longer steps")])
-    found = await answers.history(known, course_id, chapter_id, step, begin, end, here)
+    found = await answers.history(known, course_id, chapter_id, step, wanted, here)
     etag = _etag(found)
     headers = {"etag": etag, "cache-control": "private, no-cache"}
     if is_known(request, etag):
@@ -70,9 +71,10 @@ async def heatmap(request: Request) -> Response:
     limit = whole(request, "limit", 50, 1, 200)
     known = await answers.known(course_id)
     begin, end = ranges.window(request, here, known.now, DAY_MS)
-    if len(steps_of("15m", begin, end, here, limit=QUARTERS + 1)) > QUARTERS:
+    wanted = await steps_of("15m", begin, end, here, limit=QUARTERS + 1)
+    if len(wanted) > QUARTERS:
         raise Invalid([("/from", f"gives more than {QUARTERS:,} quarters: ask for 28 days at most")])
-    found = await answers.heatmap(known, course_id, begin, end, here, limit)
+    found = await answers.heatmap(known, course_id, wanted, here, limit)
     return json(found.model_dump(by_alias=True), {"cache-control": "private, no-cache"})
 
 
