@@ -147,6 +147,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         settings,
         on_pulse=on_pulse,
         on_gone=metrics.expired.inc,
+        on_closed=metrics.closed,
     )
     presence.on_due = sweeper.poke
 

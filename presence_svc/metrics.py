@@ -45,6 +45,8 @@ class Metrics:
         )
         self.redis_failures = self._counter("presence_redis_failures", "exchanges that failed")
         self.expired = self._counter("presence_expired_viewers", "viewers whose lease ran out")
+        self.minutes_closed = self._counter("presence_minutes_closed", "minutes of history written")
+        self.partial = self._counter("presence_history_partial", "of these, minutes that lack something")
         self.frames = self._counter("presence_frames", "frames handed to streams")
         self.resubscribed = self._counter("presence_resubscriptions", "lost subscriptions")
         self.streams = Gauge(
@@ -63,6 +65,11 @@ class Metrics:
         """Counts one answer; `route` is a route's name, never a path."""
         key = (route, status)
         self._answered[key] = self._answered.get(key, 0) + 1
+
+    def closed(self, minutes: int, partial: int) -> None:
+        """Counts minutes of history that this process has closed."""
+        self.minutes_closed.inc(minutes)
+        self.partial.inc(partial)
 
     def settle(self) -> None:
         """Hands over what `answered` has gathered: a counter's lock is too dear for every heartbeat."""

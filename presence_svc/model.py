@@ -162,10 +162,10 @@ class CourseTotal(BaseModel):
 
 
 class Stats(BaseModel):
-    """Totals over all courses: `total` is the sum, so a viewer of two courses counts twice; `people` are distinct.
+    """Totals over all courses: `total` is the sum, with viewers of two courses twice; `people` are distinct.
 
-    When these are not `exact`, they are right within `bound_s` seconds; null where they are not counted. `page`
-    has the courses that were asked for, the busiest first, those of the past behind them; null = none were.
+    When these are not `exact`, they are right within `bound_s` seconds; null where they are not counted.
+    `page` has the courses that were asked for, the busiest first, those of the past last; null = none were.
     """
 
     total: int

@@ -32,12 +32,14 @@ class Sweeper:
         *,
         on_pulse: Callable[[Pulse], None] = lambda pulse: None,
         on_gone: Callable[[int], None] = lambda viewers: None,
+        on_closed: Callable[[int, int], None] = lambda minutes, partial: None,
     ) -> None:
         self._agenda = agenda
         self._shared = shared
         self._interval = settings.sweep_interval
         self._on_pulse = on_pulse
         self._on_gone = on_gone
+        self._on_closed = on_closed
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -98,6 +100,8 @@ class Sweeper:
             for swept in await self._agenda.sweep(due.courses[start : start + STEP]):
                 if swept.gone:
                     self._on_gone(swept.gone)
+                if swept.closed:
+                    self._on_closed(swept.closed, swept.partial)
                 if swept.look_at:
                     next_at = min(next_at, swept.look_at) if next_at else swept.look_at
         return _seconds_until(next_at, due)

@@ -19,10 +19,10 @@ session. Scores and times are whole milliseconds since 1970 by Redis's clock.
     P:since          str   since when heartbeats have been heard without a gap (rule S11)
     P:secret         str   the key that leave tokens are made with, common to all replicas
     P:{C}:changes    the channel: one message per change, each the whole truth
-    P:{C}:minutes:H  str   a line for each closed minute of hour H: "minute peak area", a chapter's with its number;
+    P:{C}:minutes:H  str   a line for each closed minute of hour H: "minute peak area number";
                            area = viewer ms; "!" behind it = a part is unknown
     P:{C}:quarters:D hash  quarter of day D (0-95) -> "peak area"; "quarter.number" for a chapter
-    P:{C}:days:B     hash  day of block B, of 365 days -> "peak area"; "day.number"; "day.u" -> distinct viewers
+    P:{C}:days:B     hash  day of block B, of 365 days -> "peak area"; "day.number"; "day.u" -> unique viewers
     P:{C}:uniques:D  HLL   V of day D (UNIQUES=exact: set)
     P:{C}:numbers    hash  chapter -> its number in history, never given to another
     P:seen:0         zset  C by when its history was last written
@@ -41,8 +41,8 @@ double holds exactly) leaves room for 2,047 chapters at once. Why a lease in the
 as in the scores: a viewer's score is the largest lease of their sessions, and when one leaves, what is
 left must be known. Why a digest: one HGET then tells that nothing but the lease has changed.
 
-History counts hours, days and so on from 1970, in UTC. Each tier is written when a minute is closed: a read adds
-up nothing that is long past, and a tier may be lost without the others.
+History counts hours, days and so on from 1970, in UTC. Each tier is written when a minute is closed: a read
+adds up nothing that is long past, and a tier may be lost without the others.
 
 Refused: a counter per course (drifts when a replica dies between two commands); keyspace notifications
 (late, lossy, one per key); hash-field expiry (not in Redis 7.0); a key per session (350 bytes each).

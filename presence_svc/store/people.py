@@ -44,7 +44,7 @@ class PeopleCounter:
         return People(people=people, exact=bool(is_exact), bound_s=None if is_exact else BOUND_S, as_of=now)
 
     async def _ask(self, courses: list[str]) -> tuple[int, int, int]:
-        """A script may touch no key that it was not given: which courses it must look at is found out before."""
+        """A script may touch no key that it was not given: which courses to look at is found out before."""
         keys = self._keys
         names = (keys.agenda, keys.where, *(keys.course(course).viewers for course in courses))
         reply: tuple[int, int, int] = await self._link.call(

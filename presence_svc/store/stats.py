@@ -33,7 +33,7 @@ class Totals:
         self._read_at = 0.0
 
     async def stats(self) -> Stats:
-        """The sum over courses, how many have somebody in them, the busiest, and people. Raises Unavailable."""
+        """The sum over courses, how many have somebody in them, the busiest, people. Raises Unavailable."""
         async with self._lock:
             if self._stats is None or monotonic() - self._read_at > FRESH_S:
                 self._stats = await self._read()
@@ -43,8 +43,8 @@ class Totals:
     async def search(self, text: str, limit: int, cursor: str | None) -> Stats:
         """The same, with a page of the courses whose id has `text` in it, whatever its case.
 
-        Raises Invalid for a cursor that no page has given out. Courses that change their place between two pages
-        may be in both, or in none.
+        Raises Invalid for a cursor that no page has given out. Courses that change their place between two
+        pages may be in both, or in none.
         """
         stats = await self.stats()
         wanted = text.lower()
@@ -62,7 +62,7 @@ class Totals:
         return set(await self._members(self._keys.seen))
 
     async def _members(self, key: str) -> list[str]:
-        """In steps; whatever was a member all the while is found, wherever its score has moved to meanwhile."""
+        """In steps; whatever was a member all the while is found, wherever its score has moved to."""
         found: dict[bytes, None] = {}
         cursor: bytes | int = 0
         while len(found) < COURSES_LIMIT:

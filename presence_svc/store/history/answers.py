@@ -1,4 +1,4 @@
-"""What the history routes and `presence-svc history` answer: steps, a calendar of weekdays, chapters over time.
+"""What the history routes and `presence-svc history` answer: steps, a calendar, chapters over time.
 
 Raises Unavailable. Ranges are checked by the callers; adding up runs beside the loop, it may take some ms.
 """
@@ -100,7 +100,7 @@ class HistoryAnswers:
     async def heatmap(
         self, known: Known, course_id: str, wanted: Sequence[Step], zone: ZoneInfo, limit: int
     ) -> Heatmap:
-        """The chapters with the most viewer time, by the quarters of an hour that are wanted (one at least)."""
+        """The chapters with the most viewer time, by the quarters that are wanted (one at least)."""
         low, high = wanted[0].begin, wanted[-1].end
         found: list[ChapterHeat] = []
         candidates = await self.reader.busiest(course_id, low, high, 2 * limit)

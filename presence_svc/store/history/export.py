@@ -1,7 +1,7 @@
-"""The closed quarters of all courses, in the order in which they were closed: for warehouses that collect them.
+"""The closed quarters of all courses, in the order in which they were closed, for warehouses.
 
-Called by web.api.export. A cursor is a place in the log of closed quarters (keys.closed): what was given out once
-is given out again for the same cursor, and nothing is skipped. Raises Unavailable, and Invalid for a cursor.
+Called by web.api.export. A cursor is a place in the log of closed quarters (keys.closed): what was given out
+once is given out again for the same cursor, and nothing is skipped. Raises Unavailable; Invalid for a cursor.
 """
 
 from __future__ import annotations

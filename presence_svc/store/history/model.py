@@ -1,4 +1,4 @@
-"""What the history routes answer, as pydantic models: OpenAPI is made from them. Times are ms since 1970 (UTC)."""
+"""What the history routes answer, as pydantic models, for OpenAPI too. Times are ms since 1970 (UTC)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Step = Literal["1m", "15m", "1h", "1d"]
 
 
 class History(BaseModel):
-    """Columns, one value each per step; `peak` null = not known, `partial` = a part of the step is not known."""
+    """Columns, a value per step; `peak` null = not known, `partial` = a part of the step is not known."""
 
     course_id: str
     chapter_id: str | None
@@ -63,7 +63,7 @@ class Heatmap(BaseModel):
 
 
 class ExportRow(BaseModel):
-    """A closed quarter of a course, or of one of its chapters; rows with an equal `key` are the same quarter."""
+    """A closed quarter of a course or of one of its chapters; rows with an equal `key` are the same."""
 
     key: str
     course_id: str

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ...settings import Settings
+from ..counts import count_call
 from ..keys import BLOCK, MINUTES_A_DAY, Keys
 from ..redis.link import Command, Link
 from .series import Gap, Series, Value, merged, minutes_of, series, value_of
@@ -42,15 +43,14 @@ class Reader:
     async def known(self, course_id: str) -> Known:
         """What there is to know of a course now."""
         keys = self._keys
-        time, heard, gaps, state = await self._link.pipeline(
+        (now, *_), heard, gaps, state = await self._link.pipeline(
             [
-                ("TIME",),
+                count_call(keys, [course_id]),
                 ("HMGET", keys.heard, "first", "last"),
                 ("LRANGE", keys.gaps, 0, -1),
                 ("HGETALL", keys.course(course_id).state),
             ]
         )
-        now = int(time[0]) * 1000 + int(time[1]) // 1000
         found: list[Gap] = [_gap(text) for text in gaps]
         first = int(heard[0]) + self._settings.ttl_ms if heard[0] else now
         found.append((BEFORE, first))

@@ -1,4 +1,4 @@
-"""A stretch of minutes, quarters or days, and what is known of each. Pure; made by reader, added up by steps."""
+"""A stretch of minutes, quarters or days, and what is known of each. Pure; made by store.history.reader."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def minutes_of(hour: int, lines: str, number: str) -> dict[int, Value]:
 def series(
     size: int, first: int, end: int, values: Mapping[int, Value], gaps: Iterable[Gap], edge: int
 ) -> Series:
-    """The units from `first` to `end` (excluded). What has no value was empty, unless nobody was there to hear.
+    """The units from `first` to `end` (excluded). What has no value was empty, unless nobody could hear.
 
     Minutes are closed up to `edge` (ms): a unit that reaches beyond it is not whole.
     """

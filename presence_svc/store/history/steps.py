@@ -1,4 +1,4 @@
-"""Where hours and days begin, in any time zone: quarters of an hour are gathered by the clock on the wall. Pure."""
+"""Where hours and days begin in any time zone, by the clock on the wall, in quarters of an hour. Pure."""
 
 from __future__ import annotations
 

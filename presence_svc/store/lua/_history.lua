@@ -64,8 +64,20 @@ end
 
 local function day_of(minute) return math.floor(minute / MINUTES_A_DAY) end
 
-local function to_be_counted(c, viewer, at)
-  redis.call('ZADD', c.places, 'NX', int(at), '0' .. int(day_of(minute_of(at))) .. ' ' .. viewer)
+-- "0<day> V": V is to be counted among the viewers of this day.
+local function mark_of(day, viewer) return '0' .. int(day) .. ' ' .. viewer end
+
+local function has_come(c, viewer, at)
+  redis.call('ZADD', c.places, 'NX', int(at), mark_of(day_of(minute_of(at)), viewer))
+end
+
+-- Whoever went after the last day that is `counted`: they were there on all days since, or since they came.
+local function has_stayed(c, viewer, at, counted)
+  for day = day_of(minute_of(at)), math.max(counted + 1, day_of(minute_of(at)) - 7), -1 do
+    local mark = mark_of(day, viewer)
+    if redis.call('ZSCORE', c.places, mark) then return end
+    redis.call('ZADD', c.places, int(math.min(at, (day + 1) * MINUTES_A_DAY * minute_ms - 1)), mark)
+  end
 end
 
 -- Somebody is present from now on. c.is_swap: one comes for another who goes, and no moment has both.
@@ -76,7 +88,7 @@ local function came(c, chapter, viewer, now, place)
   local peak = 0
   if c.is_swap then c.swaps[chapter] = place else peak = peak_of(c, place, now) end
   book(c, chapter, minute, minute * minute_ms - now, 1, peak)
-  if chapter == '' and has_uniques then to_be_counted(c, viewer, now) end
+  if chapter == '' and has_uniques then has_come(c, viewer, now) end
 end
 
 -- They were until `at`, which may be past, but in no minute that is closed.
@@ -85,7 +97,7 @@ local function went(c, chapter, viewer, at)
   local minute = minute_of(at - 1)
   book(c, chapter, minute, at - minute * minute_ms, -1, 0)
   if chapter ~= '' or not has_uniques then return end
-  if day_of(minute) > tonumber(redis.call('HGET', c.state, 'day') or -1) then to_be_counted(c, viewer, at - 1) end
+  has_stayed(c, viewer, at - 1, tonumber(redis.call('HGET', c.state, 'day') or -1))
 end
 
 -- An open minute is looked at as soon as it is over.

@@ -62,7 +62,7 @@ local function begin(c, books, now)
 end
 
 -- Counts who has come among the day's distinct viewers, and who was there when it began. False = there are more.
-local function count_uniques(c, keys, day, before, state)
+local function count_uniques(c, keys, day, before, state, now)
   if keys.way == 'off' then return true end
   local add = keys.way == 'exact' and 'SADD' or 'PFADD'
   local function count(viewers)
@@ -78,8 +78,15 @@ local function count_uniques(c, keys, day, before, state)
   if #viewers == keys.room then return false end
   if (state.day or -1) >= day then return true end
   local page = redis.call('ZSCAN', c.viewers, int(state.scan or 0), 'COUNT', keys.room)
-  local there = {}
-  for i = 1, #page[2], 2 do there[#there + 1] = page[2][i] end
+  local there, today = {}, day_of(minute_of(now))
+  for i = 1, #page[2], 2 do
+    -- When a day is closed late, some have come since it was over.
+    local is_later = false
+    for later = day + 1, today do
+      is_later = is_later or redis.call('ZSCORE', c.places, mark_of(later, page[2][i]))
+    end
+    if not is_later then there[#there + 1] = page[2][i] end
+  end
   for start = 1, #there, 1000 do count({ unpack(there, start, math.min(start + 999, #there)) }) end
   if page[1] ~= '0' then
     redis.call('HSET', c.state, 'scan', page[1])
@@ -222,7 +229,7 @@ local function close_minutes(c, now, keys)
     if not is_counted then
       local day = day_of(minute)
       local before = math.min(last + 1, (day + 1) * MINUTES_A_DAY) * minute_ms
-      if not count_uniques(c, keys, day, before, books.state) then
+      if not count_uniques(c, keys, day, before, books.state, now) then
         result.more = true
         break
       end

@@ -34,7 +34,7 @@ local function all_went(flat, chapter, base, prefix)
       local minute = minute_of(at - 1)
       areas[minute] = (areas[minute] or 0) + at - minute * minute_ms
       turns[minute] = (turns[minute] or 0) - 1
-      if day and day_of(minute) > day then to_be_counted(c, viewer, at - 1) end
+      if day then has_stayed(c, viewer, at - 1, day) end
     end
   end
   for minute, area in pairs(areas) do book(c, chapter, minute, area, turns[minute], 0) end

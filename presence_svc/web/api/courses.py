@@ -89,7 +89,7 @@ async def evict(request: Request) -> Response:
 
 
 async def stats(request: Request) -> Response:
-    """`GET /v1/stats`: the sum over courses, people, the busiest; with `q`, `limit` or `cursor` a page of courses."""
+    """`GET /v1/stats`: the sum over courses, people, the busiest; with `q`, `limit` or `cursor` a page."""
     await enter(request, Action.STATS)
     totals, query = service_of(request).totals, request.query_params
     if not {"q", "limit", "cursor"} & query.keys():

@@ -1,4 +1,4 @@
-"""Rows as CSV (RFC 4180) that no spreadsheet takes for formulas. Used by web.api.history, export and commands."""
+"""Rows as CSV (RFC 4180) that no spreadsheet takes for formulas. Used by web.api and commands."""
 
 from __future__ import annotations
 

@@ -35,23 +35,31 @@ def _zone(name: str) -> ZoneInfo | None:
         return None
 
 
+def zone_named(name: str, field: str = "/tz") -> ZoneInfo:
+    """The zone of this name of the IANA database."""
+    found = _zone(name)
+    if found is None:
+        raise Invalid([(field, "must be a time zone's name, such as Europe/Berlin or Asia/Kolkata")])
+    return found
+
+
 def zone(request: Request) -> ZoneInfo:
     """`tz`, by default UTC."""
-    found = _zone(request.query_params.get("tz", "UTC"))
-    if found is None:
-        raise Invalid([("/tz", "must be a time zone's name, such as Europe/Berlin or Asia/Kolkata")])
+    return zone_named(request.query_params.get("tz", "UTC"))
+
+
+def moment_in(text: str, field: str, here: ZoneInfo) -> int:
+    """A time in ms since 1970 or by ISO 8601, which without an offset is in the zone `here`."""
+    found = _moment(text, here)
+    if found is None or not EARLIEST <= found <= LATEST:
+        raise Invalid([(field, "must be ms since 1970 or an ISO 8601 time from 1970 to 2100")])
     return found
 
 
 def moment(request: Request, name: str, here: ZoneInfo) -> int | None:
-    """A time in ms since 1970 or by ISO 8601, which without an offset is in the zone `here`."""
+    """The time in this field of the query, None when it is not there."""
     text = request.query_params.get(name)
-    if text is None:
-        return None
-    found = _moment(text, here)
-    if found is None or not EARLIEST <= found <= LATEST:
-        raise Invalid([(f"/{name}", "must be ms since 1970 or an ISO 8601 time from 1970 to 2100")])
-    return found
+    return None if text is None else moment_in(text, f"/{name}", here)
 
 
 def _moment(text: str, here: ZoneInfo) -> int | None:

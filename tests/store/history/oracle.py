@@ -1,4 +1,4 @@
-"""History by brute force: who was present from when to when, after any history. The oracle of test_machine."""
+"""History by brute force: who was present from when to when. The oracle of test_machine."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ class Machine(RuleBasedStateMachine):
         if chapter not in inside and len(inside) >= self.chapters_limit:
             chapter = None
         if former:
-            self.model.succeed((course, former, session), key, self.now, None, anon)
+            self.model.take_over((course, former, session), key, self.now, None, anon)
             self._note()
             self.signed_in.add(former)
         self.model.beat(key, self.now, None, chapter, hidden, anon)
@@ -147,8 +147,8 @@ class Machine(RuleBasedStateMachine):
         chapter=chapters, hidden=st.booleans(), anonymous=st.sampled_from((False, False, True)),
     )  # fmt: skip
     def heartbeat(
-        self, course: str, viewer: str, new: bool, which: int, replica: int, chapter: str | None, hidden: bool,
-        anonymous: bool,
+        self, course: str, viewer: str, new: bool, which: int, replica: int, chapter: str | None,
+        hidden: bool, anonymous: bool,
     ) -> None:  # fmt: skip
         self.model.at(self.now)
         session = self._session(course, viewer, new, which)
