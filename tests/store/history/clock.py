@@ -57,7 +57,8 @@ def turned_clock() -> Iterator[None]:
 def replica(redis: Redis, **settings: Any) -> Replica:
     """A replica with history, people and short minutes."""
     made = Replica(redis, **settings)
-    made.use(ShortMinutes(**{"history": True, "people": True} | settings))
+    kept = {"history_minutes": "6h", "history_quarters": "1d", "history_days": "30d"}
+    made.use(ShortMinutes(**{"history": True, "people": True} | kept | settings))
     return made
 
 

@@ -17,11 +17,12 @@ class Kept:
     quarters: Tier = field(default_factory=dict)
     days: Tier = field(default_factory=dict)
     uniques: dict[tuple[str, int], set[str]] = field(default_factory=dict)
+    counted: dict[tuple[str, int], int] = field(default_factory=dict)
     closed: list[tuple[str, int]] = field(default_factory=list)
     torn: int = 0  # minutes, quarters and days that are called partial
 
 
-async def read(redis: Any, prefix: str = "presence") -> Kept:
+async def read(redis: Any, prefix: str = "presence", *, uniques: str = "") -> Kept:
     kept, numbers = Kept(), defaultdict[str, dict[str, str]](dict)
     found: list[bytes] = await redis.keys(f"{prefix}:{{*}}:numbers")
     for name in found:
@@ -46,7 +47,10 @@ async def read(redis: Any, prefix: str = "presence") -> Kept:
                     room = (course, chapters[chapter_n] if chapter_n else "")
                     tier[room, int(number) * size + int(one)] = _minute(kept, *value.decode().split(" "))
         elif kind == "uniques":
-            kept.uniques[course, int(number)] = {one.decode() for one in await redis.smembers(key)}
+            if uniques == "count":
+                kept.counted[course, int(number)] = await redis.pfcount(key)
+            elif await redis.type(key) == b"set":
+                kept.uniques[course, int(number)] = {one.decode() for one in await redis.smembers(key)}
         elif key.startswith(f"{prefix}:closed:"):
             for line in (await redis.get(key) or b"").decode().splitlines():
                 kept.closed.append((line.split(" ")[0], int(line.split(" ")[1])))
