@@ -9,7 +9,6 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from . import settings as settings_
@@ -37,17 +36,11 @@ from .store.shared import Pulse, Shared
 from .store.stats import Totals
 from .web import problems
 from .web.access_log import AccessLog
-from .web.api import courses as routes
-from .web.api import export, history, openapi, operations
-from .web.api import heartbeats as heartbeat
+from .web.api import openapi, routes
 from .web.dispatch import Dispatch
 from .web.heartbeat import HeartbeatHandler, cors_options
 from .web.pages import files as pages
 from .web.services import Services
-from .web.sse import endpoint as streams
-from .web.ws import endpoint as sockets
-
-COURSE = "/v1/courses/{course_id}"
 
 
 def app_from_env() -> ASGIApp:
@@ -68,39 +61,17 @@ def create_app(settings: Settings) -> ASGIApp:
     """The ASGI app of one replica. Nothing is connected before its lifespan starts."""
     metrics, handler = Metrics(), HeartbeatHandler(settings)
     app = Starlette(
-        routes=_routes(),
+        routes=[*routes.mounted(), *pages.routes()],
         middleware=[Middleware(CORSMiddleware, **cors_options(settings))],
         exception_handlers=problems.HANDLERS,
         lifespan=_lifespan(settings, metrics, handler),
     )
     app.router.redirect_slashes = False  # it would send clients to whatever host they have named
-    app.state.openapi, app.state.handler = openapi.document(names_itself=settings.auth != "jwt"), handler
+    app.state.openapi, app.state.handler = (
+        openapi.document(routes.ROUTES, names_itself=settings.auth != "jwt"),
+        handler,
+    )
     return Dispatch(AccessLog(app, metrics, settings.access_log, addresses=settings.log_addresses), handler)
-
-
-def _routes() -> list[BaseRoute]:
-    return [
-        Route(f"{COURSE}/heartbeat", heartbeat.heartbeat, methods=["POST"]),
-        Route(f"{COURSE}/leave", routes.leave, methods=["POST"]),
-        Route(f"{COURSE}/count", routes.count),
-        Route(f"{COURSE}/viewers", routes.viewers),
-        Route(f"{COURSE}/viewers/{{viewer_id}}", routes.evict, methods=["DELETE"]),
-        Route(f"{COURSE}/live", streams.CourseStream(), methods=["GET"]),
-        Route(f"{COURSE}/ws", sockets.upgrade, methods=["GET"]),
-        Route("/v1/counts", routes.counts),
-        Route("/v1/heartbeats", heartbeat.heartbeats, methods=["POST"]),
-        Route("/v1/live", streams.CatalogueStream(), methods=["GET"]),
-        Route("/v1/stats", routes.stats),
-        Route(f"{COURSE}/history", history.history),
-        Route(f"{COURSE}/history/calendar", history.calendar),
-        Route(f"{COURSE}/history/heatmap", history.heatmap),
-        Route("/v1/history/export", export.export),
-        Route("/livez", operations.livez),
-        Route("/readyz", operations.readyz),
-        Route("/metrics", operations.metrics),
-        Route("/openapi.json", operations.openapi),
-        *pages.routes(),
-    ]
 
 
 def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -> Callable[[Starlette], Any]:

@@ -12,6 +12,7 @@ from pydantic import AnyUrl, BaseModel, BeforeValidator, ConfigDict, Field, Stri
 ID_PATTERN = r"^[A-Za-z0-9_.:@~|=+-]{1,128}$"
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 MAX_SAFE_INT = 2**53 - 1
+MAX_VIEWERS = 20  # names that a stream tells
 
 
 def _integral(value: Any) -> Any:
@@ -84,7 +85,7 @@ class Join(Heartbeat):
     """A socket's first message: a heartbeat, with a token if one is needed, and how many names to tell."""
 
     token: Annotated[str, StringConstraints(max_length=8_192)] | None = None
-    viewers: Annotated[Annotated[int, Field(ge=0, le=20)], BeforeValidator(_integral)] = 0
+    viewers: Annotated[Annotated[int, Field(ge=0, le=MAX_VIEWERS)], BeforeValidator(_integral)] = 0
 
 
 class Move(_Body):

@@ -22,9 +22,7 @@ from rich.console import Console
 from .. import __version__
 from ..errors import Misconfigured
 from ..logs import logging_config
-from ..server.fast_path import FastPathProtocol
-from ..server.http import HttpProtocol
-from ..server.websocket import WebSocketProtocol
+from ..server.compatibility import protocols
 from ..settings import Settings, load
 from ..store.redis.embedded import EmbeddedServer
 from ..store.redis.link import Link
@@ -90,8 +88,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "port": settings.port,
         "workers": settings.workers,
         "loop": "auto",  # uvloop and httptools are dependencies wherever they exist
-        "http": FastPathProtocol if settings.fast_path and not settings.access_log else HttpProtocol,
-        "ws": WebSocketProtocol,
+        **protocols(fast_path=settings.fast_path and not settings.access_log),
         "ws_max_size": max(POLITE, settings.body_limit),
         "ws_per_message_deflate": False,
         "lifespan": "on",

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from ..errors import Unavailable
-from ..model import Count
+from ..model import MAX_VIEWERS, Count
 from ..store.presence import Presence
 from ..store.roster.reader import Rosters
 from ..store.shared import Pulse
@@ -24,7 +24,6 @@ from .frame import Frame, viewers_frame
 from .listener import Listener
 
 log = logging.getLogger("presence.hub")
-MAX_VIEWERS = 20
 
 
 class Hub:

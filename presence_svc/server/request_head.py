@@ -10,9 +10,10 @@ from typing import NamedTuple, Self, TypeVar
 
 from ..store.redis.resp import new_tuple
 from ..web.origins import Origins
+from ..web.paths import HEARTBEAT, ID, matcher
 
 # The course's id as model.ID_PATTERN has it, unescaped; whatever differs is the ASGI app's to judge.
-PATH = re.compile(rb"/v1/courses/([A-Za-z0-9_.:@~|=+-]{1,128})/heartbeat\Z")
+PATH = re.compile(matcher(HEARTBEAT, ID).pattern.encode())
 # A request with any of these is not ordinary.
 UNUSUAL = frozenset((b"expect", b"transfer-encoding", b"upgrade", b"x-forwarded-for", b"x-forwarded-proto"))
 HEADS = 4096

@@ -78,6 +78,10 @@ class Presence:
         now = int(seconds) * 1000 + int(micros) // 1000
         return [end is not None and float(end) > now for end in ends]
 
+    async def ping(self) -> None:
+        """Asks Redis for an answer. Raises Unavailable."""
+        await self.link.pipeline([("PING",)])
+
     async def evict(self, course_id: str, viewer_id: str) -> None:
         """Removes a viewer with all sessions; those sessions cannot come back. Raises Unavailable."""
         keys, settings = self.keys, self.settings

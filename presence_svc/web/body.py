@@ -11,14 +11,15 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.types import Message, Receive, Scope
 
 from ..errors import BadRequest, Invalid, TooLarge, Unsupported
-from ..model import ID_PATTERN, Id
+from ..model import Id
+from .paths import ID
 from .problems import invalid
 
 Model = TypeVar("Model", bound=BaseModel)
 BATCH_CAP = 1024 * 1024
 JSON = (b"application/json",)
 JSON_OR_TEXT = (b"application/json", b"text/plain")
-_ID = re.compile(ID_PATTERN.removeprefix("^").removesuffix("$"))
+_ID = re.compile(ID)
 _id: TypeAdapter[str] = TypeAdapter(Id)
 
 

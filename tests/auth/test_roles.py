@@ -12,10 +12,10 @@ from starlette.routing import Route
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from presence_svc.app import _routes
 from presence_svc.auth.caller import Role
 from presence_svc.auth.roles import Action, rights
 from presence_svc.settings import Settings
+from presence_svc.web.api.routes import mounted
 from tests.auth.issuer import Issuer, bearer
 from tests.rig import Service
 
@@ -123,7 +123,7 @@ def join(url: str, headers: dict[str, str]) -> int:
 def api_routes() -> set[tuple[str, str]]:
     """(method, path) of everything that is not a file or open to all by design."""
     found = set()
-    for route in _routes():
+    for route in mounted():
         assert isinstance(route, Route)
         if route.path == SOCKET:
             found.add(("WEBSOCKET", route.path))

@@ -11,15 +11,20 @@ from starlette.responses import Response
 
 from ...auth.caller import Role
 from ...auth.roles import Action
-from ...errors import Forbidden, Invalid
+from ...errors import Forbidden
 from ...model import Leave
 from ...store.write import LeaveWrite
 from .. import body
 from ..etag import is_known
-from ..request import check_origin, course_ids, credentials, enter, json, service_of, whole
+from ..query import Ids, OneId, Text, Whole
+from ..request import check_origin, credentials, enter, json, service_of
 
-COUNTS = 200
-LONGEST_SEARCH = 128
+COURSES = Ids("course_id", most=200)
+LIMIT = Whole("limit", 1, 100, default=20)
+CURSOR = Text("cursor")
+CHAPTER = OneId("chapter_id")
+SEARCH = Text("q", most=128)
+PAGE = Whole("limit", 1, 200, default=50)
 
 
 async def leave(request: Request) -> Response:
@@ -49,7 +54,7 @@ async def count(request: Request) -> Response:
 
 async def counts(request: Request) -> Response:
     """`GET /v1/counts?course_id=a&course_id=b`: 304 while nothing has changed but the clock."""
-    courses = course_ids(request, COUNTS)
+    courses = COURSES.read(request)
     await enter(request, Action.COUNT, *courses)
     found = [count.__dict__ for count in await service_of(request).presence.counts(courses)]
     told = [{k: v for k, v in count.items() if k != "as_of"} for count in found]
@@ -63,15 +68,15 @@ async def counts(request: Request) -> Response:
 
 async def viewers(request: Request) -> Response:
     """`GET /v1/courses/{course_id}/viewers`: who is there, the most recently heard from first."""
-    course_id, chapter = body.course_id(request.scope), request.query_params.get("chapter_id")
+    course_id = body.course_id(request.scope)
     service = service_of(request)
     caller = await enter(request, Action.VIEWERS, course_id)
     rosters = service.rosters if caller.role is Role.SERVICE else service.seen_rosters
     roster = await rosters.page(
         course_id,
-        limit=whole(request, "limit", 20, 1, 100),
-        cursor=request.query_params.get("cursor") or None,
-        chapter_id=body.checked_id(chapter, "/chapter_id") if chapter is not None else "",
+        limit=LIMIT.read(request),
+        cursor=CURSOR.read(request),
+        chapter_id=CHAPTER.read(request) or "",
     )
     return json(roster.model_dump())
 
@@ -91,11 +96,8 @@ async def evict(request: Request) -> Response:
 async def stats(request: Request) -> Response:
     """`GET /v1/stats`: the sum over courses, people, the busiest; with `q`, `limit` or `cursor` a page."""
     await enter(request, Action.STATS)
-    totals, query = service_of(request).totals, request.query_params
-    if not {"q", "limit", "cursor"} & query.keys():
+    totals = service_of(request).totals
+    if not {"q", "limit", "cursor"} & request.query_params.keys():
         return json((await totals.stats()).model_dump())
-    text = query.get("q", "")
-    if len(text) > LONGEST_SEARCH:
-        raise Invalid([("/q", f"must have {LONGEST_SEARCH} characters at most")])
-    limit = whole(request, "limit", 50, 1, 200)
-    return json((await totals.search(text, limit, query.get("cursor") or None)).model_dump())
+    found = await totals.search(SEARCH.read(request) or "", PAGE.read(request), CURSOR.read(request))
+    return json(found.model_dump())

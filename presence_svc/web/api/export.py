@@ -9,11 +9,14 @@ from starlette.responses import Response
 from ...auth.roles import Action
 from ...errors import NotFound
 from ...store.history.model import ExportRow
-from ..request import enter, service_of, whole
-from . import csv, ranges
+from ..query import Choice, Text, Whole
+from ..request import enter, service_of
+from . import csv
 
 COLUMNS = tuple(ExportRow.model_fields)
 LINES = "application/x-ndjson"
+LIMIT = Whole("limit", 1, 10_000, default=1_000)
+CURSOR, FORMAT = Text("cursor"), Choice("format", ("ndjson", "csv"))
 
 
 async def export(request: Request) -> Response:
@@ -22,9 +25,8 @@ async def export(request: Request) -> Response:
     service = service_of(request)
     if not service.settings.history:
         raise NotFound("history is not kept here (PRESENCE_HISTORY)")
-    kind = ranges.choice(request, "format", ("ndjson", "csv"))
-    limit = whole(request, "limit", 1_000, 1, 10_000)
-    page = await service.export.page(request.query_params.get("cursor") or None, limit)
+    kind = FORMAT.read(request)
+    page = await service.export.page(CURSOR.read(request), LIMIT.read(request))
     headers = {"presence-cursor": page.cursor, "cache-control": "no-store"}
     if kind == "csv":
         rows = ([getattr(row, name) for name in COLUMNS] for row in page.rows)

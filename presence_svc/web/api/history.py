@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import urlsafe_b64encode
 from datetime import datetime
 from hashlib import blake2b
+from typing import cast
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -17,24 +18,29 @@ from ...store.history.answers import HistoryAnswers, steps_of
 from ...store.history.model import History, Step
 from .. import body
 from ..etag import is_known
-from ..request import enter, json, service_of, whole
+from ..query import Choice, OneId, Whole
+from ..request import enter, json, service_of
 from . import csv, ranges
 
 POINTS = 10_000
 QUARTERS = 2_688
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 DEFAULT_MS = {"15m": DAY_MS, "1m": 3 * HOUR_MS, "1h": 7 * DAY_MS, "1d": 28 * DAY_MS}
+STEP, FORMAT, CHAPTER = (
+    Choice("step", tuple(DEFAULT_MS)),
+    Choice("format", ("json", "csv")),
+    OneId("chapter_id"),
+)
+WEEKS, CHAPTERS = Whole("weeks", 1, 52, default=4), Whole("limit", 1, 200, default=50)
 COLUMNS = ("t", "peak", "average", "viewer_minutes", "unique", "partial")
 
 
 async def history(request: Request) -> Response:
     """`GET /v1/courses/{course_id}/history`."""
-    course_id, chapter = body.course_id(request.scope), request.query_params.get("chapter_id")
+    course_id = body.course_id(request.scope)
     answers = await _entered(request, course_id)
-    chapter_id = body.checked_id(chapter, "/chapter_id") if chapter is not None else None
-    here = ranges.zone(request)
-    step: Step = ranges.choice(request, "step", ("15m", "1m", "1h", "1d"))  # type: ignore[assignment]
-    kind = ranges.choice(request, "format", ("json", "csv"))
+    chapter_id, here = CHAPTER.read(request), ranges.TZ.read(request)
+    step, kind = cast(Step, STEP.read(request)), FORMAT.read(request)
     known = await answers.known(course_id)
     begin, end = ranges.window(request, here, known.now, DEFAULT_MS[step])
     wanted = await steps_of(step, begin, end, here, limit=POINTS + 1)
@@ -58,7 +64,7 @@ async def calendar(request: Request) -> Response:
     """`GET /v1/courses/{course_id}/history/calendar`."""
     course_id = body.course_id(request.scope)
     answers = await _entered(request, course_id)
-    weeks, here = whole(request, "weeks", 4, 1, 52), ranges.zone(request)
+    weeks, here = WEEKS.read(request), ranges.TZ.read(request)
     found = await answers.calendar(await answers.known(course_id), course_id, weeks, here)
     return json(found.model_dump(by_alias=True), {"cache-control": "private, no-cache"})
 
@@ -67,8 +73,7 @@ async def heatmap(request: Request) -> Response:
     """`GET /v1/courses/{course_id}/history/heatmap`."""
     course_id = body.course_id(request.scope)
     answers = await _entered(request, course_id)
-    here = ranges.zone(request)
-    limit = whole(request, "limit", 50, 1, 200)
+    here, limit = ranges.TZ.read(request), CHAPTERS.read(request)
     known = await answers.known(course_id)
     begin, end = ranges.window(request, here, known.now, DAY_MS)
     wanted = await steps_of("15m", begin, end, here, limit=QUARTERS + 1)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
@@ -43,11 +44,6 @@ def zone_named(name: str, field: str = "/tz") -> ZoneInfo:
     return found
 
 
-def zone(request: Request) -> ZoneInfo:
-    """`tz`, by default UTC."""
-    return zone_named(request.query_params.get("tz", "UTC"))
-
-
 def moment_in(text: str, field: str, here: ZoneInfo) -> int:
     """A time in ms since 1970 or by ISO 8601, which without an offset is in the zone `here`."""
     found = _moment(text, here)
@@ -56,10 +52,40 @@ def moment_in(text: str, field: str, here: ZoneInfo) -> int:
     return found
 
 
-def moment(request: Request, name: str, here: ZoneInfo) -> int | None:
-    """The time in this field of the query, None when it is not there."""
-    text = request.query_params.get(name)
-    return None if text is None else moment_in(text, f"/{name}", here)
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A time zone, by default UTC."""
+
+    name: str = "tz"
+    is_required: bool = False
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "default": "UTC", "examples": ["Asia/Kolkata"]}
+
+    def read(self, request: Request) -> ZoneInfo:
+        """Raises Invalid for what is none."""
+        return zone_named(request.query_params.get(self.name, "UTC"), f"/{self.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time, or none."""
+
+    name: str
+    is_required: bool = False
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "description": "ms since 1970, or ISO 8601 (in `tz` without an offset)"}
+
+    def read(self, request: Request, here: ZoneInfo) -> int | None:
+        """Raises Invalid for what is no time."""
+        text = request.query_params.get(self.name)
+        return None if text is None else moment_in(text, f"/{self.name}", here)
+
+
+TZ, FROM, TO = Zone(), Moment("from"), Moment("to")
 
 
 def _moment(text: str, here: ZoneInfo) -> int | None:
@@ -77,19 +103,11 @@ def _moment(text: str, here: ZoneInfo) -> int | None:
 
 def window(request: Request, here: ZoneInfo, now: int, default_ms: int) -> Range:
     """`from` and `to`: what lies after now is left out; by default the last `default_ms`."""
-    given = moment(request, "to", here)
+    given = TO.read(request, here)
     end = now if given is None else min(given, now)
-    begin = moment(request, "from", here)
+    begin = FROM.read(request, here)
     if begin is None:
         begin = max(0, end - default_ms)
     if given is not None and begin >= given:
         raise Invalid([("/from", "must be before to")])
     return Range(begin, max(begin, end))
-
-
-def choice(request: Request, name: str, options: tuple[str, ...]) -> str:
-    """One of the options, by default the first."""
-    found = request.query_params.get(name, options[0])
-    if found not in options:
-        raise Invalid([(f"/{name}", f"must be one of {', '.join(options)}")])
-    return found

@@ -19,14 +19,16 @@ from ...auth.caller import Caller, Role
 from ...auth.roles import Action
 from ...errors import Limited
 from ...live.frame import KEEP_ALIVE, WAITING
-from ...live.hub import MAX_VIEWERS
 from ...live.listener import Listener
+from ...model import MAX_VIEWERS
 from .. import body
-from ..request import course_ids, credentials, enter, whole
+from ..query import Ids, Whole
+from ..request import credentials, enter
 from ..services import Services
 from .stream import ADOPT, Stream
 
-CATALOGUE = 100
+COURSES = Ids("course_id", most=100)
+VIEWERS = Whole("viewers", 0, MAX_VIEWERS, default=0)
 FIRST_S = 0.15
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -51,13 +53,13 @@ class CatalogueStream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
-        courses = tuple(dict.fromkeys(course_ids(request, CATALOGUE)))
+        courses = tuple(dict.fromkeys(COURSES.read(request)))
         await _stream(request, courses, receive, send)
 
 
 async def _stream(request: Request, courses: tuple[str, ...], receive: Receive, send: Send) -> None:
     service: Services = request.app.state.service
-    viewers = whole(request, "viewers", 0, 0, MAX_VIEWERS)
+    viewers = VIEWERS.read(request)
     caller = await enter(request, Action.VIEWERS if viewers else Action.COUNT, *courses)
     service.capacity.take()
     try:

@@ -12,14 +12,17 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import Receive, Scope, Send
 
 from ...errors import PresenceError, UpgradeRequired
-from ...live.hub import MAX_VIEWERS
+from ...model import MAX_VIEWERS
 from .. import body
 from ..heartbeat import HeartbeatHandler
-from ..request import credentials, whole
+from ..query import Whole
+from ..request import credentials
 from ..services import Services
 from .join import JoiningSocket
 from .session import SocketSession
 from .socket import STATUS, Gone, Socket
+
+VIEWERS = Whole("viewers", 0, MAX_VIEWERS, default=0)
 
 
 class CourseSocket:
@@ -48,7 +51,7 @@ class CourseSocket:
     def _joining(self, service: Services, socket: Socket, course_id: str, scope: Scope) -> JoiningSocket:
         body.checked_id(course_id, "/course_id")
         self._handler.origins.check(body.headers(scope))
-        viewers = whole(HTTPConnection(scope), "viewers", 0, 0, MAX_VIEWERS)
+        viewers = VIEWERS.read(HTTPConnection(scope))
         return JoiningSocket(service, self._handler, socket, course_id, viewers, *credentials(scope))
 
     async def _refuse(self, socket: Socket, error: PresenceError) -> None:

@@ -14,7 +14,6 @@ import pytest
 from presence_svc.store.history.answers import HistoryAnswers
 from presence_svc.store.history.export import Export
 from presence_svc.store.history.steps import Step
-from presence_svc.store.redis.link import connect
 from tests.rig import Backend
 from tests.store.history import clock
 from tests.store.history.clock import DAY, MINUTE, QUARTER, START
@@ -109,7 +108,7 @@ async def test_the_lapsed_end_when_they_ended(trio: list[Replica]) -> None:
 
 
 async def test_new_year(trio: list[Replica]) -> None:
-    """A night over the end of the year, and of a block of days: each day has its own viewers and its minutes."""
+    """A night over the end of the year, and of a block of days: each day has its own viewers and minutes."""
     block = 365 * DAY
     eve = START - START % block + block - 20 * MINUTE
     await at(trio[0], eve)
@@ -131,7 +130,7 @@ async def test_new_year(trio: list[Replica]) -> None:
 
 
 async def test_sets_that_have_gone_make_minutes_partial(trio: list[Replica]) -> None:
-    """S13: a course's sets have expired unswept, or were dropped: partial, and exact again from the next minute."""
+    """S13: a course's sets have expired unswept, or were dropped: partial, and exact again afterwards."""
     for viewer in ("ada", "bob"):
         await trio[0].beat(viewer, chapter="ch-1")
     await trio[0].agenda.due()
@@ -206,7 +205,7 @@ async def test_off_leaves_no_key(real_backend: Backend) -> None:
 
 
 async def test_the_export_gives_the_same_rows_again(trio: list[Replica]) -> None:
-    """At least once, in order of closing, whatever the page: two walks and a walk by ones agree with what was."""
+    """At least once, in order of closing, whatever the page: several walks agree with what was kept."""
     courses = [f"c{n}" for n in range(5)]
     for n, course in enumerate(courses):
         await at(trio[0], START + n * 7 * MINUTE)
@@ -246,7 +245,7 @@ async def test_the_export_gives_the_same_rows_again(trio: list[Replica]) -> None
 
 
 async def test_bytes_of_a_course_day(trio: list[Replica]) -> None:
-    """What a day with four busy hours and a few chapters takes, by MEMORY USAGE: what the page about it says."""
+    """What a day with four busy hours and three chapters takes, by MEMORY USAGE, as docs/history.md says."""
     replica = trio[0]
     for minute in range(240):
         await at(replica, START + minute * MINUTE)

@@ -103,7 +103,7 @@ class Machine(RuleBasedStateMachine):
             for (room, minute), one in expected.items():
                 fold = folded.setdefault((room, minute // span), Minute())
                 fold.peak, fold.area = max(fold.peak, one.peak), fold.area + one.area
-            assert tier == folded
+            assert tier == folded, _difference(tier, folded)
         assert kept.torn == 0
         assert sorted(kept.closed) == sorted({(room[0], minute // 15) for room, minute in expected})
         self._compare_uniques(kept.uniques)
@@ -243,3 +243,12 @@ def test_no_minute_is_wrong(
                 suppress_health_check=list(HealthCheck),
             ),
         )
+
+
+def _difference(tier: dict[Any, Minute], folded: dict[Any, Minute]) -> dict[Any, tuple[Any, Any]]:
+    """What is kept and what should be, where they are not the same."""
+    return {
+        key: (tier.get(key), folded.get(key))
+        for key in tier.keys() | folded.keys()
+        if tier.get(key) != folded.get(key)
+    }
