@@ -34,9 +34,14 @@ class Log:
     def minutes(self, until: int) -> dict[tuple[Room, int], Minute]:
         """Peak and viewer time of every minute before `until` in which anybody was there."""
         found: dict[tuple[Room, int], Minute] = defaultdict(Minute)
+        before: dict[Room, dict[str, int]] = {}
         for (begin, rooms), end in self._stretches(until):
             for room, leases in rooms.items():
-                self._segment(found, room, list(leases.values()), begin, end)
+                # A state of no length counts when somebody came: who ends on a boundary ends before it.
+                there = {viewer for viewer, lease in before.get(room, {}).items() if lease > begin}
+                if end > begin or leases.keys() - there:
+                    self._segment(found, room, list(leases.values()), begin, end)
+            before = rooms
         return {
             key: one
             for key, one in found.items()
