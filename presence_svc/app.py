@@ -30,6 +30,7 @@ from .store.history.answers import HistoryAnswers
 from .store.history.export import Export
 from .store.people import PeopleCounter
 from .store.presence import Presence
+from .store.redis.factory import open_link
 from .store.redis.link import Link
 from .store.roster.reader import Rosters
 from .store.shared import Pulse, Shared
@@ -78,7 +79,7 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         """Stops in the order of need: streams first, then what feeds them, then the way to Redis."""
-        link = Link.open(settings)
+        link = open_link(settings)
         service, sweeper = build(settings, link, metrics)
         app.state.service = handler.service = service
         with contextlib.suppress(Unavailable):  # leave tokens need the common secret
@@ -100,7 +101,11 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
 
 def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, Sweeper]:
     """Every part of a replica, wired; nothing runs yet."""
-    link.on_exchange, link.on_failure = metrics.exchange.observe, metrics.redis_failures.inc
+    link.observe(
+        on_exchange=metrics.exchange.observe,
+        on_failure=metrics.redis_failures.inc,
+        on_refusal=metrics.refused,
+    )
     presence = Presence(link, settings, on_group=metrics.group.observe)
     shared = Shared(link, settings)
     rosters = Rosters(link, settings, shared)
@@ -126,7 +131,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         hub.refresh()
         sweeper.poke(0)  # whoever has started without Redis waits for the common secret
 
-    link.on_back = on_back
+    link.observe(on_back=on_back)
     answers = HistoryAnswers(link, settings)
     leave_tokens, rates = LeaveTokens(shared), Rates(settings)
     admission = Admission(

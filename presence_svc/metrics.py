@@ -44,6 +44,7 @@ class Metrics:
             registry=self.registry,
         )
         self.redis_failures = self._counter("presence_redis_failures", "exchanges that failed")
+        self.redis_errors = self._counter("presence_redis_errors", "errors that Redis answered", ["code"])
         self.expired = self._counter("presence_expired_viewers", "viewers whose lease ran out")
         self.minutes_closed = self._counter("presence_minutes_closed", "minutes of history written")
         self.partial = self._counter("presence_history_partial", "of these, minutes that lack something")
@@ -70,6 +71,10 @@ class Metrics:
         """Counts minutes of history that this process has closed."""
         self.minutes_closed.inc(minutes)
         self.partial.inc(partial)
+
+    def refused(self, code: str) -> None:
+        """Counts an error of Redis by its first word: OOM, READONLY, NOPERM, ..."""
+        self.redis_errors.labels(code).inc()
 
     def settle(self) -> None:
         """Hands over what `answered` has gathered: a counter's lock is too dear for every heartbeat."""

@@ -20,7 +20,7 @@ from presence_svc.settings import Settings, load
 from presence_svc.store.agenda import Agenda
 from presence_svc.store.presence import Presence
 from presence_svc.store.redis.embedded import EmbeddedServer
-from presence_svc.store.redis.link import Link
+from presence_svc.store.redis.factory import open_link
 from presence_svc.store.shared import Shared
 from presence_svc.store.write import HeartbeatWrite, LeaveWrite
 from tests.rig import Backend
@@ -55,7 +55,7 @@ class Replica:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._link = Link.open(settings)
+        self._link = open_link(settings)
         self._presence = Presence(self._link, settings)
 
     async def arrive(self, *viewers: str) -> None:

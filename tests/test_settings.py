@@ -10,6 +10,7 @@ from joserfc import jwk
 from presence_svc.errors import Misconfigured
 from presence_svc.settings import Settings, load, load_beside_others
 from presence_svc.settings.identity import IdentitySettings
+from presence_svc.settings.names import RENAMED
 
 KEYS = ["key-one-" + "x" * 20, "key-two-" + "x" * 20]
 PUBLIC_KEY = jwk.ECKey.generate_key("P-256").as_pem(private=False).decode()
@@ -41,7 +42,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_defaults_are_the_contracts() -> None:
-    """DESIGN section 7."""
+    """A service that nobody has configured behaves as the documentation says."""
     settings = load()
 
     assert (settings.ttl_ms, settings.hidden_ttl_ms, settings.leave_grace_ms) == (60_000, 150_000, 3_000)
@@ -145,8 +146,22 @@ def test_a_misspelt_name_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, 
     with pytest.raises(Misconfigured) as refused:
         load()
 
-    assert f"{name}: there is no such setting; is {near} meant?" in refused.value.detail.splitlines()
+    assert f"{name}: there is no such setting; did you mean {near}?" in refused.value.detail.splitlines()
     assert "PRESENCE_PORT" in refused.value.detail
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_a_renamed_setting_is_refused_by_its_new_name(
+    monkeypatch: pytest.MonkeyPatch, old: str, new: str
+) -> None:
+    """An upgrade must not silently drop what an operator has set."""
+    monkeypatch.setenv(f"PRESENCE_{old}", "7")
+    with pytest.raises(Misconfigured) as refused:
+        load()
+
+    assert refused.value.detail == f"PRESENCE_{old}: this setting is now called PRESENCE_{new}"
+    assert new.lower() in Settings.model_fields
+    assert old.lower() not in Settings.model_fields
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from rich.console import Console
 from ..settings import ENV_PREFIX, Settings, load
 from ..settings.identity import IdentitySettings
 from ..store.history.writer import Writer
-from ..store.redis.link import Link
+from ..store.redis.factory import open_link
 from . import serve
 from .crowd import CHAPTERS, COURSES, Crowd, Viewer
 from .past import WEEKS, past
@@ -57,7 +57,7 @@ async def remember(settings: Settings, size: int) -> None:
     """Two weeks of history for the courses, in a Redis that is empty."""
     if not settings.history:
         return
-    link = Link.open(settings)
+    link = open_link(settings)
     now = time.time_ns() // 1_000_000
     try:
         pasts = [

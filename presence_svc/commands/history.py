@@ -19,7 +19,7 @@ from ..model import ID_PATTERN
 from ..settings import Settings, load
 from ..store.history.answers import HistoryAnswers, steps_of
 from ..store.history.model import History, Step
-from ..store.redis.link import Link
+from ..store.redis.factory import open_link
 from ..web.api import ranges
 from ..web.api.history import DEFAULT_MS, POINTS, as_csv
 
@@ -68,7 +68,7 @@ async def _ask(settings: Settings, question: Question) -> History:
     here = ranges.zone_named(question.tz)
     if question.step not in STEPS:
         raise Invalid([("--step", f"must be one of {', '.join(STEPS)}")])
-    link = Link.open(settings)
+    link = open_link(settings)
     try:
         answers = HistoryAnswers(link, settings)
         known = await answers.known(question.course_id)

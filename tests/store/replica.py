@@ -20,11 +20,12 @@ from presence_svc.store.agenda import Agenda
 from presence_svc.store.keys import Keys
 from presence_svc.store.people import PeopleCounter
 from presence_svc.store.presence import Presence
-from presence_svc.store.redis.link import Link
+from presence_svc.store.redis.link import ServerLink
 from presence_svc.store.roster.reader import Rosters
 from presence_svc.store.shared import Shared
 from presence_svc.store.stats import Totals
 from presence_svc.store.write import HeartbeatResult, HeartbeatWrite, LeaveWrite
+from tests.store.node import node_of
 
 GENEROUS_S = 10.0
 LOOKS = 50
@@ -74,7 +75,8 @@ class Replica:
     def __init__(self, redis: Redis, **settings: Any) -> None:
         self.redis: Any = redis  # the raw keys are looked at in every way; redis-py types replies too widely
         self.passed = 0  # ms that this replica was told to let pass
-        self.link = Link(redis, timeout_s=GENEROUS_S)
+        self.node = node_of(redis, timeout_s=GENEROUS_S)
+        self.link = ServerLink(self.node)
         self.use(load(**{"history": False, "people": False} | settings))
 
     def use(self, settings: Settings) -> None:

@@ -12,7 +12,7 @@ from presence_svc.store import checkup
 from presence_svc.store.checkup import Finding, examine
 from presence_svc.store.keys import Keys
 from presence_svc.store.presence import Presence
-from presence_svc.store.redis.link import Link
+from presence_svc.store.redis.factory import open_link
 from presence_svc.store.write import HeartbeatWrite, LeaveWrite
 from tests.rig import DEBIAN, Backend, free_port
 
@@ -22,7 +22,7 @@ KEYS = Keys("presence")
 async def _people(url: str, course: str, names: list[str]) -> None:
     """Puts viewers into a course; the last one leaves again."""
     settings = load(redis_url=url)
-    link = Link.open(settings)
+    link = open_link(settings)
     presence = Presence(link, settings)
     for name in names:
         await presence.heartbeat(HeartbeatWrite(course, name, Heartbeat(viewer_id=name)))

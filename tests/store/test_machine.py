@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from redis.asyncio import Redis
 
 from presence_svc.model import Count
-from presence_svc.store.redis.link import connect
+from presence_svc.store.redis.url import connect
 from tests.store.audit import audit
 from tests.store.oracle import HIDDEN, Key, Model
 from tests.store.replica import SIGNING_IN, Ear, Replica, said, without_moment

@@ -6,7 +6,7 @@ the same every time but for its seq, so that a group of a hundred is a join of t
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hiredis import pack_command
 
@@ -20,6 +20,12 @@ def pack(*values: str | bytes | int) -> bytes:
     """These arguments as they travel, without the count in front."""
     packed: bytes = pack_command(values)  # type: ignore[arg-type]
     return packed[packed.index(b"\n") + 1 :]
+
+
+def packed_command(*words: str | bytes | int) -> bytes:
+    """A whole command as it travels."""
+    packed: bytes = pack_command(words)  # type: ignore[arg-type]
+    return packed
 
 
 def pack_int(value: int) -> bytes:
@@ -49,3 +55,16 @@ class ScriptCall(NamedTuple):
 
     def by_text(self) -> bytes:
         return b"*%d\r\n%b%b" % (self.many + 2, pack("EVAL", self.script.text), self.packed)
+
+
+def key_of(command: tuple[Any, ...] | ScriptCall) -> bytes | None:
+    """The first key of a command, by which it is routed; None when it has none (PING, TIME)."""
+    if isinstance(command, ScriptCall):
+        count, name = command.packed.split(b"\r\n", 4)[1:4:2]
+        return name if int(count) else None
+    key: Any = None
+    if command[0] in ("EVALSHA", "EVAL"):
+        key = command[3] if command[2] else None
+    elif len(command) > 1:
+        key = command[1]
+    return key.encode() if isinstance(key, str) else key

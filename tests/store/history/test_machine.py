@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 
 from presence_svc.store import agenda
 from presence_svc.store.people import PeopleCounter
-from presence_svc.store.redis.link import connect
+from presence_svc.store.redis.url import connect
 from tests.rig import REAL_BACKENDS
 from tests.store.history import clock
 from tests.store.history.clock import DAY, HOUR, MINUTE, QUARTER

@@ -1,4 +1,4 @@
-"""Exchanges past redis-py's streams: on every kind of connection and loop, and whatever comes back on it."""
+"""Exchanges on a wire: on every kind of connection and loop, and whatever comes back on it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from presence_svc.errors import Unavailable
-from presence_svc.store.redis.connection import Streamed, Wire, Wires
 from presence_svc.store.redis.embedded import EmbeddedServer
-from presence_svc.store.redis.link import Link, connect
+from presence_svc.store.redis.factory import link_to
+from presence_svc.store.redis.link import ServerLink
+from presence_svc.store.redis.url import parse
+from presence_svc.store.redis.wire import dial
 from tests.live.proxy import Proxy
 
 LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
@@ -65,8 +67,8 @@ async def fake_redis(script: Script, context: ssl.SSLContext | None = None) -> A
 
 
 @asynccontextmanager
-async def linked(url: str, timeout_s: float = 2, pool: int = 4) -> AsyncIterator[Link]:
-    link = Link(connect(url, timeout_s=timeout_s, pool=pool), timeout_s=timeout_s)
+async def linked(url: str, timeout_s: float = 2, pool: int = 4) -> AsyncIterator[ServerLink]:
+    link = link_to(url, timeout_s=timeout_s, pool=pool)
     yield link
     await link.close()
 
@@ -90,31 +92,27 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     return context
 
 
-async def _is_on_a_wire(url: str) -> None:
-    wires = Wires(connect(url, timeout_s=2).connection_pool)
-    deadline = asyncio.get_running_loop().time() + 2
-    wire = await wires.take(deadline)
-    assert isinstance(wire, Wire), (
-        "redis-py has no place for a wire any more: see store.redis.connection.over"
-    )
-    assert len(await wire.exchange(PING * 2, 2, deadline)) == 2
-    await wires.give(wire)
-    assert await wires.take(deadline) is wire
-    await wires.drop(wire)
+async def _is_used_again(url: str) -> None:
+    address, access = parse(url)
+    wire = await dial(address, access, timeout_s=5)
+    for _ in range(2):
+        assert len(await wire.exchange(PING * 2, 2, asyncio.get_running_loop().time() + 5)) == 2
+        assert wire.is_ready
+    wire.abort()
 
 
 @on_every_loop
-def test_redis_py_has_a_place_for_a_wire(
+def test_a_wire_is_dialled_and_used_again(
     new_loop: NewLoop, own_server: EmbeddedServer, certificate: ssl.SSLContext
 ) -> None:
-    """On unix sockets, TCP and TLS; the private names that a wire needs of redis-py are there."""
+    """On unix sockets, TCP and TLS."""
 
     async def test() -> None:
-        await _is_on_a_wire(own_server.url)
+        await _is_used_again(own_server.url)
         async with Proxy(own_server.url) as proxy:
-            await _is_on_a_wire(proxy.url)
+            await _is_used_again(proxy.url)
         async with fake_redis({}, certificate) as url:
-            await _is_on_a_wire(url)
+            await _is_used_again(url)
 
     run(new_loop, test())
 
@@ -159,7 +157,7 @@ def test_what_is_no_answer_is_unavailable_and_ends_the_connection(
         async with fake_redis({b"A": packets, b"B": [b"+b\r\n"]}) as url, linked(url, 0.2) as link:
             with pytest.raises(Unavailable):
                 await link.pipeline([("A",)])
-            link.away = False
+            link.node.health.away = False
             assert await link.pipeline([("B",)]) == [b"b"]
 
     run(new_loop, test())
@@ -214,7 +212,7 @@ def test_a_connection_that_is_lost_under_way_is_told_at_once(
             proxy.swallow_replies = False
             with pytest.raises(Unavailable):
                 await asyncio.wait_for(asked, 1)
-            link.away = False
+            link.node.health.away = False
             assert await link.pipeline([("GET", "n")]) == [b"1"]
 
     run(new_loop, test())
@@ -250,10 +248,10 @@ async def _use(pool: int, own_server: EmbeddedServer) -> None:
             for _ in range(20):
                 assert await link.pipeline([("ECHO", n)]) == [b"%d" % n]
 
-        others: list[Awaitable[Any]] = [link.redis.ping() for _ in range(20)]
+        others: list[Awaitable[Any]] = [link.node.client.ping() for _ in range(20)]
         await asyncio.gather(*(ask(n) for n in range(20)), *others)
         await link.pipeline([("PING",)])
-        await link.redis.ping()
+        await link.node.client.ping()
 
 
 @on_every_loop
@@ -263,20 +261,3 @@ def test_nobody_starves_while_wires_are_kept(
 ) -> None:
     """However small the pool, whoever waits for a connection gets one; also by redis-py's own commands."""
     run(new_loop, _use(pool, own_server))
-
-
-async def test_without_a_place_for_a_wire_redis_py_sends(
-    own_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A redis-py without the names that a wire needs costs speed, and nothing else."""
-    redis = connect(own_server.url, timeout_s=2)
-    wires, deadline = Wires(redis.connection_pool), asyncio.get_running_loop().time() + 2
-    connection = (await wires.take(deadline)).connection
-    monkeypatch.setattr(type(connection._parser), "parse_error", None)
-    await redis.connection_pool.release(connection)
-
-    wire = await wires.take(deadline)
-
-    assert isinstance(wire, Streamed)
-    await wires.drop(wire)
-    await redis.aclose()
