@@ -33,6 +33,9 @@ from .store.agenda import Agenda
 from .store.census import Census
 from .store.checkup.preflight import preflight
 from .store.checkup.readiness import Readiness
+from .store.history.answers import HistoryAnswers
+from .store.history.export import Export
+from .store.people import PeopleCounter
 from .store.presence import Presence
 from .store.redis.factory import open_link
 from .store.redis.link import Link
@@ -133,8 +136,10 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
     shared = Shared(link, settings)
     rosters = Rosters(link, settings, shared)
     seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
-    hub = Hub(presence, seen_rosters)
+    people = PeopleCounter(link, settings, presence.keys)
+    hub = Hub(presence, seen_rosters, people)
     sweeper = Sweeper(Agenda(link, settings), shared, settings)
+    answers = HistoryAnswers(link, settings)
     leave_tokens, rates = LeaveTokens(shared), Rates(settings)
     admission = Admission(
         settings,
@@ -149,7 +154,9 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         presence=presence,
         rosters=rosters,
         seen_rosters=seen_rosters,
-        totals=Totals(link, presence.keys),
+        totals=Totals(link, presence.keys, people),
+        history=answers,
+        export=Export(link, settings, answers.reader),
         readiness=Readiness(link, presence.keys),
         census=Census(link, presence.keys),
         hub=hub,
@@ -184,5 +191,5 @@ def _observe(link: Link, service: Services, sweeper: Sweeper) -> None:
         on_back=on_back,
     )
     presence.on_due, presence.on_group = sweeper.poke, metrics.group.observe
-    sweeper.on_pulse, sweeper.on_gone = on_pulse, metrics.expired.inc
+    sweeper.on_pulse, sweeper.on_gone, sweeper.on_closed = on_pulse, metrics.expired.inc, metrics.closed
     hub.on_fan_out, hub.on_lost = metrics.frames.inc, metrics.resubscribed.inc

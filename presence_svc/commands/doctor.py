@@ -25,7 +25,7 @@ def run(token: str | None = None) -> int:
     findings = _findings(token)
     console = Console(highlight=False, soft_wrap=True)
     for finding in findings:
-        mark = "[green]ok   [/]" if finding.fine else "[red]wrong[/]"
+        mark = "[yellow]warn [/]" if finding.warns else "[green]ok   [/]" if finding.fine else "[red]wrong[/]"
         console.print(f"{mark} {finding.what}: ", end="")
         console.print(finding.detail, markup=False)
     return 0 if all(finding.fine for finding in findings) else 1
@@ -60,6 +60,8 @@ async def _examine(url: str, settings: Settings) -> list[Finding]:
     client = access.client(address, timeout_s=TIMEOUT_S, pool=CONNECTIONS)
     try:
         keys, pool = Keys(settings.key_prefix), settings.redis_pool
-        return await examine(client, keys, db=access.db, pool=pool, user=access.username)
+        return await examine(
+            client, keys, db=access.db, pool=pool, user=access.username, keeps_history=settings.history
+        )
     finally:
         await client.aclose()

@@ -14,6 +14,7 @@ import orjson
 
 from ..errors import Unavailable
 from ..model import MAX_VIEWERS, Count
+from ..store.people import PeopleCounter
 from ..store.presence import Presence
 from ..store.roster.reader import Rosters
 from ..store.shared import Pulse
@@ -21,6 +22,7 @@ from .bus import Bus
 from .feed import Feed
 from .listener import Listener, Selection
 from .names import tell_names
+from .people import PeopleFeed
 from .reads import Reads
 
 log = logging.getLogger("presence.hub")
@@ -29,12 +31,13 @@ log = logging.getLogger("presence.hub")
 class Hub:
     """`start` opens the subscription; `close` tells every stream to end."""
 
-    def __init__(self, presence: Presence, rosters: Rosters) -> None:
+    def __init__(self, presence: Presence, rosters: Rosters, people: PeopleCounter) -> None:
         self._presence = presence
         self._rosters = rosters
         self._feeds: dict[str, Feed] = {}
         self._reads = Reads()
         self._warming = True
+        self._people = PeopleFeed(people)
         self.listeners: set[Listener] = set()
         self.draining = self.closing = False
         self.on_fan_out: Callable[[int], None] = lambda listeners: None
@@ -47,6 +50,7 @@ class Hub:
     async def stop(self) -> None:
         """Ends what runs here. Streams have been told by `close` before."""
         await self.bus.stop()
+        await self._people.stop()
         await self._reads.stop()
         for feed in self._feeds.values():
             feed.close()
@@ -69,8 +73,12 @@ class Hub:
         chapters: Selection = None,
         is_steady: bool = False,
         nameless: frozenset[str] = frozenset(),
+        people: bool = False,
     ) -> Listener:
-        """A mailbox that gets each course's count at once and at every change, and names (see Listener)."""
+        """A mailbox that gets each course's count at once and at every change, and names (see Listener).
+
+        With `people` also how many there are over all courses.
+        """
         many = min(viewers, MAX_VIEWERS)
         listener = Listener(courses, many, chapters=chapters, is_steady=is_steady, nameless=nameless)
         self.listeners.add(listener)
@@ -82,6 +90,8 @@ class Hub:
             feed.listeners.add(listener)
             # What others see already: a read that fails must not leave this one with nothing.
             feed.tell(listener)
+        if people:
+            self._people.add(listener)
         self._reads.start(self._first(listener))
         if self.closing:
             listener.close()
@@ -89,6 +99,7 @@ class Hub:
 
     def detach(self, listener: Listener) -> None:
         self.listeners.discard(listener)
+        self._people.discard(listener)
         for course_id in listener.courses:
             feed = self._feeds[course_id]
             feed.listeners.discard(listener)

@@ -16,6 +16,7 @@ from ..errors import Misconfigured
 from .addresses import is_network, is_redis
 from .environment import ENV_PREFIX as ENV_PREFIX
 from .environment import EnvironmentSettings
+from .history import HistorySettings
 from .identity import IdentitySettings
 from .kinds import NONE, Rule, Seconds
 from .limits import LimitSettings
@@ -25,7 +26,7 @@ from .pages import PageSettings
 ASKED_SHARE = 0.8  # of HEARTBEAT_INTERVAL: the shortest pause that a reply asks for
 
 
-class Settings(EnvironmentSettings, IdentitySettings, LimitSettings, PageSettings):
+class Settings(EnvironmentSettings, IdentitySettings, LimitSettings, PageSettings, HistorySettings):
     """Durations are in seconds, fractions allowed; `*_ms` properties give whole milliseconds."""
 
     model_config = SettingsConfigDict(
@@ -107,6 +108,7 @@ class Settings(EnvironmentSettings, IdentitySettings, LimitSettings, PageSetting
                 "BEAT_RATE",
                 "must let through what we ask for: one heartbeat per 0.8 of PRESENCE_HEARTBEAT_INTERVAL",
             ),
+            *self.history_rules(),
             Rule(bool(self.hosts), "HOST", "names no address"),
             *self.identity_rules(),
         ]

@@ -39,6 +39,10 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "/v1/live"): (401, 401, 200, 403, 200, 200, 403, 200),
     ("POST", "/v1/heartbeats"): (401, 401, 403, 403, 200, 403, 403, 403),
     ("GET", "/v1/stats"): (401, 401, 403, 403, 200, 403, 403, 403),
+    ("GET", f"{COURSE}/history"): (401, 401, 403, 403, 200, 200, 403, 200),
+    ("GET", f"{COURSE}/history/calendar"): (401, 401, 403, 403, 200, 200, 403, 200),
+    ("GET", f"{COURSE}/history/heatmap"): (401, 401, 403, 403, 200, 200, 403, 200),
+    ("GET", "/v1/history/export"): (401, 401, 403, 403, 200, 403, 403, 403),
     ("GET", "/metrics"): (401, 401, 403, 403, 200, 403, 403, 403),
 }
 OPEN = {"/livez", "/readyz", "/openapi.json"}

@@ -16,13 +16,16 @@ from ...errors import Misconfigured, Unavailable
 from ..keys import Keys
 from .consistency import consistency
 from .finding import Asked, Finding
+from .persistence import persistence
 from .preflight import check_database, is_new_enough
 from .rights import missing_rights
 
 CLOCK_LIMIT_MS = 5_000
 
 
-async def examine(redis: Redis, keys: Keys, *, db: int = 0, pool: int = 16, user: str = "") -> list[Finding]:
+async def examine(
+    redis: Redis, keys: Keys, *, db: int = 0, pool: int = 16, user: str = "", keeps_history: bool = False
+) -> list[Finding]:
     """All findings about one Redis. Raises Unavailable when it does not answer.
 
     `db`, `pool` (connections of one process) and `user` are what the settings say.
@@ -35,7 +38,8 @@ async def examine(redis: Redis, keys: Keys, *, db: int = 0, pool: int = 16, user
         found = [Finding(True, "reachable", f"answered in {took_ms:.1f} ms")]
         wrong = await missing_rights(redis, keys, user)
         found.append(Finding(not wrong, "rights", wrong or "all that the service does"))
-        for look in (_server, _clients, _database, _clock, consistency):
+        looks = (_server, _clients, _database, _clock, consistency)
+        for look in (*looks, persistence) if keeps_history else looks:
             try:
                 found += await look(redis, Asked(keys, db, pool))
             except NoPermissionError:
