@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from ..errors import Unavailable
-from ..model import MAX_VIEWERS, Count
+from ..model import Count
 from ..store.presence import Presence
 from ..store.roster.reader import Rosters
 from ..store.shared import Pulse
@@ -87,8 +87,7 @@ class Hub:
         nameless: frozenset[str] = frozenset(),
     ) -> Listener:
         """A mailbox that gets each course's count at once and at every change, and names (see Listener)."""
-        many = min(viewers, MAX_VIEWERS)
-        listener = Listener(courses, many, chapters=chapters, is_steady=is_steady, nameless=nameless)
+        listener = Listener(courses, viewers, chapters=chapters, is_steady=is_steady, nameless=nameless)
         self.listeners.add(listener)
         for course_id in listener.courses:
             feed = self._feeds.get(course_id)
@@ -178,11 +177,9 @@ class Hub:
 
     def _refresh_viewers(self, feed: Feed) -> None:
         """At most one read of names under way per course; what changes meanwhile asks for one more."""
-        if not feed.viewers:
-            return
-        if feed.reading:
+        if feed.viewers and feed.reading:
             feed.read_again = True
-        else:
+        elif feed.viewers:
             feed.reading = True
             self._spawn(tell_names(feed, self._rosters))
 
