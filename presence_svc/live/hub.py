@@ -13,7 +13,7 @@ from contextlib import suppress
 import orjson
 
 from ..errors import Unavailable
-from ..model import MAX_VIEWERS, Count
+from ..model import Count
 from ..store.people import PeopleCounter
 from ..store.presence import Presence
 from ..store.roster.reader import Rosters
@@ -79,8 +79,7 @@ class Hub:
 
         With `people` also how many there are over all courses.
         """
-        many = min(viewers, MAX_VIEWERS)
-        listener = Listener(courses, many, chapters=chapters, is_steady=is_steady, nameless=nameless)
+        listener = Listener(courses, viewers, chapters=chapters, is_steady=is_steady, nameless=nameless)
         self.listeners.add(listener)
         for course_id in listener.courses:
             feed = self._feeds.get(course_id)
@@ -171,10 +170,8 @@ class Hub:
 
     def _refresh_viewers(self, feed: Feed) -> None:
         """At most one read of names under way per course; what changes meanwhile asks for one more."""
-        if not feed.viewers:
-            return
-        if feed.reading:
+        if feed.viewers and feed.reading:
             feed.read_again = True
-        else:
+        elif feed.viewers:
             feed.reading = True
             self._reads.start(tell_names(feed, self._rosters))

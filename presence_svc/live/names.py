@@ -1,4 +1,4 @@
-"""Reads the names of a feed's viewers and tells its listeners, until nothing has changed meanwhile."""
+"""Reads names for a feed's listeners, until nothing has changed meanwhile. Called by hub."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .feed import Feed
 
 
 async def tell_names(feed: Feed, rosters: Rosters) -> None:
-    """No more often than the feed's pause allows, no more names than somebody wants. Raises Unavailable."""
+    """As often as the feed's pause allows, as many names as somebody wants. Raises Unavailable."""
     try:
         feed.read_again = True
         while feed.read_again and feed.listeners:
