@@ -33,6 +33,9 @@ from .store.agenda import Agenda
 from .store.census import Census
 from .store.checkup.preflight import preflight
 from .store.checkup.readiness import Readiness
+from .store.history.answers import HistoryAnswers
+from .store.history.export import Export
+from .store.people import PeopleCounter
 from .store.presence import Presence
 from .store.redis.factory import open_link
 from .store.redis.link import Link
@@ -45,6 +48,7 @@ from .web.api import openapi, routes
 from .web.dispatch import Dispatch
 from .web.heartbeat import HeartbeatHandler, cors_options
 from .web.pages import files as pages
+from .web.pages import home
 from .web.services import Services
 
 LONGEST_STOP_S = 2.0  # of this process: what was said before it is not sent after it
@@ -68,7 +72,7 @@ def create_app(settings: Settings) -> ASGIApp:
     """The ASGI app of one replica. Nothing is connected before its lifespan starts."""
     metrics, handler = Metrics(), HeartbeatHandler(settings)
     app = Starlette(
-        routes=[*routes.mounted(), *pages.routes()],
+        routes=[*routes.mounted(), *pages.routes(settings), *home.routes(settings)],
         middleware=[Middleware(CORSMiddleware, **cors_options(settings))],
         exception_handlers=problems.HANDLERS,
         lifespan=_lifespan(settings, metrics, handler),
@@ -76,7 +80,8 @@ def create_app(settings: Settings) -> ASGIApp:
     app.router.redirect_slashes = False  # it would send clients to whatever host they have named
     app.state.handler = handler
     app.state.openapi = openapi.document(routes.ROUTES, names_itself=settings.auth != "jwt")
-    return Dispatch(AccessLog(app, metrics, settings.access_log, addresses=settings.log_addresses), handler)
+    outer = AccessLog(app, metrics, settings.access_log, addresses=settings.log_addresses)
+    return Dispatch(outer, handler, settings.root_path)
 
 
 def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -> Callable[[Starlette], Any]:
@@ -132,9 +137,11 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
     shared = Shared(link, settings)
     rosters = Rosters(link, settings, shared)
     seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
-    hub = Hub(presence, seen_rosters)
+    people = PeopleCounter(link, settings, presence.keys)
+    hub = Hub(presence, seen_rosters, people)
     agenda = Agenda(link, settings)
     sweeper = Sweeper(agenda, shared, settings)
+    answers = HistoryAnswers(link, settings)
 
     def look() -> None:
         metrics.nodes(link.servers(), link.redirections)
@@ -155,7 +162,9 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         presence=presence,
         rosters=rosters,
         seen_rosters=seen_rosters,
-        totals=Totals(link, presence.keys),
+        totals=Totals(link, presence.keys, people),
+        history=answers,
+        export=Export(link, settings, answers.reader),
         readiness=Readiness(link, presence.keys),
         census=Census(link, presence.keys),
         hub=hub,
@@ -181,6 +190,7 @@ def _observe(link: Link, service: Services, sweeper: Sweeper) -> None:
 
     def on_back() -> None:
         hub.refresh()
+        hub.bus.renew()  # it may be another server that is back
         sweeper.poke(0)  # whoever has started without Redis waits for the common secret
 
     link.observe(
@@ -190,5 +200,5 @@ def _observe(link: Link, service: Services, sweeper: Sweeper) -> None:
         on_back=on_back,
     )
     presence.on_due, presence.on_group = sweeper.poke, metrics.group.observe
-    sweeper.on_pulse, sweeper.on_gone = on_pulse, metrics.expired.inc
+    sweeper.on_pulse, sweeper.on_gone, sweeper.on_closed = on_pulse, metrics.expired.inc, metrics.closed
     hub.on_fan_out, hub.on_lost = metrics.frames.inc, metrics.resubscribed.inc

@@ -111,6 +111,24 @@ def watch(
 
 
 @cli.command()
+def history(
+    course: Course,
+    chapter: Annotated[str, typer.Option(help="Of this chapter only.", show_default=False)] = "",
+    step: Annotated[str, typer.Option(help="1m, 15m, 1h or 1d.")] = "1h",
+    begin: Annotated[str, typer.Option("--from", help="ISO 8601 or ms.", show_default=False)] = "",
+    end: Annotated[str, typer.Option("--to", help="ISO 8601 or ms; now.", show_default=False)] = "",
+    tz: Annotated[str, typer.Option(help="Time zone, such as Asia/Kolkata.")] = "UTC",
+    as_json: Annotated[bool, typer.Option("--json", help="As the HTTP API answers.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="A line per step.")] = False,
+) -> None:
+    """Show what was: a course's viewers by step (PRESENCE_REDIS_URL)."""
+    from .commands import history as command
+
+    form = "json" if as_json else "csv" if as_csv else "table"
+    command.run(command.Question(course, chapter, step, begin, end, tz, form))
+
+
+@cli.command()
 def simulate(
     url: Url = LOCAL,
     viewers: Annotated[int, typer.Option("--viewers", "-n", min=1, max=100_000)] = 100,

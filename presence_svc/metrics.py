@@ -49,6 +49,8 @@ class Metrics:
         self.redis_failures = self._counter("presence_redis_failures", "exchanges that failed")
         self.redis_errors = self._counter("presence_redis_errors", "errors that Redis answered", ["code"])
         self.expired = self._counter("presence_expired_viewers", "viewers whose lease ran out")
+        self.minutes_closed = self._counter("presence_minutes_closed", "minutes of history written")
+        self.partial = self._counter("presence_history_partial", "of these, minutes that lack something")
         self.repaired = self._counter(
             "presence_repaired_texts", "bodies, messages and tokens with half a surrogate pair"
         )
@@ -110,6 +112,11 @@ class Metrics:
         """Counts one answer; `route` is a route's name, never a path."""
         key = (route, status)
         self._answered[key] = self._answered.get(key, 0) + 1
+
+    def closed(self, minutes: int, partial: int) -> None:
+        """Counts minutes of history that this process has closed."""
+        self.minutes_closed.inc(minutes)
+        self.partial.inc(partial)
 
     def count_heads(self, found: Sequence[int] | None) -> None:
         """Sets viewers, the anonymous among them, and courses; None = nobody knows, which is not 0."""

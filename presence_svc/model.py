@@ -168,12 +168,21 @@ class CourseTotal(BaseModel):
 
 
 class Stats(BaseModel):
-    """Totals over all courses: `total` is the sum, so a viewer of two courses counts twice."""
+    """Totals over all courses: `total` is the sum, with viewers of two courses twice; `people` are distinct.
+
+    When these are not `exact`, they are right within `bound_s` seconds; null where they are not counted.
+    `page` has the courses that were asked for, the busiest first, those of the past last; null = none were.
+    """
 
     total: int
     courses: int
     top: list[CourseTotal]
     as_of: int
+    people: int | None = None
+    exact: bool = True
+    bound_s: float | None = None
+    page: list[CourseTotal] | None = None
+    next_cursor: str | None = None
 
 
 class Problem(BaseModel):

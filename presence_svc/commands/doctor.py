@@ -30,7 +30,7 @@ def run(token: str | None = None) -> int:
     findings = _findings(token)
     console = Console(highlight=False, soft_wrap=True)
     for finding in findings:
-        mark = "[green]ok   [/]" if finding.fine else "[red]wrong[/]"
+        mark = "[yellow]warn [/]" if finding.warns else "[green]ok   [/]" if finding.fine else "[red]wrong[/]"
         console.print(f"{mark} {finding.what}: ", end="")
         console.print(finding.detail, markup=False)
     return 0 if all(finding.fine for finding in findings) else 1
@@ -62,13 +62,16 @@ def _redis(settings: Settings) -> list[Finding]:
 async def _examine(settings: Settings) -> list[Finding]:
     link, keys = open_link(settings, timeout_s=TIMEOUT_S, may_write=False), Keys.of(settings)
     try:
+        pool, keeps = settings.redis_pool, settings.history
         if isinstance(link, ClusterLink):
-            return await examine_cluster(link, keys, pool=settings.redis_pool)
+            return await examine_cluster(link, keys, pool=pool, keeps_history=keeps)
         if isinstance(link, SentinelLink):
             await link.start()
         link = cast(ServerLink, link)
         client, access = link.node.client, link.node.access
-        found = await examine(client, keys, db=access.db, pool=settings.redis_pool, user=access.username)
+        found = await examine(
+            client, keys, db=access.db, pool=pool, user=access.username, keeps_history=keeps
+        )
         await link.start()  # says so when it is a Cluster's
         if isinstance(link, SentinelLink):
             found.insert(0, Finding(True, "sentinels", f"they name {link.node.address}"))

@@ -61,6 +61,11 @@ class Bus:
         if self._started:
             self._place(channel)
 
+    def renew(self) -> None:
+        """Redis's address may lead to another server now: subscribes anew, on a new connection."""
+        for ear in self._ears.values() if not self._link.is_cluster else ():
+            ear.renew()
+
     def remove(self, course_id: str) -> None:
         channel = self._keys.channel(course_id)
         ear = self._wanted.pop(channel, None)

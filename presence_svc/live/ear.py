@@ -54,6 +54,12 @@ class Ear:
             self._asking.cancel()
         self._task.cancel()
 
+    def renew(self) -> None:
+        """Starts over on a new connection."""
+        subscription, self._open = self._open, None
+        if subscription:
+            subscription.close()
+
     def add(self, channel: str) -> None:
         self.wanted.add(channel)
         self._ask_soon()
@@ -78,7 +84,7 @@ class Ear:
         self._asked, self._open, heard = set(), subscription, loop.time()
         try:
             self._ask()
-            while not self._stopped:
+            while not self._stopped and self._open is subscription:
                 event = await subscription.get(PING_S)
                 if event is not None:
                     heard = loop.time()
@@ -87,6 +93,9 @@ class Ear:
                     raise ConnectionError(f"no answer for {DEAF_S} s")
                 else:
                     subscription.ping()
+        except ConnectionError:
+            if self._open is subscription:  # else it was closed here
+                raise
         finally:
             self._open = None
             subscription.close()

@@ -36,6 +36,7 @@ class Sweeper:
         self._interval = settings.sweep_interval
         self.on_pulse: Callable[[Pulse], None] = lambda pulse: None
         self.on_gone: Callable[[int], None] = lambda viewers: None
+        self.on_closed: Callable[[int, int], None] = lambda minutes, partial: None
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -97,6 +98,8 @@ class Sweeper:
             for swept in await self._agenda.sweep(due.courses[start : start + STEP]):
                 if swept.gone:
                     self.on_gone(swept.gone)
+                if swept.closed:
+                    self.on_closed(swept.closed, swept.partial)
                 if swept.look_at:
                     next_at = min(next_at, swept.look_at) if next_at else swept.look_at
         return _seconds_until(next_at, due)

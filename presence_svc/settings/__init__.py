@@ -16,16 +16,20 @@ from ..errors import Misconfigured
 from .addresses import is_network
 from .environment import ENV_PREFIX as ENV_PREFIX
 from .environment import EnvironmentSettings
+from .history import HistorySettings
 from .identity import IdentitySettings
 from .kinds import NONE, Rule, Seconds
 from .limits import LimitSettings
 from .names import ignored, misspelt
+from .pages import PageSettings
 from .redis import RedisSettings
 
 ASKED_SHARE = 0.8  # of HEARTBEAT_INTERVAL: the shortest pause that a reply asks for
 
 
-class Settings(EnvironmentSettings, IdentitySettings, LimitSettings, RedisSettings):
+class Settings(
+    EnvironmentSettings, IdentitySettings, LimitSettings, RedisSettings, PageSettings, HistorySettings
+):
     """Durations are in seconds, fractions allowed; `*_ms` properties give whole milliseconds."""
 
     model_config = SettingsConfigDict(
@@ -93,6 +97,7 @@ class Settings(EnvironmentSettings, IdentitySettings, LimitSettings, RedisSettin
                 "BEAT_RATE",
                 "must let through what we ask for: one heartbeat per 0.8 of PRESENCE_HEARTBEAT_INTERVAL",
             ),
+            *self.history_rules(),
             Rule(bool(self.hosts), "HOST", "names no address"),
             *self.identity_rules(),
         ]

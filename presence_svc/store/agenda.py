@@ -21,6 +21,13 @@ CLAIM_MS = 500
 COURSES = 100  # of one partition
 MEMBERS = 1000
 FULL_SHARE = 0.7  # of SWEEP_INTERVAL: no look at all partitions is sooner after the last
+GUESSES = 6
+UNHEARD_MS = 3_000
+
+
+def unheard_ms(settings: Settings) -> int:
+    """When nobody has asked what is due for so long, nobody could, or ran."""
+    return max(UNHEARD_MS, round(settings.sweep_interval * 3000))
 
 
 class Due(NamedTuple):
@@ -32,10 +39,15 @@ class Due(NamedTuple):
 
 
 class Swept(NamedTuple):
-    """How many viewers were removed, and when to look at the course again (as `Due`; 0 = nobody is left)."""
+    """How many viewers were removed, and when to look at the course again (as `Due`; 0 = nobody is left).
+
+    `closed`: how many minutes of history were closed, `partial`: how many of these lack something.
+    """
 
     gone: int
     look_at: int
+    closed: int = 0
+    partial: int = 0
 
 
 class _Clock(NamedTuple):
@@ -105,41 +117,85 @@ class Agenda:
             del self._looks[number]
         return [partitions[number] for number in ripe]
 
-    async def sweep(self, course_ids: Sequence[str]) -> list[Swept]:
-        """One bounded step on each of these courses, in one exchange."""
-        replies = await self.link.results(list(map(self._step, course_ids)))
-        if replies and all(isinstance(reply, PresenceError) for reply in replies):
-            raise replies[0]
-        return [self._swept(*pair) for pair in zip(course_ids, replies, strict=True)]
-
     async def courses(self) -> list[str]:
         """Every course with something on an agenda: with somebody in it, or just left. Raises Unavailable."""
         commands = [("ZRANGE", partition.agenda, 0, -1) for partition in self.keys.partitions]
         return [course.decode() for listed in await self.link.pipeline(commands) for course in listed]
 
     def _look(self, partition: Partition) -> Command:
-        limits = (COURSES, CLAIM_MS, self.settings.hidden_ttl_ms)
-        return ("EVALSHA", scripts.DUE, 1, partition.agenda, *limits)
+        settings = self.settings
+        names: tuple[str, ...] = (partition.agenda,)
+        args: tuple[int, ...] = (COURSES, CLAIM_MS, settings.hidden_ttl_ms)
+        if settings.history:
+            names += (partition.heard, partition.gaps)
+            # A quarter's end may be further away than the end of any lease. A gap below TTL less the interval
+            # ends nobody's lease: whoever beat before it has one beyond it.
+            longest = max(settings.hidden_ttl_ms, settings.quarter_ms + settings.minute_ms)
+            outlived = max(1, settings.ttl_ms - round(settings.heartbeat_interval * 1000))
+            args = (COURSES, CLAIM_MS, longest, unheard_ms(settings), outlived)
+            args += (settings.ttl_ms, settings.days_ms)
+        return ("EVALSHA", scripts.DUE, len(names), *names, *args)
 
-    def _step(self, course_id: str) -> Command:
-        keys = (self.keys.partition_of(course_id).agenda, *self.keys.course(course_id))
-        return (
-            "EVALSHA",
-            scripts.SWEEP,
-            len(keys),
-            *keys,
-            self.settings.publish_interval_ms,
-            MEMBERS,
-            self.settings.hidden_ttl_ms,
-        )
+    async def sweep(self, course_ids: Sequence[str]) -> list[Swept]:
+        """One bounded step on each of these courses, in one exchange per master.
 
-    def _swept(self, course_id: str, reply: Any) -> Swept:
-        """A master that is away has its courses looked at when it is back."""
-        if isinstance(reply, PresenceError):
-            return Swept(0, 0)
-        gone, look_at = reply
+        Minutes go to keys named by their hour. Nearly always the guess, the last minute, is right; else the
+        script says which it is, and is asked again. A master that is away has its courses looked at later.
+        """
+        swept = dict.fromkeys(course_ids, Swept(0, 0))
+        minutes = {
+            course_id: self._now_of(course_id) // self.settings.minute_ms - 1 for course_id in course_ids
+        }
+        for _ in range(GUESSES):
+            steps = [self._step(*item) for item in minutes.items()]
+            replies: list[Any] = await self.link.results(steps)
+            if replies and all(isinstance(reply, PresenceError) for reply in replies):
+                raise replies[0]
+            needed = {}
+            for course_id, reply in zip(minutes, replies, strict=True):
+                if isinstance(reply, PresenceError):
+                    continue
+                need = self._take(course_id, reply, swept)
+                if need >= 0:
+                    needed[course_id] = need
+            if not needed:
+                break
+            minutes = needed
+        return [swept[course_id] for course_id in course_ids]
+
+    def _now_of(self, course_id: str) -> int:
+        """When its server was last heard, by its clock in ms; 0 = never."""
+        clock = self._clocks.get(self.keys.partition_of(course_id).number)
+        return clock.now_ms if clock else 0
+
+    def _take(self, course_id: str, reply: list[int], swept: dict[str, Swept]) -> int:
+        """Adds up what a step has done; the minute that it needs, -1 = none."""
+        gone, look_at, at, closed, partial, need = reply
         number = self.keys.partition_of(course_id).number
-        if look_at and (clock := self._clocks.get(number)):
+        clock = self._clocks.get(number) or _Clock(at, asyncio.get_running_loop().time(), 0)
+        if at > clock.now_ms:
+            clock = clock._replace(now_ms=at, heard_at=asyncio.get_running_loop().time())
+        self._clocks[number] = clock
+        if look_at:
             self._look_at(clock.loop_time(look_at), number)
             look_at -= clock.ahead_ms
-        return Swept(gone, look_at)
+        old = swept[course_id]
+        swept[course_id] = Swept(old.gone + gone, look_at, old.closed + closed, old.partial + partial)
+        return need
+
+    def _step(self, course_id: str, minute: int) -> Command:
+        keys, settings = self.keys, self.settings
+        partition = keys.partition_of(course_id)
+        names: tuple[str, ...] = (partition.agenda, partition.where, *keys.course(course_id))
+        args: tuple[int | str, ...] = (
+            settings.publish_interval_ms,
+            MEMBERS,
+            settings.hidden_ttl_ms,
+            *settings.books,
+        )
+        if settings.history:
+            quarter = self._now_of(course_id) // (15 * settings.minute_ms)
+            names += keys.tiers(course_id, minute, quarter)
+            kept = (settings.minutes_ms, settings.quarters_ms, settings.days_ms, settings.uniques_ms)
+            args += (*kept, minute, quarter)
+        return ("EVALSHA", scripts.SWEEP, len(names), *names, *args)

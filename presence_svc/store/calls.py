@@ -60,6 +60,7 @@ def heartbeat_call(
             settings.hidden_ttl_ms,
             settings.sessions_per_viewer,
             settings.chapters_per_course,
+            *settings.books,
             len(courses),
         )
     ]
@@ -72,9 +73,9 @@ def heartbeat_call(
             write, seq = writes[index]
             names.append(write.keys or write.pack_keys(keys))
             args += (write.head, seq, write.tail)
-    many_keys = 1 + 5 * len(courses) + 2 * heartbeats
+    many_keys = 2 + 5 * len(courses) + 2 * heartbeats
     packed = b"".join((pack_int(many_keys), *names, *args))
-    return ScriptCall(scripts.HEARTBEAT, 1 + many_keys + 6 + len(courses) + 5 * heartbeats, packed)
+    return ScriptCall(scripts.HEARTBEAT, 1 + many_keys + 9 + len(courses) + 5 * heartbeats, packed)
 
 
 def heartbeat_results(
@@ -113,11 +114,12 @@ def take_over_call(
 
     By its text: an unknown SHA would be sent again behind the heartbeats, which had counted people twice.
     """
-    names: list[str] = [partition.agenda]
+    names: list[str] = [partition.agenda, partition.where]
     args: list[Any] = [
         settings.publish_interval_ms,
         settings.ttl_ms,
         settings.sessions_per_viewer,
+        *settings.books,
         len(writes),
     ]
     for write, seq in writes:
@@ -134,11 +136,12 @@ def leave_call(
     keys: Keys, settings: Settings, writes: Sequence[Any], indices: Sequence[int], partition: Partition
 ) -> Command:
     """The call that ends the sessions of a round's leaves."""
-    names: list[str] = [partition.agenda]
+    names: list[str] = [partition.agenda, partition.where]
     args: list[Any] = [
         settings.publish_interval_ms,
         settings.leave_grace_ms,
         settings.ttl_ms,
+        *settings.books,
         len(indices),
     ]
     for index in indices:

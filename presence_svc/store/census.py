@@ -62,7 +62,7 @@ class Census:
     async def _read(self) -> Headcount:
         """Each slice is exact at its own moment."""
         found: dict[str, tuple[int, int]] = {}
-        async for listed in listed_courses(self._link, self._keys):
+        async for listed in listed_courses(self._link, [one.agenda for one in self._keys.partitions]):
             ((seconds, micros),) = await self._link.pipeline([("TIME",)], patient=True)
             now_ms = int(seconds) * 1000 + int(micros) // 1000
             for start in range(0, len(listed), SLICE):

@@ -9,10 +9,11 @@ viewer, `S` a session. Scores and times are whole milliseconds since 1970 by Red
                            hidden_name, hidden_avatar_url while a session is anonymous
                            s:S = "lease seq place flags digest chapter"
     P:{C}:places     zset  "place V" by place * 2^42 + end of V's last lease there
+                           "0<day> V" by when they came: to be counted among the day's distinct viewers
     P:{C}:chapters   hash  chapter -> place, a small number (1, 2, ...)
     P:{C}:anonymous  zset  V by the end of their last anonymous lease
     P:{C}:state      hash  version, published (when the last message went out) and told (the total in it),
-                           dirty (when one is due)
+                           dirty (when one is due); and the books of history: lua/_history, lua/_minutes
     P:{C}:left:V     hash  S -> "!" (left for good), or the seq by which it left softly or became another
                            viewer's (an anonymous session that signs in); outlives late packets;
                            and "!" -> until when V is evicted (ms)
@@ -20,6 +21,17 @@ viewer, `S` a session. Scores and times are whole milliseconds since 1970 by Red
     P:since          str   since when heartbeats have been heard without a gap (rule S11)
     P:secret         str   the key that leave tokens are made with, common to all replicas
     P:{C}:changes    the channel: one message per change, each the whole truth
+    P:{C}:minutes:H  str   a line for each closed minute of hour H: "minute peak area number";
+                           area = viewer ms; "!" behind it = a part is unknown
+    P:{C}:quarters:D hash  quarter of day D (0-95) -> "peak area"; "quarter.number" for a chapter
+    P:{C}:days:B     hash  day of block B, of 365 days -> "peak area"; "day.number"; "day.u" -> unique viewers
+    P:{C}:uniques:D  HLL   V of day D (UNIQUES=exact: set)
+    P:{C}:numbers    hash  chapter -> its number in history, never given to another
+    P:seen:0         zset  C by when its history was last written
+    P:closed:Q       str   a line for each quarter that was closed in quarter Q: "C quarter ms", ms = how late
+    P:heard:0        hash  first, last: since when, and until when, history has been kept
+    P:gaps:0         list  "from to": when nobody did, and so nobody heard heartbeats
+    P:where          hash  V -> the courses that they are in (PEOPLE)
     P:bus:D          a channel without messages, which keeps a reader's connection subscribed and says that
                      somebody works in database D: channels know no databases, so that one prefix is in one
     P:{check}:*      scratch keys of check.lua, and P:bus:check its channel: gone when it ends
@@ -30,6 +42,7 @@ course and its channel; further:
 
     P:{T}:agenda     as P:agenda:0, for the courses of this partition
     P:{T}:since      as P:since, for this partition: a master that comes back empty warms its own
+    P:{T}:where, P:{T}:heard, P:{T}:gaps, P:{T}:seen, P:{T}:closed:Q   likewise
     P:partitions     str   how many partitions there are; another number would look for courses elsewhere
 
 So a script call takes many courses of a partition, with their agenda, and stays atomic. Refused: a slot per
@@ -44,11 +57,15 @@ double holds exactly) leaves room for 2,047 chapters at once. Why a lease in the
 as in the scores: a viewer's score is the largest lease of their sessions, and when one leaves, what is
 left must be known. Why a digest: one HGET then tells that nothing but the lease has changed.
 
+History counts hours, days and so on from 1970, in UTC. Each tier is written when a minute is closed: a read
+adds up nothing that is long past, and a tier may be lost without the others.
+
 Refused: a counter per course (drifts when a replica dies between two commands); keyspace notifications
 (late, lossy, one per key); hash-field expiry (not in Redis 7.0); a key per session (350 bytes each).
 
 Every key is mortal (S12): a viewer's hash dies with the lease, `left:V` a TTL after the leave, the course's
-sets once their longest lease is well over, `state` a day after the last change. The agenda empties itself.
+sets once their longest lease is well over, `state` a day after the last change, history after HISTORY_*. The
+agenda and `where` empty themselves.
 """
 
 from __future__ import annotations
@@ -61,6 +78,8 @@ from .redis.cluster.slots import SLOTS, slot_of, slot_of_tag, tags
 from .redis.resp import pack
 
 COURSES_CACHED = 10_000
+MINUTES_A_DAY = 1_440
+BLOCK = 365  # days in a hash
 
 
 class CourseKeys(NamedTuple):
@@ -73,6 +92,18 @@ class CourseKeys(NamedTuple):
     state: str
 
 
+class TierKeys(NamedTuple):
+    """The keys that a course's closed minutes go to, in the order in which sweep.lua takes them."""
+
+    minutes: str
+    quarters: str
+    days: str
+    uniques: str
+    numbers: str
+    seen: str
+    closed: str
+
+
 class Partition(NamedTuple):
     """The keys that the courses of a partition have in common; `base` opens every name of it."""
 
@@ -80,8 +111,12 @@ class Partition(NamedTuple):
     base: str
     agenda: str
     since: str
+    where: str
+    heard: str
+    gaps: str
+    seen: str
     slot: int
-    packed_agenda: bytes
+    packed_agenda: bytes  # and `where`
 
     @property
     def tag(self) -> str:
@@ -145,6 +180,37 @@ class Keys:
     def left(self, course_id: str, viewer_id: str) -> str:
         return f"{self._base(course_id)}left:{viewer_id}"
 
+    def minutes(self, course_id: str, hour: int) -> str:
+        return f"{self._base(course_id)}minutes:{hour}"
+
+    def quarters(self, course_id: str, day: int) -> str:
+        return f"{self._base(course_id)}quarters:{day}"
+
+    def days(self, course_id: str, block: int) -> str:
+        return f"{self._base(course_id)}days:{block}"
+
+    def uniques(self, course_id: str, day: int) -> str:
+        return f"{self._base(course_id)}uniques:{day}"
+
+    def numbers(self, course_id: str) -> str:
+        return f"{self._base(course_id)}numbers"
+
+    def closed(self, quarter: int, partition: Partition) -> str:
+        return f"{partition.base}closed:{quarter}"
+
+    def tiers(self, course_id: str, minute: int, closing: int) -> TierKeys:
+        """Where this minute goes, when it is closed in the quarter `closing`."""
+        day, partition = minute // MINUTES_A_DAY, self.partition_of(course_id)
+        return TierKeys(
+            self.minutes(course_id, minute // 60),
+            self.quarters(course_id, day),
+            self.days(course_id, day // BLOCK),
+            self.uniques(course_id, day),
+            self.numbers(course_id),
+            partition.seen,
+            self.closed(closing, partition),
+        )
+
     def channel(self, course_id: str) -> str:
         return f"{self._base(course_id)}changes"
 
@@ -187,4 +253,17 @@ class Keys:
 
 
 def _partition(number: int, base: str, agenda: str) -> Partition:
-    return Partition(number, base, agenda, f"{base}since", slot_of(agenda), pack(agenda))
+    ending = "" if agenda == f"{base}agenda" else ":0"  # as one server has always had them
+    where = f"{base}where"
+    return Partition(
+        number,
+        base,
+        agenda,
+        since=f"{base}since",
+        where=where,
+        heard=f"{base}heard{ending}",
+        gaps=f"{base}gaps{ending}",
+        seen=f"{base}seen{ending}",
+        slot=slot_of(agenda),
+        packed_agenda=pack(agenda, where),
+    )

@@ -129,10 +129,17 @@ class Presence:
         partition = keys.partition_of(course_id)
         names = (
             partition.agenda,
+            partition.where,
             *keys.course(course_id),
             keys.viewer(course_id, viewer_id),
             keys.left(course_id, viewer_id),
         )
-        args = (settings.publish_interval_ms, settings.ttl_ms, viewer_id, round(ban_s * 1000))
+        args = (
+            settings.publish_interval_ms,
+            settings.ttl_ms,
+            *settings.books,
+            viewer_id,
+            round(ban_s * 1000),
+        )
         if await self.link.call(scripts.EVICT, names, args, patient=True):
             self.on_due(settings.publish_interval_ms, partition.number)

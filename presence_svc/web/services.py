@@ -14,6 +14,8 @@ from ..metrics import Metrics
 from ..settings import Settings
 from ..store.census import Census
 from ..store.checkup.readiness import Readiness
+from ..store.history.answers import HistoryAnswers
+from ..store.history.export import Export
 from ..store.presence import Presence
 from ..store.roster.reader import Rosters
 from ..store.stats import Totals
@@ -30,6 +32,8 @@ class Services:
     totals: Totals
     readiness: Readiness
     census: Census
+    history: HistoryAnswers
+    export: Export
     hub: Hub
     renewer: Renewer
     leave_tokens: LeaveTokens

@@ -16,9 +16,10 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
 from presence_svc.model import Count, Heartbeat, Leave, Roster
-from presence_svc.settings import load
+from presence_svc.settings import Settings, load
 from presence_svc.store.agenda import Agenda
 from presence_svc.store.keys import Keys
+from presence_svc.store.people import PeopleCounter
 from presence_svc.store.presence import Presence
 from presence_svc.store.redis.factory import open_link
 from presence_svc.store.redis.link import Link, ServerLink
@@ -71,28 +72,37 @@ end
 
 
 class Replica:
-    """One process's way into the store. Several on one Redis are several replicas."""
+    """One process's way into the store. Several on one Redis are several replicas.
+
+    Without history and people, unless asked for: tests of presence look at all keys that there are.
+    """
 
     def __init__(self, redis: Redis | ClusterClient, **settings: Any) -> None:
         self.redis: Any = redis  # the raw keys are looked at in every way; redis-py types replies too widely
         self.passed = 0  # ms that this replica was told to let pass
+        made = {"history": False, "people": False} | settings
         self.link: Link
         if isinstance(redis, ClusterClient):
-            self.settings = load(redis_url=redis.url, **settings)
-            self.link = open_link(self.settings, timeout_s=GENEROUS_S)
+            made["redis_url"] = redis.url
+            self.link = open_link(load(**made), timeout_s=GENEROUS_S)
             redis.links.append(self.link)
         else:
-            self.settings = load(**settings)
             self.node = node_of(redis, timeout_s=GENEROUS_S)
             self.link = ServerLink(self.node)
-        self.keys = Keys.of(self.settings)
+        self.use(load(**made))
+
+    def use(self, settings: Settings) -> None:
+        """Builds all parts, with these settings."""
+        self.settings = settings
+        self.keys = Keys.of(settings)
         self.presence = Presence(self.link, self.settings)
         self.shared = Shared(self.link, self.settings)
         sealing = Shared(self.link, self.settings)
         sealing.secret = b"s" * 32  # at hand without a pulse: a read must write nothing
         self.rosters = Rosters(self.link, self.settings, sealing)
         self.agenda = Agenda(self.link, self.settings)
-        self.totals = Totals(self.link, self.keys)
+        self.people = PeopleCounter(self.link, self.settings, self.keys)
+        self.totals = Totals(self.link, self.keys, self.people)
 
     async def beat(
         self, viewer: str, session: str = "main", *, course: str = "c1", **said: Any

@@ -16,6 +16,7 @@ from ...errors import Misconfigured, Unavailable
 from ..keys import Keys, Partition
 from .consistency import consistency
 from .finding import Asked, Finding
+from .persistence import persistence
 from .preflight import check_database, is_new_enough
 from .rights import missing_rights
 
@@ -30,6 +31,7 @@ async def examine(
     pool: int = 16,
     user: str = "",
     partition: Partition | None = None,
+    keeps_history: bool = False,
 ) -> list[Finding]:
     """All findings about one Redis. Raises Unavailable when it does not answer.
 
@@ -44,7 +46,8 @@ async def examine(
         found = [Finding(True, "reachable", f"answered in {took_ms:.1f} ms")]
         wrong = await missing_rights(redis, keys, user, partition=partition)
         found.append(Finding(not wrong, "rights", wrong or "all that the service does"))
-        for look in (_server, _clients, _database, _clock, consistency):
+        looks = (_server, _clients, _database, _clock, consistency)
+        for look in (*looks, persistence) if keeps_history else looks:
             try:
                 found += await look(redis, Asked(keys, db, pool))
             except NoPermissionError:

@@ -8,11 +8,12 @@ from ..keys import Keys
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at."""
+    """One thing that was looked at. `warns`: nothing is wrong, but somebody should know."""
 
     fine: bool
     what: str
     detail: str
+    warns: bool = False
 
 
 class Asked(NamedTuple):

@@ -72,6 +72,10 @@ class Link(ABC):
         """A reply or an error for each command; those to one server run in order, in one exchange."""
 
     @abstractmethod
+    async def warm(self) -> None:
+        """Waits a moment for a first connection, or a slow Redis would be an absent one at start."""
+
+    @abstractmethod
     def places(self) -> list[Address]:
         """The servers at which changes are heard; `on_places` is called when something has moved."""
 
@@ -155,6 +159,9 @@ class ServerLink(Link):
     ) -> list[Any | PresenceError]:
         return await exchange(self.node, commands, patient=patient, sharded=self.sharded)
 
+    async def warm(self) -> None:
+        await self.node.warm()
+
     def places(self) -> list[Address]:
         return [self.node.address]
 
@@ -189,9 +196,9 @@ async def exchange(
     packed = [by_sha(command, sharded=sharded) for command in commands]
     replies = await node.exchange(packed, deadline, patient=patient)
     for at, reply in enumerate(replies):
-        if isinstance(reply, ReplyError):
+        if type(reply) is ReplyError:
             if reply.code == "NOSCRIPT":
                 again = [by_text(command, sharded=sharded) for command in commands[at:]]
                 replies[at:] = await node.exchange(again, deadline, patient=patient)
-            return [error_of(reply) if isinstance(reply, ReplyError) else reply for reply in replies]
+            return [error_of(reply) if type(reply) is ReplyError else reply for reply in replies]
     return replies

@@ -23,6 +23,8 @@ from ..selection import CHAPTERS, of_counts, trimmed
 LIMIT = Whole("limit", 1, 100, default=20)
 CURSOR = Text("cursor")
 CHAPTER = OneId("chapter_id")
+SEARCH = Text("q", most=128)
+PAGE = Whole("limit", 1, 200, default=50)
 BAN = Whole("ban", 0, 30 * 86_400, default=60)  # s; none given = PRESENCE_TTL
 
 
@@ -106,6 +108,10 @@ async def evict(request: Request) -> Response:
 
 
 async def stats(request: Request) -> Response:
-    """`GET /v1/stats`: the sum over courses, the active ones, the busiest."""
+    """`GET /v1/stats`: the sum over courses, people, the busiest; with `q`, `limit` or `cursor` a page."""
     await enter(request, Action.STATS)
-    return json((await service_of(request).totals.stats()).model_dump())
+    totals = service_of(request).totals
+    if not {"q", "limit", "cursor"} & request.query_params.keys():
+        return json((await totals.stats()).model_dump())
+    found = await totals.search(SEARCH.read(request) or "", PAGE.read(request), CURSOR.read(request))
+    return json(found.model_dump())

@@ -21,7 +21,9 @@ COVERAGE = "cluster-require-full-coverage"
 UNEVEN = 1.5  # a master with so many times its share of the partitions does not get on with the others
 
 
-async def examine_cluster(link: ClusterLink, keys: Keys, *, pool: int) -> list[Finding]:
+async def examine_cluster(
+    link: ClusterLink, keys: Keys, *, pool: int, keeps_history: bool = False
+) -> list[Finding]:
     """All findings about a Cluster. Raises Unavailable when no node answers, Misconfigured."""
     await link.start()
     findings = [_topology(link), _spread(link, keys)]
@@ -36,7 +38,9 @@ async def examine_cluster(link: ClusterLink, keys: Keys, *, pool: int) -> list[F
             node.access.username,
         )
         try:
-            found = await examine(client, keys, pool=pool, user=user, partition=mine)
+            found = await examine(
+                client, keys, pool=pool, user=user, partition=mine, keeps_history=keeps_history
+            )
             found += await _coverage(client)
         except Unavailable as error:
             found = [Finding(False, "reachable", error.detail)]

@@ -95,6 +95,9 @@ class ClusterLink(Link):
         self.version += 1
         self.on_places()
 
+    async def warm(self) -> None:
+        """Finding the masters takes care of that."""
+
     async def start(self) -> None:
         """Finds the masters. Raises Unavailable, Misconfigured when this is not the Cluster that we need."""
         if self._is_ready:
