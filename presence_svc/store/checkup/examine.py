@@ -60,7 +60,7 @@ async def examine(
 
 async def _server(redis: Redis, asked: Asked) -> list[Finding]:
     info = await redis.info()
-    return [_version(info), _eviction(info), _persistence(info)]
+    return [_version(info), _eviction(info)]
 
 
 async def _clients(redis: Redis, asked: Asked) -> list[Finding]:
@@ -109,17 +109,6 @@ def _eviction(info: dict[str, Any]) -> Finding:
         f"maxmemory-policy is {policy}: Redis may drop parts of a course when memory is short,"
         " set it to noeviction",
     )
-
-
-def _persistence(info: dict[str, Any]) -> Finding:
-    """Not wrong without: who is there says so again within half a minute; only history is gone."""
-    if info.get("aof_enabled"):
-        fine = info.get("aof_last_write_status", "ok") == "ok"
-        return Finding(fine, "persistence", "append-only file" if fine else "the append-only file fails")
-    if info.get("rdb_saves"):
-        fine = info.get("rdb_last_bgsave_status", "ok") == "ok"
-        return Finding(fine, "persistence", "snapshots" if fine else "the last snapshot has failed")
-    return Finding(True, "persistence", "none: a restart loses history, and presence for half a minute")
 
 
 async def _clock(redis: Redis, asked: Asked) -> list[Finding]:
