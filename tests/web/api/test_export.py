@@ -81,9 +81,10 @@ def statements() -> tuple[str, str]:
     return begin + line, end
 
 
-def close(redis: Redis, course: str, quarter: int, value: str) -> None:
+def close(redis: Redis, course: str, quarter: int, value: str, *, late: int = 1) -> None:
+    """So many quarters after it had begun."""
     redis.hset(f"presence:{{{course}}}:quarters:{quarter // 96}", str(quarter % 96), value)
-    redis.append(f"presence:closed:{quarter + 1}", f"{course} {quarter} 300\n")
+    redis.append(f"presence:closed:{quarter + late}", f"{course} {quarter} {(late - 1) * QUARTER + 300}\n")
 
 
 @pytest.mark.slow
@@ -112,7 +113,7 @@ def test_postgres_copies_what_is_new(postgres: Postgres, spawn_service: SpawnSer
         after = pull(cursor)
         pull(cursor)
         after = pull(after)
-        close(redis, "c1", now - 4, "1 60000")
+        close(redis, "c1", now - 4, "1 60000", late=4)
         after = pull(after)
         pull(after)
 
