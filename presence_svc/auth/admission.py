@@ -43,9 +43,8 @@ class Admission:
         self.rates = rates
         self.permissions = Permissions(settings)
         self._names_from_body = settings.names_from_body
-        self._joins = joins
+        self._joins, self._leave_tokens = joins, leave_tokens
         self._anonymous, self._has_anonymous = anonymous, settings.allow_anonymous
-        self._leave_tokens = leave_tokens
 
     def admit(self, authorization: bytes | None, peer: str, course_id: str, said: Heartbeat) -> Admitted:
         """The heartbeat as it may be recorded: whose it is, and under which name."""
@@ -117,10 +116,7 @@ class Admission:
         return named(said) if caller.role is Role.SERVICE else own(caller, said.viewer_id)
 
     def _holder(self, course_id: str, said: Leave | Heartbeat) -> str:
-        """Whose session this is, by its leave token; "" without one that holds.
-
-        A page may call its viewer as the token does: of what no id can hold, the id is a digest.
-        """
+        """Whose session this is, by its leave token and any name that a page has for them; "" = none."""
         token, name = said.leave_token, said.viewer_id
         for viewer_id in (name, viewer_id_of(name)) if token and name else ():
             if self._leave_tokens.holds(token or "", course_id, viewer_id, said.session_id):

@@ -48,7 +48,11 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
 OPEN = {"/livez", "/readyz", "/openapi.json"}
 SOCKET = f"{COURSE}/ws"  # by plain HTTP it says to everybody what is missing
 COUNTS = {f"{COURSE}/count", "/v1/counts", f"{COURSE}/live", "/v1/live"}
-QUERY = {"/v1/counts": "?course_id=c1", "/v1/live": "?course_id=c1"}
+QUERY = {
+    f"{COURSE}/viewers/{{viewer_id}}": "?ban=0",
+    "/v1/counts": "?course_id=c1",
+    "/v1/live": "?course_id=c1",
+}
 BODIES: dict[str, Mapping[str, object]] = {
     f"{COURSE}/heartbeat": {"viewer_id": "u1", "session_id": SESSION},
     f"{COURSE}/leave": {"viewer_id": "u1", "session_id": SESSION},
