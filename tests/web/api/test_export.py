@@ -90,7 +90,7 @@ def close(redis: Redis, course: str, quarter: int, value: str, *, late: int = 1)
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_postgres_copies_what_is_new(postgres: Postgres, spawn_service: SpawnService, redis_url: str) -> None:
-    """Pull, pull again from the same cursor, pull what is new: each quarter is there once, ids as they are."""
+    """Pull, pull again from the same cursor, pull what is new: each quarter is there once."""
     service = spawn_service({"PRESENCE_REDIS_URL": redis_url})
     first, last = statements()
     create, fetch = re.split(r"(?=CREATE TEMP)", first)
