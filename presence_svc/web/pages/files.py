@@ -23,6 +23,7 @@ from ..etag import is_known
 PAGES = {"/demo": "demo.html", "/dashboard": "dashboard.html", "/docs": "docs.html"}
 MODULES = (
     "live-viewer-badge.js",
+    "live-viewer-badge-languages.js",
     "live-viewer-badge.d.ts",
     "live-viewer-badge-react.js",
     "live-viewer-badge-react.d.ts",

@@ -1,0 +1,60 @@
+/**
+ * Who may be named in a course, in an order that stays: oneself, then by joining. The service tells who was heard from
+ * last, which changes with every heartbeat; whoever is shown stays until they have left, and only then makes room.
+ */
+
+/** @typedef {import("./words.js").Viewer} Viewer */
+
+const LEASE = 60_000; // where the service does not say until when
+
+export class Roster {
+  /** @type {Map<string, Viewer & {until: number}>} */ #known = new Map();
+  /** @type {string[]} */ #shown = [];
+  /** All that are named are known. */ isWhole = false;
+  /** Anything was heard: names are for us. */ isHeard = false;
+
+  /**
+   * @param {Viewer[]} viewers some of those who are here @param {boolean} isWhole or all
+   * @param {number} ahead of the service's clock before ours, in milliseconds
+   */
+  meet(viewers, isWhole, ahead) {
+    const now = Date.now();
+    if (isWhole) this.#known.clear();
+    for (const [id, { until }] of this.#known) if (until < now) this.#known.delete(id);
+    for (const viewer of viewers) {
+      const until = viewer.expires_at ? viewer.expires_at - ahead : now + LEASE;
+      this.#known.set(viewer.viewer_id, { ...viewer, until });
+    }
+    this.isWhole = isWhole;
+    this.isHeard = true;
+  }
+
+  clear() {
+    this.#known.clear();
+    this.isHeard = this.isWhole = false;
+  }
+
+  /**
+   * @param {number} n at most so many @param {Viewer | null} self first, also where the service has not named us lately
+   * @returns {Viewer[]}
+   */
+  shown(n, self) {
+    const now = Date.now();
+    // Ids that are hidden by a service that does not say which is ours: we are one of the lines, and do not know which.
+    if (self && !self.viewer_id.startsWith("~") && [...this.#known.keys()].some((id) => id.startsWith("~"))) self = null;
+    const others = [...this.#known.values()].filter((one) => one.viewer_id !== self?.viewer_id);
+    const here = others.filter(({ until }) => this.isWhole || until > now).sort(byJoining);
+    const ids = new Set(here.map((one) => one.viewer_id));
+    const room = n - (self ? 1 : 0);
+    const stay = this.#shown.filter((id) => ids.has(id)).slice(0, room);
+    const come = here.map((one) => one.viewer_id).filter((id) => !stay.includes(id));
+    this.#shown = [...stay, ...come].slice(0, Math.max(stay.length, room));
+    const rest = here.filter((one) => this.#shown.slice(0, room).includes(one.viewer_id));
+    return self ? [{ ...self, ...this.#known.get(self.viewer_id) }, ...rest] : rest;
+  }
+}
+
+/** @param {Viewer} a @param {Viewer} b */
+function byJoining(a, b) {
+  return (a.joined_at ?? 0) - (b.joined_at ?? 0) || (a.viewer_id < b.viewer_id ? -1 : 1);
+}
