@@ -78,6 +78,7 @@ class Leave(_Body):
     seq: Seq | None = None
     soft: Flag = False
     leave_token: Annotated[str, StringConstraints(max_length=512)] | None = None
+    anonymous: Flag = Field(False, description="said by a visitor who has no leave token yet")
 
 
 class Join(Heartbeat):

@@ -180,13 +180,13 @@ export class Presence {
   #leave(soft) {
     this.#isAway = true;
     clearTimeout(this.#timer);
-    const names = { viewer_id: this.viewerId, session_id: this.#sessionId, leave_token: this.#leaveToken };
+    const names = { viewer_id: this.viewerId, session_id: this.#sessionId, leave_token: this.#leaveToken, anonymous: this.isAnonymous };
     if (this.#seq) this.#farewell(names, soft); // else the service has never heard of this session
   }
 
   /** @param {Record<string, any>} names @param {boolean} soft */
-  #farewell({ viewer_id, session_id, leave_token }, soft) {
-    const body = { viewer_id, session_id, leave_token, seq: ++this.#seq, soft };
+  #farewell({ viewer_id, session_id, leave_token, anonymous }, soft) {
+    const body = { viewer_id, session_id, leave_token, anonymous, seq: ++this.#seq, soft };
     this.course.hub.service.farewell(`${this.course.path}/leave`, body);
   }
 
@@ -238,7 +238,8 @@ export class Presence {
   /** @param {import("./error.js").PresenceError} error @returns {number} when to try again: often enough for a lease */
   #refused(error) {
     const isRefusal = error.status >= 400 && error.status < 500 && error.status !== 429;
-    if (isRefusal || !this.course.known) this.floor = 0; // we are not let in, or nobody has said that we are
+    const isNobody = !error.status || this.#failures > 2; // who answers 503 is there, and will count us
+    if (isRefusal || (isNobody && !this.course.known)) this.floor = 0; // we are not let in, or claim what nobody said
     if (isRefusal) this.#isUnheard = false;
     this.#isHopeless = error.status === 422;
     if (this.#isHopeless && !this.course.isImpossible) console.warn(`live-viewer-badge: not counted: ${error.message}`);

@@ -35,13 +35,14 @@ export class Roster {
   }
 
   /**
-   * @param {number} n at most so many @param {Viewer | null} self first, also where the service has not named us lately
+   * @param {number} n at most so many @param {Viewer | null} self first, also where some are named and not us
    * @returns {Viewer[]}
    */
   shown(n, self) {
     const now = Date.now();
     // Ids that are hidden by a service that does not say which is ours: we are one of the lines, and do not know which.
-    if (self && !self.viewer_id.startsWith("~") && [...this.#known.keys()].some((id) => id.startsWith("~"))) self = null;
+    const isHidden = self && !self.viewer_id.startsWith("~") && [...this.#known.keys()].some((id) => id.startsWith("~"));
+    if (self && !this.#known.has(self.viewer_id) && (this.isWhole || isHidden)) self = null;
     const others = [...this.#known.values()].filter((one) => one.viewer_id !== self?.viewer_id);
     const here = others.filter(({ until }) => this.isWhole || until > now).sort(byJoining);
     const ids = new Set(here.map((one) => one.viewer_id));

@@ -7,6 +7,8 @@ import { HOLD, LOST, PATIENCE, POLL, REST, spread } from "./wait.js";
 
 const UNKNOWN = new Set([404, 405, 413, 415, 422]); // what a service answers that has no such POST, or not of this size
 
+const FORGOTTEN = 300_000; // after a rest
+
 /** @typedef {import("./ask.js").Want} Want */
 
 /**
@@ -27,6 +29,7 @@ export class Streams {
   #pollFailures = 0;
   /** When all counts that no stream brings were last read. */ #polledAt = 0;
   #restUntil = 0;
+  #rests = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #restTimer;
   isPaused = true;
 
@@ -78,7 +81,8 @@ export class Streams {
   /** Connections are needed for what matters more. */
   rest() {
     if (this.isPaused || this.#isResting) return;
-    const pause = spread(REST);
+    if (Date.now() > this.#restUntil + FORGOTTEN) this.#rests = 0;
+    const pause = spread(REST) * 4 ** Math.min(3, this.#rests++);
     this.#restUntil = Date.now() + pause;
     clearTimeout(this.#restTimer);
     this.#restTimer = setTimeout(() => this.sync(), pause);
