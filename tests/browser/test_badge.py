@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 
 import pytest
 from playwright.sync_api import APIResponse, BrowserContext, Page, Request, Route, expect
