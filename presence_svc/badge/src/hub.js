@@ -145,6 +145,12 @@ export class Hub {
     return look(this.service, ids, chapters, (count) => this.#hear("count", count)).catch(() => new Map());
   }
 
+  /** Says why a heartbeat was wrong. @param {Course} course @param {Error} error */
+  async explain(course, error) {
+    if (!course.isImpossible) this.source.close(await this.#look([course.id]));
+    if (!course.isImpossible) console.warn(`live-viewer-badge: not counted: ${error.message}`);
+  }
+
   /** @param {Map<string, Error>} refused */
   #refuse(refused) {
     for (const [id, error] of refused) this.courses.get(id)?.refuse(error);

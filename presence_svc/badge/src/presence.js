@@ -242,7 +242,8 @@ export class Presence {
     if (isRefusal || (isNobody && !this.course.known)) this.floor = 0; // we are not let in, or claim what nobody said
     if (isRefusal) this.#isUnheard = false;
     this.#isHopeless = error.status === 422;
-    if (this.#isHopeless && !this.course.isImpossible) console.warn(`live-viewer-badge: not counted: ${error.message}`);
+    // Perhaps it is the course that cannot be, which whoever listens to it is about to learn.
+    if (this.#isHopeless) setTimeout(() => this.course.hub.explain(this.course, error), SETTLE);
     if (!this.#isAway) this.course.notify(error);
     return error.retryAfter || backoff(this.#failures++) / 2;
   }
