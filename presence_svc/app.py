@@ -9,7 +9,6 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from . import settings as settings_
@@ -28,23 +27,18 @@ from .server.shutdown import on_shutdown
 from .settings import Settings
 from .store.agenda import Agenda
 from .store.presence import Presence
+from .store.redis.factory import open_link
 from .store.redis.link import Link
 from .store.roster.reader import Rosters
 from .store.shared import Pulse, Shared
 from .store.stats import Totals
 from .web import problems
 from .web.access_log import AccessLog
-from .web.api import courses as routes
-from .web.api import heartbeats as heartbeat
-from .web.api import openapi, operations
+from .web.api import openapi, routes
 from .web.dispatch import Dispatch
 from .web.heartbeat import HeartbeatHandler, cors_options
 from .web.pages import files as pages
 from .web.services import Services
-from .web.sse import endpoint as streams
-from .web.ws import endpoint as sockets
-
-COURSE = "/v1/courses/{course_id}"
 
 
 def app_from_env() -> ASGIApp:
@@ -65,42 +59,24 @@ def create_app(settings: Settings) -> ASGIApp:
     """The ASGI app of one replica. Nothing is connected before its lifespan starts."""
     metrics, handler = Metrics(), HeartbeatHandler(settings)
     app = Starlette(
-        routes=_routes(),
+        routes=[*routes.mounted(), *pages.routes()],
         middleware=[Middleware(CORSMiddleware, **cors_options(settings))],
         exception_handlers=problems.HANDLERS,
         lifespan=_lifespan(settings, metrics, handler),
     )
     app.router.redirect_slashes = False  # it would send clients to whatever host they have named
-    app.state.openapi, app.state.handler = openapi.document(names_itself=settings.auth != "jwt"), handler
+    app.state.openapi, app.state.handler = (
+        openapi.document(routes.ROUTES, names_itself=settings.auth != "jwt"),
+        handler,
+    )
     return Dispatch(AccessLog(app, metrics, settings.access_log, addresses=settings.log_addresses), handler)
-
-
-def _routes() -> list[BaseRoute]:
-    return [
-        Route(f"{COURSE}/heartbeat", heartbeat.heartbeat, methods=["POST"]),
-        Route(f"{COURSE}/leave", routes.leave, methods=["POST"]),
-        Route(f"{COURSE}/count", routes.count),
-        Route(f"{COURSE}/viewers", routes.viewers),
-        Route(f"{COURSE}/viewers/{{viewer_id}}", routes.evict, methods=["DELETE"]),
-        Route(f"{COURSE}/live", streams.CourseStream(), methods=["GET"]),
-        Route(f"{COURSE}/ws", sockets.upgrade, methods=["GET"]),
-        Route("/v1/counts", routes.counts),
-        Route("/v1/heartbeats", heartbeat.heartbeats, methods=["POST"]),
-        Route("/v1/live", streams.CatalogueStream(), methods=["GET"]),
-        Route("/v1/stats", routes.stats),
-        Route("/livez", operations.livez),
-        Route("/readyz", operations.readyz),
-        Route("/metrics", operations.metrics),
-        Route("/openapi.json", operations.openapi),
-        *pages.routes(),
-    ]
 
 
 def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -> Callable[[Starlette], Any]:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         """Stops in the order of need: streams first, then what feeds them, then the way to Redis."""
-        link = Link.open(settings)
+        link = open_link(settings)
         service, sweeper = build(settings, link, metrics)
         app.state.service = handler.service = service
         with contextlib.suppress(Unavailable):  # leave tokens need the common secret
@@ -122,8 +98,12 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
 
 def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, Sweeper]:
     """Every part of a replica, wired; nothing runs yet."""
-    link.on_exchange, link.on_failure = metrics.exchange.observe, metrics.redis_failures.inc
-    presence = Presence(link, settings, on_batch=metrics.batch.observe)
+    link.observe(
+        on_exchange=metrics.exchange.observe,
+        on_failure=metrics.redis_failures.inc,
+        on_refusal=metrics.refused,
+    )
+    presence = Presence(link, settings, on_group=metrics.group.observe)
     shared = Shared(link, settings)
     rosters = Rosters(link, settings, shared)
     seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
@@ -147,7 +127,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         hub.refresh()
         sweeper.poke(0)  # whoever has started without Redis waits for the common secret
 
-    link.on_back = on_back
+    link.observe(on_back=on_back)
     leave_tokens, rates = LeaveTokens(shared), Rates(settings)
     admission = Admission(
         settings,
@@ -155,6 +135,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         joins=Joins(presence, rates),
         anonymous=AnonymousIds(shared),
         leave_tokens=leave_tokens,
+        on_repair=metrics.repaired.inc,
     )
     service = Services(
         settings=settings,

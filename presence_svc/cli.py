@@ -1,6 +1,6 @@
-"""The command line, `presence-svc`: what one can ask for. What happens then is in commands/.
+"""The command line `presence-svc`: commands and their options. What a command does is in commands/.
 
-Every setting is an environment variable; options set the same variables for this run.
+Every setting is an environment variable; an option sets the same variable for this run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .errors import PresenceError
 
 cli = typer.Typer(
     name="presence-svc",
-    help="Who is watching which course and chapter, now. Settings: environment, PRESENCE_*.",
+    help="Who is watching which course and chapter, now. Settings are environment variables PRESENCE_*.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -30,7 +30,7 @@ LOCAL = "http://127.0.0.1:8000"
 
 
 def main() -> None:
-    """Entry point: errors of ours become one line and status 2, never a stack trace."""
+    """Entry point. Our own errors become one line and status 2, never a traceback."""
     try:
         cli()
     except PresenceError as error:
@@ -58,7 +58,7 @@ def _version(wanted: bool) -> None:
 @cli.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say it and end.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass
@@ -70,10 +70,11 @@ def serve(
     port: Port = None,
     workers: Annotated[int | None, typer.Option(help="Sets PRESENCE_WORKERS.", show_default=False)] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Keep the embedded server's data here.", show_default=False)
+        Path | None,
+        typer.Option(help="Directory in which the embedded server keeps its data.", show_default=False),
     ] = None,
 ) -> None:
-    """Run the service; without PRESENCE_REDIS_URL on an embedded server."""
+    """Run the service, on an embedded server when PRESENCE_REDIS_URL is not set."""
     from .commands import serve as command
 
     _set(host=host, port=port, workers=workers)
@@ -83,9 +84,9 @@ def serve(
 @cli.command()
 def demo(
     port: Port = None,
-    viewers: Annotated[int, typer.Option(min=1, max=2000, help="How many, more or less.")] = 60,
+    viewers: Annotated[int, typer.Option(min=1, max=2000, help="About how many.")] = 60,
 ) -> None:
-    """Run the service on an embedded server, with simulated viewers: something to look at."""
+    """Run the service on an embedded server with simulated viewers, to have something to look at."""
     from .commands import demo as command
 
     _set(port=port)
@@ -95,9 +96,9 @@ def demo(
 @cli.command()
 def watch(
     course: Course,
-    lines: Annotated[bool, typer.Option("--json", help="One JSON object per change.")] = False,
+    lines: Annotated[bool, typer.Option("--json", help="Print one JSON object per change.")] = False,
 ) -> None:
-    """Show a course's count live, from the channel (PRESENCE_REDIS_URL)."""
+    """Show a course's count live, as Redis publishes it (PRESENCE_REDIS_URL)."""
     from .commands import watch as command
 
     command.run(course, as_json=lines)
@@ -107,17 +108,17 @@ def watch(
 def simulate(
     url: Url = LOCAL,
     viewers: Annotated[int, typer.Option("--viewers", "-n", min=1, max=100_000)] = 100,
-    courses: Annotated[int, typer.Option(min=1, max=10_000, help="Spread over how many.")] = 4,
-    seconds: Annotated[float, typer.Option(min=0.1, max=86_400, help="How long.")] = 60,
+    courses: Annotated[int, typer.Option(min=1, max=10_000, help="How many courses they watch.")] = 4,
+    seconds: Annotated[float, typer.Option(min=0.1, max=86_400, help="For how long.")] = 60,
     interval: Annotated[
         float | None,
-        typer.Option(min=0.01, help="Seconds between heartbeats, instead of the server's wish."),
+        typer.Option(min=0.01, help="Seconds between heartbeats, instead of what the server asks for."),
     ] = None,
     api_key: Annotated[
         str | None, typer.Option(envvar="PRESENCE_API_KEY", help="Sent as a bearer token.")
     ] = None,
 ) -> None:
-    """Let viewers come, move on and go, and say how quickly the service answered them."""
+    """Simulate viewers who come, change chapters and go, and print how quickly they were answered."""
     from .commands import simulate as command
 
     plan = command.Plan(url, viewers, courses, seconds, interval, api_key)
@@ -126,7 +127,7 @@ def simulate(
 
 @cli.command()
 def sweep() -> None:
-    """Remove what has expired and publish what is due: one pass over the agenda."""
+    """Remove what has expired and publish what is due, once."""
     from .commands import sweep as command
 
     command.run()
@@ -137,9 +138,10 @@ def token(
     viewer: Annotated[str, typer.Argument(help="The viewer's id.", metavar="VIEWER")],
     name: Annotated[str | None, typer.Option(help="Shown to others.", show_default=False)] = None,
     course: Annotated[
-        list[str] | None, typer.Option(help="Opens this course only; may be repeated.", show_default=False)
+        list[str] | None,
+        typer.Option(help="A course that it opens; may be repeated. None = all.", show_default=False),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=1, max=31_536_000, help="How long it holds.")] = 3600,
+    seconds: Annotated[float, typer.Option(min=1, max=31_536_000, help="Seconds until it expires.")] = 3600,
 ) -> None:
     """Make a token for development (PRESENCE_AUTH=jwt with PRESENCE_JWT_SECRET)."""
     from .commands import token as command
@@ -151,10 +153,10 @@ def token(
 def doctor(
     token: Annotated[
         str | None,
-        typer.Option(help="Check this token too; - reads it from the input.", show_default=False),
+        typer.Option(help="Also check this token; - reads it from standard input.", show_default=False),
     ] = None,
 ) -> None:
-    """Check the settings, the issuer's keys, Redis and the data; status 1 when something is wrong."""
+    """Check the settings, the issuer's keys, Redis and its data; exit with 1 when something is wrong."""
     from .commands import doctor as command
 
     is_piped = token == "-"  # noqa: S105 - a name for the input, as elsewhere

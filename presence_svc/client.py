@@ -20,7 +20,7 @@ from .errors import Unavailable
 from .model import Count, Id
 from .settings import load_beside_others
 from .store.presence import Presence
-from .store.redis.link import Link, connect
+from .store.redis.factory import link_to
 
 __all__ = ["Count", "watch"]
 
@@ -45,7 +45,7 @@ async def watch(redis_url: str, course_id: str, *, key_prefix: str | None = None
     TypeAdapter(Id).validate_python(course_id)
     named = {} if key_prefix is None else {"key_prefix": key_prefix}
     settings = load_beside_others(redis_url=redis_url, **named)
-    link = Link(connect(redis_url, timeout_s=TIMEOUT_S), timeout_s=TIMEOUT_S)
+    link = link_to(redis_url, timeout_s=TIMEOUT_S)
     course = _Course(course_id, Presence(link, settings))
     pause_s = RETRY_S[0]
     try:
@@ -74,7 +74,7 @@ class _Course:
 
     async def counts(self) -> AsyncGenerator[Count, None]:
         """One subscription's life. Raises one of _LOST at its end, also when it went silent."""
-        pubsub = self._presence.link.redis.pubsub()
+        pubsub = self._presence.link.pubsub()
         async with pubsub:
             await pubsub.subscribe(self._presence.keys.channel(self._course_id))
             asked = False

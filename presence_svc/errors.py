@@ -1,8 +1,8 @@
-"""What can go wrong, as exceptions that any room may raise and the web turns into problem+json."""
+"""The errors that any room may raise and web turns into problem+json."""
 
 
 class PresenceError(Exception):
-    """Root of this package's own errors. `detail` is safe to show to a client."""
+    """Base of this package's own errors. `detail` may be shown to a client; `retry_after_s` is in seconds."""
 
     status = 500
     title = "Internal error"
@@ -23,6 +23,14 @@ class Unavailable(PresenceError):
         super().__init__(detail, retry_after_s=retry_after_s)
 
 
+class Away(Unavailable):
+    """Nothing is heard of Redis, or it serves nobody now: known before anything was sent."""
+
+
+class Overloaded(Unavailable):
+    """Our own callers are too many at once: Redis may be well."""
+
+
 class BadRequest(PresenceError):
     """The request cannot be read: not JSON, or no body at all."""
 
@@ -31,7 +39,7 @@ class BadRequest(PresenceError):
 
 
 class Unauthorized(PresenceError):
-    """No credentials, or credentials that do not hold."""
+    """No credentials, or invalid ones."""
 
     status = 401
     title = "Unauthorized"
@@ -52,21 +60,21 @@ class TooSlow(PresenceError):
 
 
 class TooLarge(PresenceError):
-    """The body is over the cap; it was not read to its end."""
+    """The body is larger than allowed; it was not read to its end."""
 
     status = 413
     title = "Content too large"
 
 
 class Unsupported(PresenceError):
-    """The body's media type is not one this route reads."""
+    """The route does not read the body's media type."""
 
     status = 415
     title = "Unsupported media type"
 
 
 class Invalid(PresenceError):
-    """A field is wrong. `errors` holds (JSON pointer, what is wrong with it) pairs."""
+    """Fields are wrong. `errors` has a pair for each: a JSON pointer, and what is wrong there."""
 
     status = 422
     title = "Invalid input"
@@ -77,14 +85,14 @@ class Invalid(PresenceError):
 
 
 class UpgradeRequired(PresenceError):
-    """The route speaks WebSocket, the request does not."""
+    """The route speaks WebSocket and the request does not."""
 
     status = 426
     title = "Upgrade required"
 
 
 class HeadTooLarge(PresenceError):
-    """The request line and the headers are over the cap."""
+    """The request line and the headers are larger than allowed."""
 
     status = 431
     title = "Request header fields too large"

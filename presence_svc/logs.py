@@ -1,7 +1,7 @@
-"""Log records as JSON in ASCII, one line an event: what clients have sent cannot start a line of its own.
+"""Log records as JSON in ASCII, one line per event, so that no client can start a line of its own.
 
-Set up by `serve`. A caller gives fields as `extra={"fields": {...}}`. What looks like a token, or a part of
-one, or a password in an address, is struck out, whoever has logged it.
+Set up by `serve`. Callers add fields with `extra={"fields": {...}}`. Whatever looks like a token, a part of a
+token, or a password in an address is replaced, no matter who logs it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-# A token's first part is enough: it may have been cut. So is each place tried once, however long the text.
+# The first part of a token is enough to match, since the rest may have been cut off. The pattern tries each
+# position once, however long the text is.
 SECRET = re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]*){0,2}|(?<=://)[^/\s@]+(?=@)|(?<=[Bb]earer )\S+")
 LINE_LIMIT = 8_000
 
@@ -30,12 +31,12 @@ class JsonLines(logging.Formatter):
         line |= {name: _plain(value) for name, value in getattr(record, "fields", {}).items()}
         if record.exc_info:
             line["error"] = clean(self.formatException(record.exc_info))
-        # In ASCII: terminals and log readers break lines at more than \n.
+        # In ASCII, because terminals and log readers break lines at more characters than \n.
         return json.dumps(line, separators=(",", ":"))
 
 
 def clean(text: str, limit: int = LINE_LIMIT) -> str:
-    """Without secrets, struck out before a cut could hide what they are; bounded, and valid in JSON."""
+    """The text without secrets, valid in JSON, at most `limit` characters. Cut last: a cut could hide one."""
     return SECRET.sub("[secret]", text)[:limit].encode(errors="replace").decode()
 
 
@@ -44,7 +45,7 @@ def _plain(value: Any) -> Any:
 
 
 def logging_config(level: str = "INFO") -> dict[str, Any]:
-    """For dictConfig. Not logged: uvicorn's warnings of what is not HTTP, which anybody can cause."""
+    """The argument of dictConfig. Drops warnings about what is not HTTP: anybody can cause those."""
     quiet = {name: {"level": "WARNING"} for name in ("uvicorn", "httpx2", "httpcore2")}
     return {
         "version": 1,

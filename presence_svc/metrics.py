@@ -18,7 +18,7 @@ from prometheus_client import (
     multiprocess,
 )
 
-BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+GROUP_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8; escaping=underscores"
 
@@ -31,10 +31,10 @@ class Metrics:
         requests = self._counter("presence_requests", "requests answered", ["route", "status"])
         self._requests = requests
         self._answered: dict[tuple[str, int], int] = {}
-        self.batch = Histogram(
+        self.group = Histogram(
             "presence_batch_size",
             "heartbeats and leaves per exchange with Redis",
-            buckets=BATCH_BUCKETS,
+            buckets=GROUP_BUCKETS,
             registry=self.registry,
         )
         self.exchange = Histogram(
@@ -44,7 +44,11 @@ class Metrics:
             registry=self.registry,
         )
         self.redis_failures = self._counter("presence_redis_failures", "exchanges that failed")
+        self.redis_errors = self._counter("presence_redis_errors", "errors that Redis answered", ["code"])
         self.expired = self._counter("presence_expired_viewers", "viewers whose lease ran out")
+        self.repaired = self._counter(
+            "presence_repaired_texts", "bodies, messages and tokens with half a surrogate pair"
+        )
         self.frames = self._counter("presence_frames", "frames handed to streams")
         self.resubscribed = self._counter("presence_resubscriptions", "lost subscriptions")
         self.streams = Gauge(
@@ -63,6 +67,10 @@ class Metrics:
         """Counts one answer; `route` is a route's name, never a path."""
         key = (route, status)
         self._answered[key] = self._answered.get(key, 0) + 1
+
+    def refused(self, code: str) -> None:
+        """Counts an error of Redis by its first word: OOM, READONLY, NOPERM, ..."""
+        self.redis_errors.labels(code).inc()
 
     def settle(self) -> None:
         """Hands over what `answered` has gathered: a counter's lock is too dear for every heartbeat."""

@@ -16,7 +16,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -194,3 +194,12 @@ class Service:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def wait_until(holds: Callable[[], bool], *, within_s: float = 30.0, pause_s: float = 0.1) -> None:
+    """Asks again and again until it holds. Fails when that takes too long."""
+    deadline = time.monotonic() + within_s
+    while not holds():
+        if time.monotonic() > deadline:
+            pytest.fail(f"this did not come true within {within_s:.0f} s")
+        time.sleep(pause_s)

@@ -15,8 +15,9 @@ from tests.rig import ROOT
 
 PACKAGE = ROOT / "presence_svc"
 FLOORS = [
-    {"errors", ""},
-    {"settings", "model", "metrics", "logs"},
+    {"errors", "", "text"},
+    {"model"},
+    {"settings", "metrics", "logs"},
     {"store"},
     {"live"},
     {"auth"},
@@ -34,6 +35,26 @@ ALLOWED = {
     "starlette": {"web", "app"},
     "uvicorn": {"server", "commands"},
     "websockets": {"server"},
+}
+# Suites have a room of their own; each says in its files what it is about.
+SUITES = {"contract", "faults", "browser", "benchmarks", "deploy"}
+# Tests of what no single module does, and why each stands apart.
+ACROSS_MODULES = {
+    "test_architecture": "the rooms themselves",
+    "test_audit": ".ci/audit",
+    "test_docs": "the pages",
+    "test_packaging": "what is shipped: pins, wheel, image, CI",
+    "test_rules": "rule ids in code, tests and pages",
+    "auth/test_hostile_token": "tokens, claims and both paths of a heartbeat, by generated tokens",
+    "server/test_fast_path_clock": "the fast path and its timeouts, by a clock that the test turns",
+    "store/lua/test_read": "the scripts that only read: count, viewers and since",
+    "store/test_lua_succeed": "succeed.lua, with the heartbeats that follow it",
+    "store/test_machine": "all of store against a model, by generated histories",
+    "store/test_memory": "all of store on a Redis that is full",
+    "web/api/test_schemathesis": "every route, by requests made from the API's own description",
+    "web/test_fuzz": "every route, by hostile bytes",
+    "web/test_headers": "what every answer has, whichever route gives it",
+    "web/test_succession": "signing in, over both paths of a heartbeat",
 }
 MODULES_IN_A_ROOM = 16
 LONGEST = 200
@@ -131,3 +152,26 @@ def test_a_room_is_seen_at_a_glance() -> None:
     rooms = Counter(path.parent for path in PATHS.values())
 
     assert {room: n for room, n in rooms.items() if n > MODULES_IN_A_ROOM} == {}
+
+
+def _tests() -> set[str]:
+    """Every test file outside the suites, as a path under tests/ without its ending."""
+    files = (path.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py"))
+    return {path.with_suffix("").as_posix() for path in files if path.parts[0] not in SUITES}
+
+
+@pytest.mark.parametrize("test", sorted(_tests()))
+def test_a_test_is_found_where_its_module_is(test: str) -> None:
+    """tests/<room>/test_<noun> tests the module, script or room <noun> of that room, or says why not."""
+    module = PACKAGE / test.replace("test_", "")
+
+    is_there = any(path.exists() for path in (module.with_suffix(".py"), module.with_suffix(".lua"), module))
+
+    assert is_there != (test in ACROSS_MODULES), (
+        "move or rename it, or say in ACROSS_MODULES why it stands apart"
+    )
+
+
+def test_no_reason_outlives_its_test() -> None:
+    """ACROSS_MODULES names tests that exist."""
+    assert ACROSS_MODULES.keys() - _tests() == set()

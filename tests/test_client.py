@@ -20,9 +20,9 @@ from presence_svc.settings import Settings, load
 from presence_svc.store.agenda import Agenda
 from presence_svc.store.presence import Presence
 from presence_svc.store.redis.embedded import EmbeddedServer
-from presence_svc.store.redis.link import Link
+from presence_svc.store.redis.factory import open_link
 from presence_svc.store.shared import Shared
-from presence_svc.store.write import Beat, Departure
+from presence_svc.store.write import HeartbeatWrite, LeaveWrite
 from tests.rig import Backend
 
 COURSE = "python-101"
@@ -55,16 +55,18 @@ class Replica:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._link = Link.open(settings)
+        self._link = open_link(settings)
         self._presence = Presence(self._link, settings)
 
     async def arrive(self, *viewers: str) -> None:
-        said = [Heartbeat(viewer_id=viewer, chapter_id="ch-1") for viewer in viewers]
-        beats = [Beat(COURSE, str(beat.viewer_id), beat) for beat in said]
-        await asyncio.gather(*map(self._presence.heartbeat, beats))
+        writes = [
+            HeartbeatWrite(COURSE, viewer, Heartbeat(viewer_id=viewer, chapter_id="ch-1"))
+            for viewer in viewers
+        ]
+        await asyncio.gather(*map(self._presence.heartbeat, writes))
 
     async def leave(self, viewer: str) -> None:
-        await self._presence.leave(Departure(COURSE, viewer, Leave(viewer_id=viewer)))
+        await self._presence.leave(LeaveWrite(COURSE, viewer, Leave(viewer_id=viewer)))
 
     async def sweep(self) -> None:
         await Agenda(self._link, self._settings).sweep([COURSE])

@@ -29,6 +29,7 @@ INSTALL = "pip install -c constraints.txt -e '.[{}]' && {}"
 FIRST_COMMAND = INSTALL.format("embedded", "presence-svc demo")
 TEST_COMMAND = INSTALL.format("test", "pytest -n auto")
 PREFIX = "/opt/presence"
+NOT_SHIPPED = {".npmrc", ".gitignore"}  # for npm and git, beside the badge's sources
 
 
 def _required() -> list[Requirement]:
@@ -138,6 +139,22 @@ def test_readme_and_ci_say_the_same_two_commands() -> None:
     assert TEST_COMMAND in ci
 
 
+def test_ci_checks_what_the_badge_is_built_from() -> None:
+    """A step of its own, with scripts that are there: stale bundles and wrong types fail it."""
+    ci = (ROOT / ".ci" / "run").read_text()
+    scripts = json.loads((ROOT / "presence_svc/badge/package.json").read_text())["scripts"]
+
+    (step,) = re.findall(r'step badge "(.+)"', ci)
+
+    assert set(re.findall(r"npm run ([\w-]+)", step)) == {"check", "compare"} <= scripts.keys()
+
+
+def test_ci_names_packages_and_no_places() -> None:
+    """It runs on any new machine: programs come from that machine's own lists, from no host and no path."""
+    for script in (ROOT / ".ci").iterdir():
+        assert not re.search(r"://|/work/|/home/", script.read_text()), script.name
+
+
 def test_image_runs_as_nobody_special_and_pinned() -> None:
     """Non-root, from pinned versions, built apart from what is shipped."""
     assert len(IMAGE.of(-1, "ARG")) == 1
@@ -170,10 +187,10 @@ def test_wheel_carries_what_is_not_python(clone: Path, fresh_bin: Path, tmp_path
     (wheel,) = (tmp_path / "wheels").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    files = {
-        path.relative_to(ROOT).as_posix() for path in (ROOT / "presence_svc").rglob("*") if path.is_file()
-    }
-    assert {name for name in files if "__pycache__" not in name} <= names
+    files = {path for path in (clone / "presence_svc").rglob("*") if path.is_file()}
+    told = {path.relative_to(clone).as_posix() for path in files if path.name not in NOT_SHIPPED}
+    assert {name for name in told if "__pycache__" not in name} <= names
+    assert not [name for name in names if "node_modules" in name or Path(name).name in NOT_SHIPPED]
     assert "presence_svc/py.typed" in names
     assert not [name for name in names if name.startswith("tests/")]
 

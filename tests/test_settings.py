@@ -25,6 +25,9 @@ OF_TOKENS = {
     "JWT_NAME_CLAIM": "nick",
     "JWT_PICTURE_CLAIM": "face",
     "JWT_COURSES_CLAIM": "courses",
+    "JWT_ID_CLAIM": "user_id",
+    "JWT_CREATOR_CLAIM": "teaches",
+    "CREATOR_KEYS": KEYS[1] + " c1",
     "NAMES_FROM_BODY": "true",
     "SERVICE_KEYS": KEYS[0],
     "ALLOW_ANONYMOUS": "true",
@@ -41,7 +44,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_defaults_are_the_contracts() -> None:
-    """DESIGN section 7."""
+    """A service that nobody has configured behaves as the documentation says."""
     settings = load()
 
     assert (settings.ttl_ms, settings.hidden_ttl_ms, settings.leave_grace_ms) == (60_000, 150_000, 3_000)
@@ -145,8 +148,17 @@ def test_a_misspelt_name_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, 
     with pytest.raises(Misconfigured) as refused:
         load()
 
-    assert f"{name}: there is no such setting; is {near} meant?" in refused.value.detail.splitlines()
+    assert f"{name}: there is no such setting; did you mean {near}?" in refused.value.detail.splitlines()
     assert "PRESENCE_PORT" in refused.value.detail
+
+
+def test_a_renamed_setting_is_refused_by_its_new_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upgrade must not silently drop what an operator has set."""
+    monkeypatch.setenv("PRESENCE_EXPRESS", "false")
+    with pytest.raises(Misconfigured) as refused:
+        load()
+
+    assert refused.value.detail == "PRESENCE_EXPRESS: this setting is now called PRESENCE_FAST_PATH"
 
 
 @pytest.mark.parametrize(

@@ -1,25 +1,25 @@
-"""The gate: from credentials to a caller, from a caller and a body to a heartbeat that may be recorded.
+"""From credentials to a caller, from a caller and a body to a heartbeat that may be recorded.
 
-Both lanes and every route ask here. It answers at once whenever nothing has to be fetched: in trusted mode
+Both paths and every route ask here. It answers at once whenever nothing has to be fetched: in trusted mode
 (whoever comes may do everything, for the viewer that the body names) and for tokens judged before.
 Refuses with Unauthorized, Forbidden, Limited, Invalid or Unavailable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from ..errors import Forbidden, Unauthorized, Unavailable
 from ..model import Heartbeat, Leave
 from ..settings import Settings
-from ..store.write import Beat
+from ..store.write import HeartbeatWrite
 from .anonymous import PREFIX, AnonymousIds
 from .caller import PUBLIC, SERVICE, Caller, Role, TokenRefused
-from .joins import Joins, session_of
+from .joins import Admitted, Joins, session_of
 from .leave_token import LeaveTokens
 from .rates import Pace, Rates
-from .roles import Action, rights
-from .subject import named, own, under_own_name
+from .roles import Action, Permissions
+from .subject import named, own, under_own_name, viewer_id_of
 from .tokens import Tokens
 
 # Also while a key cannot be looked up: whoever makes tokens up must not ask for free then.
@@ -37,21 +37,20 @@ class Admission:
         joins: Joins,
         anonymous: AnonymousIds,
         leave_tokens: LeaveTokens,
+        on_repair: Callable[[], object] = lambda: None,
     ) -> None:
-        self.tokens = Tokens(settings) if settings.auth == "jwt" else None
+        self.tokens = Tokens(settings, on_repair=on_repair) if settings.auth == "jwt" else None
         self.rates = rates
-        self._rights = rights(settings)
+        self.permissions = Permissions(settings)
         self._names_from_body = settings.names_from_body
         self._joins = joins
         self._anonymous, self._has_anonymous = anonymous, settings.allow_anonymous
         self._leave_tokens = leave_tokens
 
-    def admit(
-        self, authorization: bytes | None, peer: str, course_id: str, said: Heartbeat
-    ) -> Beat | Awaitable[Beat]:
+    def admit(self, authorization: bytes | None, peer: str, course_id: str, said: Heartbeat) -> Admitted:
         """The heartbeat as it may be recorded: whose it is, and under which name."""
         if self.tokens is None:
-            return Beat(course_id, named(said), said)
+            return HeartbeatWrite(course_id, named(said), said)
         try:
             caller = self.caller(authorization)
         except UNBELIEVED:
@@ -67,9 +66,9 @@ class Admission:
             return SERVICE
         return self.tokens.remembered(_token(authorization)) if authorization else None
 
-    def pace_of(self, beat: Beat) -> Pace | None:
+    def pace_of(self, write: HeartbeatWrite) -> Pace | None:
         """What the heartbeats of a viewer with a token are taken from; None for whom no limit holds."""
-        return None if self.tokens is None else self.rates.pace(session_of(beat), beat.viewer_id)
+        return None if self.tokens is None else self.rates.pace(session_of(write), write.viewer_id)
 
     def again(self, caller: Caller | None, pace: Pace | None) -> bool:
         """Whether this caller, who said the same before with the same credentials, may say it again.
@@ -84,6 +83,14 @@ class Admission:
 
     async def enter(self, authorization: bytes | None, peer: str, action: Action, *courses: str) -> Caller:
         """Whoever may do this in all of these courses. All but services are counted, also the refused."""
+        caller = await self.identify(authorization, peer)
+        for course_id in courses or ("",):
+            if refusal := self.permissions.refusal(caller, action, course_id):
+                raise refusal
+        return caller
+
+    async def identify(self, authorization: bytes | None, peer: str) -> Caller:
+        """Who asks, counted, before what they may is looked at."""
         if self.tokens is None:
             return SERVICE
         try:
@@ -91,11 +98,10 @@ class Admission:
         except UNBELIEVED:
             self.rates.unknown(peer)
             raise
-        if caller.role is Role.VIEWER:
-            self.rates.read(caller.subject)
-        elif caller.role is Role.PUBLIC:
+        if caller.role is Role.PUBLIC:
             self.rates.unknown(peer)
-        self._check(caller, action, courses)
+        elif caller.role is not Role.SERVICE:
+            self.rates.read(caller.subject)
         return caller
 
     async def leaver(self, authorization: bytes | None, peer: str, course_id: str, said: Leave) -> str:
@@ -103,9 +109,11 @@ class Admission:
         if self.tokens is None:
             return named(said)
         token, viewer_id = said.leave_token, said.viewer_id
-        if token and viewer_id and self._leave_tokens.holds(token, course_id, viewer_id, said.session_id):
-            self.rates.leave(hash((course_id, viewer_id, said.session_id)))
-            return viewer_id
+        # A page may call its viewer as the token does: of what no id can hold, the id is a digest.
+        for known in (viewer_id, viewer_id_of(viewer_id)) if token and viewer_id else ():
+            if self._leave_tokens.holds(token or "", course_id, known, said.session_id):
+                self.rates.leave(hash((course_id, known, said.session_id)))
+                return known
         caller = await self.enter(authorization, peer, Action.LEAVE)
         if caller.role is Role.PUBLIC:
             return self._visitor(course_id, said)
@@ -133,50 +141,42 @@ class Admission:
         caller = self.caller(authorization)
         return caller if isinstance(caller, Caller) else await caller
 
-    def may(self, caller: Caller, action: Action) -> bool:
-        return action in self._rights[caller.role]
-
-    def _check(self, caller: Caller, action: Action, courses: tuple[str, ...]) -> None:
-        if self.may(caller, action):
-            if not self.may(PUBLIC, action):  # what strangers may see, nobody needs a course for
-                for course_id in courses:
-                    caller.check_course(course_id)
-            return
-        if caller.role is Role.PUBLIC:
-            raise Unauthorized("a bearer token is needed")
-        raise Forbidden(f"a {caller.role.value} may not do this")
-
     async def _admit_later(
         self, caller: Awaitable[Caller], peer: str, course_id: str, said: Heartbeat
-    ) -> Beat:
+    ) -> HeartbeatWrite:
         try:
             known = await caller
         except UNBELIEVED:
             self.rates.unknown(peer)
             raise
-        beat = self._admit(known, peer, course_id, said)
-        return beat if isinstance(beat, Beat) else await beat
+        write = self._admit(known, peer, course_id, said)
+        return write if isinstance(write, HeartbeatWrite) else await write
 
-    def _admit(self, caller: Caller, peer: str, course_id: str, said: Heartbeat) -> Beat | Awaitable[Beat]:
+    def _admit(self, caller: Caller, peer: str, course_id: str, said: Heartbeat) -> Admitted:
         if caller.role is Role.SERVICE:
-            return Beat(course_id, named(said), said)
+            return HeartbeatWrite(course_id, named(said), said)
+        if caller.role is Role.CREATOR:
+            self.rates.read(caller.subject)
+            raise Forbidden("a creator's key looks on, and is nobody's who watches")
         if caller.role is Role.VIEWER:
             self._check_course(caller, course_id)
-            former = self._anonymous.former(course_id, said.session_id) if self._has_anonymous else ""
+            previous = self._anonymous.previous(course_id, said.session_id) if self._has_anonymous else ""
             viewer_id = own(caller, said.viewer_id)
-            beat = Beat(course_id, viewer_id, under_own_name(caller, said, self._names_from_body), former)
+            write = HeartbeatWrite(
+                course_id, viewer_id, under_own_name(caller, said, self._names_from_body), previous
+            )
         else:
-            beat = self._without_token(peer, course_id, said)
-        return self._in_limits(beat, peer if caller.role is Role.PUBLIC else None)
+            write = self._without_token(peer, course_id, said)
+        return self._in_limits(write, peer if caller.role is Role.PUBLIC else None)
 
-    def _without_token(self, peer: str, course_id: str, said: Heartbeat) -> Beat:
+    def _without_token(self, peer: str, course_id: str, said: Heartbeat) -> HeartbeatWrite:
         names_somebody = said.viewer_id is not None and not said.viewer_id.startswith(PREFIX)
-        if Action.HEARTBEAT not in self._rights[Role.PUBLIC] or (names_somebody and not said.anonymous):
+        if not self._has_anonymous or (names_somebody and not said.anonymous):
             self.rates.unknown(peer)
             raise Unauthorized("a bearer token is needed")
         viewer_id = self._anonymous.of(course_id, said.session_id)
-        statement = said.model_copy(update={"anonymous": True, "name": None, "avatar_url": None})
-        return Beat(course_id, viewer_id, statement)
+        unnamed = said.model_copy(update={"anonymous": True, "name": None, "avatar_url": None})
+        return HeartbeatWrite(course_id, viewer_id, unnamed)
 
     def _check_course(self, caller: Caller, course_id: str) -> None:
         try:
@@ -185,14 +185,14 @@ class Admission:
             self.rates.viewer(caller.subject)
             raise
 
-    def _in_limits(self, beat: Beat, address: str | None) -> Beat | Awaitable[Beat]:
+    def _in_limits(self, write: HeartbeatWrite, address: str | None) -> Admitted:
         """A session that beats here is held to its rate; one that is new, to the limits on newcomers."""
         if address is None:
-            pace = self.pace_of(beat)
+            pace = self.pace_of(write)
             is_known = pace is not None and self.rates.again(pace)
         else:
-            is_known = self.rates.again_without_token(session_of(beat), address)
-        return beat if is_known else self._joins.admit(beat, address)
+            is_known = self.rates.again_without_token(session_of(write), address)
+        return write if is_known else self._joins.admit(write, address)
 
 
 def _token(authorization: bytes) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from hashlib import blake2b
 
 from ..errors import Invalid
-from ..model import Roster
+from ..model import Viewer
 from ..settings import Settings
 from ..store.redis.link import Link
 from ..store.roster.reader import Rosters
@@ -32,7 +32,7 @@ class AnonymousIds:
             raise Invalid([("/session_id", reason)])
         return PREFIX + _hash(self._shared.known_secret(), b"presence-anon", f"{course_id}\n{session_id}")
 
-    def former(self, course_id: str, session_id: str) -> str:
+    def previous(self, course_id: str, session_id: str) -> str:
         """Who a session was before it had a token; "" for one that cannot have been anybody."""
         return self.of(course_id, session_id) if len(session_id) >= SESSION_CHARS else ""
 
@@ -47,16 +47,8 @@ class Pseudonyms(Rosters):
     def of(self, course_id: str, viewer_id: str) -> str:
         return "~" + _hash(self._shared.known_secret(), b"presence-alias", f"{course_id}\n{viewer_id}")
 
-    async def page(
-        self, course_id: str, *, limit: int, cursor: str | None = None, chapter_id: str = ""
-    ) -> Roster:
-        """Rosters.page with other ids."""
-        roster = await super().page(course_id, limit=limit, cursor=cursor, chapter_id=chapter_id)
-        viewers = [
-            viewer.model_copy(update={"viewer_id": self.of(course_id, viewer.viewer_id)})
-            for viewer in roster.viewers
-        ]
-        return roster.model_copy(update={"viewers": viewers})
+    def seen(self, course_id: str, viewer: Viewer) -> Viewer:
+        return viewer.model_copy(update={"viewer_id": self.of(course_id, viewer.viewer_id)})
 
 
 def _hash(secret: bytes, person: bytes, said: str) -> str:

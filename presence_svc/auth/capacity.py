@@ -5,6 +5,8 @@ Asked by web.sse.endpoint and web.ws.endpoint, before anything is spent on whoev
 
 from __future__ import annotations
 
+import random
+
 from ..errors import Limited
 
 
@@ -18,7 +20,7 @@ class Capacity:
     def take(self) -> None:
         """Raises Limited."""
         if self._taken >= self._room:
-            raise Limited("too many streams are open here", retry_after_s=5)
+            raise Limited("too many streams are open here", retry_after_s=random.uniform(5, 15))
         self._taken += 1
 
     def give_back(self) -> None:

@@ -11,13 +11,14 @@ from collections.abc import Awaitable
 from ..errors import PresenceError
 from ..store.group_commit import GroupCommit
 from ..store.presence import Presence
-from ..store.write import Beat
+from ..store.write import HeartbeatWrite
 from .rates import Rates
 from .token_bucket import OverRate
 
 WAITING = 5_000
 
 Pair = tuple[str, str]
+Admitted = HeartbeatWrite | Awaitable[HeartbeatWrite]  # at once, or once something is fetched
 
 
 class Joins:
@@ -28,33 +29,29 @@ class Joins:
         self._rates = rates
         self._asked: GroupCommit[Pair, bool] = GroupCommit(self._read, limit=WAITING)
 
-    def admit(self, beat: Beat, address: str | None) -> Beat | Awaitable[Beat]:
+    def admit(self, write: HeartbeatWrite, address: str | None) -> Admitted:
         """The first of a session here; `address` of one without a token. Raises OverRate, Unavailable."""
         if address is None:  # without a token a viewer is one session
-            self._rates.viewer(beat.viewer_id)
-        if refusal := self._rates.join(beat.course_id, beat.viewer_id, address):
-            return self._if_present(beat, refusal)
-        self._rates.beat(session_of(beat))
-        return beat
+            self._rates.viewer(write.viewer_id)
+        if refusal := self._rates.join(write.course_id, write.viewer_id, address):
+            return self._if_present(write, refusal)
+        self._rates.beat(session_of(write))
+        return write
 
-    async def _if_present(self, beat: Beat, refusal: OverRate) -> Beat:
-        if not await self.is_present(beat.course_id, beat.viewer_id):
+    async def _if_present(self, write: HeartbeatWrite, refusal: OverRate) -> HeartbeatWrite:
+        if not await self.is_present(write.course_id, write.viewer_id):
             raise refusal
-        self._rates.beat(session_of(beat))
-        return beat
+        self._rates.beat(session_of(write))
+        return write
 
     async def is_present(self, course_id: str, viewer_id: str) -> bool:
         """Raises Unavailable."""
         return await self._asked.submit((course_id, viewer_id))
 
     async def _read(self, pairs: list[Pair]) -> list[bool | PresenceError]:
-        keys = self._presence.keys
-        scores = [("ZSCORE", keys.course(course).viewers, viewer) for course, viewer in pairs]
-        (seconds, micros), *ends = await self._presence.link.pipeline([("TIME",), *scores])
-        now = int(seconds) * 1000 + int(micros) // 1000
-        return [end is not None and float(end) > now for end in ends]
+        return await self._presence.are_present(pairs)
 
 
-def session_of(beat: Beat) -> int:
+def session_of(write: HeartbeatWrite) -> int:
     """What limits know a session by."""
-    return hash((beat.course_id, beat.viewer_id, beat.said.session_id))
+    return hash((write.course_id, write.viewer_id, write.heartbeat.session_id))

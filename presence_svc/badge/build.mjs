@@ -1,16 +1,20 @@
 /**
- * Makes what ships from what is written, here or in the folder given: the bundle, its types, its manifest.
- * `npm run build` after a change in src; a test compares.
+ * Makes what ships from src: the bundle, its types, its manifest. `npm run build` after a change in src.
+ *
+ * `node build.mjs FOLDER` makes them there; `node build.mjs --compare` (`npm run compare`) makes them in a
+ * temporary folder and fails when what lies here is not the same.
  */
 
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { build, transform } from "esbuild";
 
-const here = import.meta.dirname;
-const target = resolve(process.argv[2] ?? here);
+const here = fileURLToPath(new URL(".", import.meta.url)); // import.meta.dirname is not in Node 18
+const compares = process.argv[2] === "--compare";
+const target = compares ? mkdtempSync(join(tmpdir(), "badge-built-")) : resolve(process.argv[2] ?? here);
 const modules = ["words", "error", "session", "attributes", "badge", "index"]; // what callers can see, from below
 const internal = new Set(["BadgeAttributes"]);
 
@@ -82,6 +86,16 @@ function declaration(path) {
   return text.replace(/^export declare (class|const) (\w+)/gm, hide);
 }
 
+/** Names what differs, and fails, when somebody has changed src and not built. */
+function compare() {
+  const built = readdirSync(target);
+  const stale = built.filter((name) => readFileSync(join(target, name), "utf8") !== readFileSync(join(here, name), "utf8"));
+  rmSync(target, { recursive: true });
+  for (const name of stale) console.error(`${name} is not what src makes: npm run build`);
+  if (stale.length) process.exitCode = 1;
+  else console.log(`${built.length} generated files are what src makes`);
+}
+
 function reactTypes() {
   const out = mkdtempSync(join(tmpdir(), "badge-types-"));
   run("tsc", "-p", "tsconfig.react.json", "--noEmit", "false", "--declaration", "--emitDeclarationOnly", "--outDir", out);
@@ -121,3 +135,4 @@ await bundle("translations.js", LANGUAGES);
 types();
 reactTypes();
 manifest();
+if (compares) compare();

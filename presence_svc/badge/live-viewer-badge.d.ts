@@ -122,8 +122,8 @@ export declare class PresenceSession {
     get viewerId(): string | undefined;
     /** Our own line among the names, as far as we know it. @ignore @returns {Viewer | null} */
     get self(): Viewer | null;
-    /** All who may be named are known. @ignore */
-    get isWhole(): boolean;
+    /** Of all whom we show it is known whether they are here. @ignore */
+    get isSure(): boolean;
     /** @ignore @param {number} n @returns {Viewer[]} in an order that stays */
     shown(n: number): Viewer[];
     /** Changes any of the options while it runs; after `leave()` it begins anew. @param {Partial<PresenceOptions>} changes */

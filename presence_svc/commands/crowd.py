@@ -1,6 +1,6 @@
 """Simulated viewers: who they are, when they come, move on to the next chapter, hide and go.
 
-Pure: time and chance come in, what a viewer says comes out. Used by demo and simulate.
+Pure: it takes the time and a random generator, and returns what viewers send. Used by demo and simulate.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Viewer:
     seq: int = 0
 
     def heartbeat(self) -> dict[str, Any]:
-        """What the viewer says now, as the body of a heartbeat."""
+        """The body of the viewer's next heartbeat."""
         self.seq += 1
         body: dict[str, Any] = {
             "viewer_id": self.viewer_id,
@@ -66,7 +66,7 @@ class Viewer:
         return {"viewer_id": self.viewer_id, "seq": self.seq}
 
     def move_on(self, now: float, chance: random.Random) -> None:
-        """To the next chapter, now and then back to one before, or to another tab and back."""
+        """Moves to the next chapter, sometimes back to an earlier one, or hides or shows the tab."""
         if self.hidden or chance.random() < HIDING_SHARE:
             self.hidden = not self.hidden
         elif chance.random() < 0.15:
@@ -92,7 +92,7 @@ class Crowd:
     _numbers: Iterator[int] = field(default_factory=count)
 
     def arrive(self, now: float) -> Viewer:
-        """Somebody new, with a heartbeat due at once."""
+        """Adds a viewer, whose first heartbeat is due at once."""
         chance = self.chance
         weights = [1 / (place + 1) for place in range(len(self.courses))]
         viewer = Viewer(
@@ -111,18 +111,18 @@ class Crowd:
         return viewer
 
     def _name(self) -> str:
-        """One that nobody here has, as long as there is one."""
+        """A name that nobody here has, as long as one is left."""
         taken = {viewer.name for viewer in self.viewers}
         return self.chance.choice([name for name in NAMES if name not in taken] or NAMES)
 
     def step(self, now: float, seconds: float) -> tuple[list[Viewer], list[Viewer]]:
-        """What happens in the next `seconds`: who has something to say, and who says goodbye.
+        """Lets `seconds` pass; returns whose heartbeat is due, and who leaves.
 
-        A crashed viewer is in neither list: the service must find out by itself.
+        A viewer who crashes is in neither list: the service must find out by itself.
         """
         gone = [viewer for viewer in self.viewers if viewer.leaves_at <= now]
         self.viewers = [viewer for viewer in self.viewers if viewer.leaves_at > now]
-        # As many come in a stay as there should be at any time, more of them while seats are empty.
+        # As many arrive during one stay as should be present at any time, and more while too few are.
         missing = max(0, self.size - len(self.viewers))
         expected = self.size * seconds / STAY_S / 2 + missing * seconds / 15
         while (expected := expected - self.chance.expovariate(1)) > 0:

@@ -11,7 +11,7 @@ from ..settings import Settings, load
 from ..store.checkup import Finding, examine
 from ..store.keys import Keys
 from ..store.redis.embedded import bundled_binary
-from ..store.redis.link import connect
+from ..store.redis.url import connect
 from . import token as tokens
 from .serve import check_exposure
 

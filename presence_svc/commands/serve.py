@@ -27,7 +27,7 @@ from ..server.http import HttpProtocol
 from ..server.websocket import WebSocketProtocol
 from ..settings import Settings, load
 from ..store.redis.embedded import EmbeddedServer
-from ..store.redis.link import Link
+from ..store.redis.factory import open_link
 from .workers import Workers, metrics_directory, startup
 
 GRACE_S = 8  # backstop of the drain; with what comes after it we end before a container's 10 s
@@ -44,7 +44,7 @@ def run(
     settings = load()
     check_exposure(settings)
     if settings.redis_url is not None:
-        Link.open(settings)  # says what is wrong with its options before anybody is told that we listen
+        open_link(settings)  # says what is wrong with its options before anybody is told that we listen
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)

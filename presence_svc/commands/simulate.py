@@ -1,7 +1,7 @@
-"""`presence-svc simulate`: N viewers against a URL, a progress bar, and how quickly they got answers.
+"""`presence-svc simulate`: N viewers against a URL, a progress bar, and a summary of latencies.
 
-Each viewer is a task that beats when the server says so (or at an interval of one's own) and leaves
-at the end. Latency is what a client sees, the wait for a connection included.
+Each viewer is a task that sends heartbeats when the server asks for them (or at a given interval) and leaves
+at the end. Latency is what a client sees, including the wait for a connection.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LONGEST_RAMP_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What was asked for. `interval` None = the server's wish."""
+    """What to simulate. `seconds` and `interval` are in seconds; without `interval` the server decides."""
 
     url: str
     viewers: int
@@ -41,7 +41,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Tally:
-    """What came back: milliseconds of each answered call, and what went wrong how often."""
+    """The results: milliseconds of each answered call, and how often each error occurred."""
 
     heartbeats: list[float] = field(default_factory=list)
     leaves: list[float] = field(default_factory=list)
@@ -50,13 +50,13 @@ class Tally:
 
 
 def run(plan: Plan) -> int:
-    """Runs the plan and prints a summary; 1 when anything went wrong, else 0."""
+    """Runs the plan and prints a summary. Returns 1 when anything went wrong, else 0."""
     tally = Tally()
     console = Console()
     try:
         asyncio.run(_simulate(plan, tally, console))
     except KeyboardInterrupt:
-        console.print("interrupted; what was seen until then:")
+        console.print("interrupted; the results until then:")
     console.print(summary(tally))
     return 1 if tally.errors or not tally.heartbeats else 0
 
@@ -73,7 +73,7 @@ def summary(tally: Tally) -> Table:
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The smallest value that at least `share` of all do not exceed; 0 for none."""
+    """The smallest value that at least `share` of all values do not exceed; 0 when there are none."""
     if not values:
         return 0.0
     return sorted(values)[max(1, math.ceil(share * len(values))) - 1]
@@ -96,7 +96,7 @@ async def _simulate(plan: Plan, tally: Tally, console: Console) -> None:
 
 
 async def _show(plan: Plan, tally: Tally, console: Console) -> None:
-    """The bar fills with time; beside it, who is present and what has been said."""
+    """Shows a bar that fills with time, and beside it how many are present and what was sent."""
     columns = (BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("", total=plan.seconds)
@@ -120,7 +120,7 @@ class _Caller:
         self._ends_at = ends_at
 
     async def attend(self, viewer: Viewer, chance: random.Random) -> None:
-        """One viewer's time: comes somewhere in the ramp, beats, moves on, leaves."""
+        """One viewer's life: arrives during the ramp, sends heartbeats, changes chapters, leaves."""
         ramp = min(self._plan.seconds * RAMP_SHARE, LONGEST_RAMP_S)
         await asyncio.sleep(chance.uniform(0, ramp))
         self._tally.present += 1
@@ -134,7 +134,7 @@ class _Caller:
         self._tally.present -= 1
 
     async def _heartbeat(self, viewer: Viewer) -> float:
-        """Seconds until the next one."""
+        """Sends a heartbeat and returns the seconds until the next one."""
         reply = await self._post("heartbeat", viewer, viewer.heartbeat(), self._tally.heartbeats)
         if reply is None:
             return RETRY_S

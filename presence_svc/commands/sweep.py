@@ -13,7 +13,7 @@ from rich.console import Console
 from ..errors import Misconfigured
 from ..settings import Settings, load
 from ..store.agenda import Agenda
-from ..store.redis.link import Link
+from ..store.redis.factory import open_link
 
 MOST_STEPS = 100_000
 
@@ -34,7 +34,7 @@ def run() -> None:
 
 async def sweep(settings: Settings) -> Swept:
     """Takes off the agenda what is due now, and the messages that this makes due."""
-    link = Link.open(settings)
+    link = open_link(settings)
     try:
         agenda = Agenda(link, settings)
         courses: set[str] = set()

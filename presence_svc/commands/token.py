@@ -1,7 +1,7 @@
-"""`presence-svc token`: a token for development, signed with PRESENCE_JWT_SECRET; the doctor's look at one.
+"""`presence-svc token` makes a token for development; `doctor --token` examines one with what is here.
 
-Refuses without that secret: whoever has keys elsewhere has an issuer for tokens too; and makes none that the
-service would refuse.
+Tokens are signed with PRESENCE_JWT_SECRET. Refuses without it, since other keys belong to an issuer that
+makes tokens itself, and refuses to make a token that the service would not accept.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from ..store.checkup import Finding
 
 
 def make(viewer_id: str, *, name: str | None, courses: tuple[str, ...], seconds: float) -> str:
-    """A token that a service with the same settings believes. Raises Misconfigured."""
+    """A token, valid for `seconds`, for a service with the same settings. Raises Misconfigured."""
     settings = load()
     if settings.jwt_secret is None:
         raise Misconfigured(
             "PRESENCE_JWT_SECRET is not set: tokens for development are signed with it"
-            " (PRESENCE_AUTH=jwt, and 32 bytes or more, for instance of `openssl rand -hex 32`)"
+            " (PRESENCE_AUTH=jwt, and 32 bytes or more, for instance from `openssl rand -hex 32`)"
         )
     if courses and settings.jwt_courses_claim is None:
         raise Misconfigured("PRESENCE_JWT_COURSES_CLAIM is not set: any token opens every course")
@@ -62,12 +62,12 @@ def _claims(
 
 
 def examine(settings: Settings, token: str | None) -> list[Finding]:
-    """Whether there are keys to judge tokens by, and whether this one would be believed; if not, why."""
+    """Findings about the issuer's keys and about the token: is it accepted, and if not, why?"""
     if settings.auth == "jwt":
         return asyncio.run(_examine(settings, token))
     if token is None:
         return []
-    return [Finding(False, "token", "PRESENCE_AUTH is not jwt: tokens are not looked at")]
+    return [Finding(False, "token", "PRESENCE_AUTH is not jwt: tokens are ignored")]
 
 
 async def _examine(settings: Settings, token: str | None) -> list[Finding]:
@@ -105,7 +105,7 @@ async def _verdict(tokens: Tokens, token: str, claim: str | None) -> Finding:
 
 
 async def _judge(tokens: Tokens, token: str) -> Caller:
-    """Also as it stands in a header, behind `Bearer`."""
+    """Takes a token alone, or as it stands in a header behind `Bearer`."""
     scheme, _, rest = token.strip().partition(" ")
     bare = rest if scheme.lower() == "bearer" else token
     caller = tokens.judge(bare.strip().encode(errors="surrogateescape"))
@@ -113,6 +113,6 @@ async def _judge(tokens: Tokens, token: str) -> Caller:
 
 
 def _described(caller: Caller) -> str:
-    """The name stands as Python writes it: it may hold line breaks, or worse."""
+    """The name is printed with repr(), since it may contain line breaks or terminal commands."""
     left_s = round(caller.expires_at - time.time())
     return f"viewer {caller.subject}, name {caller.name!r}, {left_s} s left"

@@ -1,4 +1,4 @@
-"""`presence-svc watch COURSE`: the count live in the terminal, or a line per change in a pipe."""
+"""`presence-svc watch COURSE`: shows the count live in a terminal, or prints a line per change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BAR = 40
 
 
 def run(course_id: str, *, as_json: bool) -> None:
-    """Until Ctrl-C. Raises Misconfigured without a Redis to watch, or for a malformed id."""
+    """Runs until Ctrl-C. Raises Misconfigured when no Redis is named or the course id is malformed."""
     settings = load()
     if settings.redis_url is None:
         raise Misconfigured("PRESENCE_REDIS_URL is not set: there is nothing to watch")

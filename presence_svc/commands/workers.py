@@ -1,6 +1,6 @@
-"""Several processes on one socket: uvicorn's supervisor, and what it leaves undone.
+"""Several processes on one socket: uvicorn's supervisor, and what it does not do itself.
 
-Used by commands.serve. A dead worker's gauges go with it, and workers end with their parent.
+Used by commands.serve. Removes the gauges of a dead worker, and ends workers whose parent has died.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Workers(Multiprocess):
     """Starts, watches and ends `config.workers` processes."""
 
     def serve(self) -> int:
-        """Until a signal ends it. The exit status: not 0 when a worker could not even start."""
+        """Runs until a signal. Returns the exit status: not 0 when a worker could not even start."""
         self.run()
         failed = any(process.exitcode == STARTUP_FAILURE for process in self.processes)
         return STARTUP_FAILURE if failed else 0
@@ -43,7 +43,7 @@ class Workers(Multiprocess):
 
     def keep_subprocess_alive(self) -> None:
         for process in self.processes:
-            process.child_conn.close()  # the worker has its own; now its death ends a ping at once
+            process.child_conn.close()  # the worker has its own: without ours, its death ends a ping
         before = {process.pid for process in self.processes}
         with _interrupts_wait():
             super().keep_subprocess_alive()
@@ -53,11 +53,11 @@ class Workers(Multiprocess):
 
 @contextmanager
 def _interrupts_wait() -> Iterator[None]:
-    """Workers that are started within are born with SIGINT held back, until they can drain (`startup`).
+    """Workers that start inside begin with SIGINT blocked, until `startup` unblocks it.
 
-    Ctrl-C reaches the whole group, also a worker that is still importing: it would die with a traceback.
+    Ctrl-C reaches the whole process group. A worker that is still importing would die with a traceback.
     """
-    resource_tracker.ensure_running()  # when it starts within, it lets SIGINT through again
+    resource_tracker.ensure_running()  # if it started inside, it would unblock SIGINT
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -66,7 +66,7 @@ def _interrupts_wait() -> Iterator[None]:
 
 
 def forget(pid: int | None) -> None:
-    """A worker that was killed said no goodbye: without this its streams are counted for ever."""
+    """Removes the gauges of a worker that was killed; otherwise its streams would be counted for ever."""
     from prometheus_client import multiprocess
 
     multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
@@ -74,7 +74,7 @@ def forget(pid: int | None) -> None:
 
 @contextmanager
 def metrics_directory() -> Iterator[None]:
-    """In the parent: where the workers' metrics meet, new and empty, named before they start."""
+    """In the parent, before workers start: a new, empty directory in which their metrics are added up."""
     with tempfile.TemporaryDirectory(prefix=METRICS_PREFIX, ignore_cleanup_errors=True) as directory:
         os.environ[METRICS_DIR] = directory
         yield
@@ -82,23 +82,23 @@ def metrics_directory() -> Iterator[None]:
 
 @contextmanager
 def startup() -> Iterator[None]:
-    """In a worker, around the making of its app: a failure ends the parent too, and not in a loop.
+    """In a worker, around the creation of its app: a failure there ends the parent too.
 
-    The supervisor gives up on this status only, and replaces a worker that ends with any other at once.
+    The supervisor gives up only on this exit status; after any other it would start the same failure again.
     """
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # uvicorn's handlers are in place
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # uvicorn's handlers are installed now
     _end_with_parent()
     try:
         yield
     except Exception:
-        logging.getLogger("presence.serve").exception("the app cannot be made")
+        logging.getLogger("presence.serve").exception("the app cannot be created")
         raise SystemExit(STARTUP_FAILURE) from None
 
 
 def _end_with_parent() -> None:
-    """In a worker: ends it (with its drain) when the parent is gone, even by kill -9.
+    """In a worker: shuts it down cleanly when the parent has died, even by kill -9.
 
-    Otherwise orphans would hold the port, with a Redis that ended with the parent.
+    Otherwise orphans would keep the port, while their embedded server has ended with the parent.
     """
     parent = multiprocessing.parent_process()
     if parent is None:
@@ -113,7 +113,7 @@ def _end_with_parent() -> None:
 
 
 def _remove_metrics() -> None:
-    """What the parent would have done: only a directory that it made."""
+    """Removes the metrics directory in the parent's place, and only one that the parent made."""
     directory = Path(os.environ.get(METRICS_DIR, ""))
     if directory.name.startswith(METRICS_PREFIX):
         shutil.rmtree(directory, ignore_errors=True)

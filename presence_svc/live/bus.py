@@ -81,7 +81,7 @@ class Bus:
     async def _listen(self) -> None:
         """One connection's life. Its own channel is subscribed first: there must always be one."""
         self._asked = set()
-        self._open = pubsub = self._link.redis.pubsub()
+        self._open = pubsub = self._link.pubsub()
         try:
             await pubsub.subscribe(self._keys.bus)
             self._heard = asyncio.get_running_loop().time()

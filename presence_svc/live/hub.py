@@ -9,22 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import orjson
 
 from ..errors import Unavailable
-from ..model import Count
+from ..model import MAX_VIEWERS, Count
 from ..store.presence import Presence
 from ..store.roster.reader import Rosters
 from ..store.shared import Pulse
 from .bus import Bus
 from .feed import Feed
-from .frame import Frame, viewers_frame
-from .listener import Listener
+from .listener import Listener, Selection
 
 log = logging.getLogger("presence.hub")
-MAX_VIEWERS = 20
 
 
 class Hub:
@@ -60,11 +59,20 @@ class Hub:
         for listener in self.listeners:
             listener.close()
 
-    def attach(self, courses: tuple[str, ...], viewers: int) -> Listener:
-        """A mailbox that gets each course's count at once and at every change; `viewers` names if > 0."""
-        listener = Listener(courses, min(viewers, MAX_VIEWERS))
+    def attach(
+        self,
+        courses: tuple[str, ...],
+        viewers: int = 0,
+        *,
+        chapters: Selection = None,
+        is_steady: bool = False,
+        nameless: frozenset[str] = frozenset(),
+    ) -> Listener:
+        """A mailbox that gets each course's count at once and at every change, and names (see Listener)."""
+        many = min(viewers, MAX_VIEWERS)
+        listener = Listener(courses, many, chapters=chapters, is_steady=is_steady, nameless=nameless)
         self.listeners.add(listener)
-        for course_id in courses:
+        for course_id in listener.courses:
             feed = self._feeds.get(course_id)
             if feed is None:
                 feed = self._feeds[course_id] = Feed(course_id)
@@ -113,7 +121,7 @@ class Hub:
                 continue
             feed.update(count)
             feed.tell(listener)
-            if listener.viewers:
+            if listener.wants(course_id):
                 self._refresh_viewers(feed)
 
     def _on_message(self, course_id: str, data: bytes) -> None:
@@ -149,21 +157,20 @@ class Hub:
         try:
             feed.read_again = True
             while feed.read_again and feed.listeners:
+                await feed.rest()
                 feed.read_again = False
                 await self._read_viewers(feed)
         finally:
             feed.reading = False
 
     async def _read_viewers(self, feed: Feed) -> None:
-        roster = await self._rosters.page(feed.course_id, limit=MAX_VIEWERS)
-        version = feed.latest.version if feed.latest else 0
-        frames: dict[int, Frame] = {}
-        for listener in feed.listeners:
-            if n := listener.viewers:
-                if n not in frames:
-                    cut = roster.model_copy(update={"viewers": roster.viewers[:n]})
-                    frames[n] = viewers_frame(feed.course_id, cut, version)
-                listener.offer(frames[n])
+        many, rosters = min(feed.viewers, MAX_VIEWERS), self._rosters
+        if not many:
+            return
+        roster = await rosters.read(feed.course_id, limit=many)
+        listed = {viewer.viewer_id for viewer in roster.viewers}
+        kept = await rosters.those(feed.course_id, [v for v in feed.kept() if v not in listed])
+        feed.tell_viewers(roster, kept, partial(rosters.seen, feed.course_id))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(_survive(work))

@@ -14,26 +14,25 @@ import random
 from collections.abc import Callable
 from functools import partial
 from itertools import count
-from typing import Any
 
 from ..errors import PresenceError, Unavailable
 from ..settings import Settings
 from ..store.presence import Presence
-from ..store.write import Recorded, Turn
+from ..store.write import HeartbeatWrite, Outcome
 
 log = logging.getLogger("presence.renewer")
 TICK_S = 0.5
 AGAIN_S = 1.0
-STEP = 500  # posted at once, before others have their turn
+STEP = 500  # posted at once, before others may run
 
 
 class Held:
-    """A lease that an open socket holds; `turn` says what is said at each renewal."""
+    """A lease that an open socket holds; each renewal writes `write` with `seq` (as it travels)."""
 
-    __slots__ = ("on_left", "released", "turn")
+    __slots__ = ("on_left", "released", "seq", "write")
 
-    def __init__(self, turn: Turn[Any], on_left: Callable[[], None]) -> None:
-        self.turn = turn
+    def __init__(self, write: HeartbeatWrite, seq: bytes, on_left: Callable[[], None]) -> None:
+        self.write, self.seq = write, seq
         self.on_left = on_left
         self.released = False
 
@@ -63,9 +62,9 @@ class Renewer:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def hold(self, turn: Turn[Any], on_left: Callable[[], None]) -> Held:
+    def hold(self, write: HeartbeatWrite, seq: bytes, on_left: Callable[[], None]) -> Held:
         """Renews what was recorded just now."""
-        held = Held(turn, on_left)
+        held = Held(write, seq, on_left)
         self._plan(held, self._pause_s())
         return held
 
@@ -104,11 +103,11 @@ class Renewer:
 
     def _renew(self, held: Held) -> None:
         try:
-            self._presence.post(held.turn, partial(self._renewed, held))
+            self._presence.post(held.write, held.seq, partial(self._renewed, held))
         except Unavailable as error:
             self._renewed(held, error)
 
-    def _renewed(self, held: Held, result: Recorded | PresenceError) -> None:
+    def _renewed(self, held: Held, result: Outcome) -> None:
         if held.released:
             return
         if isinstance(result, PresenceError):

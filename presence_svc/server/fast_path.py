@@ -1,4 +1,4 @@
-"""The fast path: a plain heartbeat is answered from uvicorn's parser, without scope, task or response.
+"""The fast path: an ordinary heartbeat is answered from uvicorn's parser, without scope, task or response.
 
 Named by commands.serve as uvicorn's HTTP protocol (off with PRESENCE_FAST_PATH=false). Only a POST to the
 heartbeat's path over HTTP/1.1 with a small body of known length takes it, and only when nothing is under way
@@ -15,9 +15,9 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from ..errors import BadRequest, PresenceError
-from ..store.write import Recorded, Turn
-from ..web.heartbeat import Admitted, Header, HeartbeatHandler, Reply
-from ..web.heartbeat_cache import Statement
+from ..store.write import Outcome
+from ..web.heartbeat import Admitted, Header, HeartbeatHandler, RawResponse
+from ..web.heartbeat_cache import CachedHeartbeat
 from .http import HttpProtocol
 from .request_head import HeadCache, HeartbeatCycle, HeartbeatHead
 
@@ -29,7 +29,7 @@ class FastPathProtocol(HttpProtocol):
     _packet = b""
     _idle = False
     # What the last head was made of, and that head.
-    _said: tuple[tuple[Header, ...], list[Header], bytes] = ((), [], b"")
+    _last: tuple[tuple[Header, ...], list[Header], bytes] = ((), [], b"")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -43,14 +43,14 @@ class FastPathProtocol(HttpProtocol):
             super().data_received(data)
             return
         end = data.find(b"\r\n\r\n") + 4
-        plain = self._heads.find(data[:end])
-        if plain is None or len(data) != end + plain.length or end > self._head_limit:
+        head = self._heads.find(data[:end])
+        if head is None or len(data) != end + head.length or end > self._head_limit:
             self._packet = data
             super().data_received(data)
             return
         # A whole request, and nothing else, whose head the parser need not read again.
         self._due = None
-        self.cycle = cycle = cast(Any, HeartbeatCycle(plain))
+        self.cycle = cycle = cast(Any, HeartbeatCycle(head))
         cycle.more_body = False
         self._begin(cycle, data[end:])
 
@@ -63,19 +63,19 @@ class FastPathProtocol(HttpProtocol):
 
     def on_headers_complete(self) -> None:
         packet, self._packet = self._packet, b""  # it begins with its first head alone
-        plain = self._plain()
-        if plain is None:
+        head = self._read_head()
+        if head is None:
             super().on_headers_complete()
             return
         self._in_head = False
         self._due = None
-        self.cycle = cast(Any, HeartbeatCycle(plain))
+        self.cycle = cast(Any, HeartbeatCycle(head))
         end = packet.find(b"\r\n\r\n") + 4
-        if len(packet) == end + plain.length and packet.startswith(b"POST "):
-            self._heads.remember(packet[:end], plain)
+        if len(packet) == end + head.length and packet.startswith(b"POST "):
+            self._heads.remember(packet[:end], head)
 
-    def _plain(self) -> HeartbeatHead | None:
-        """What this head says, when the request may take the lane."""
+    def _read_head(self) -> HeartbeatHead | None:
+        """What this head says, when the request may take the fast path."""
         if self._stalled or (self.cycle is not None and not self.cycle.response_complete):
             return None
         parser = self.parser
@@ -96,16 +96,17 @@ class FastPathProtocol(HttpProtocol):
             self._begin(cycle, cycle.body)
 
     def _begin(self, cycle: HeartbeatCycle, content: bytes) -> None:
-        handler, plain = self._handler, cycle.plain
+        handler, head = self._handler, cycle.head
         try:
-            admitted = handler.admit(plain.authorization, self._peer, plain.course_id, content)
-            if not isinstance(admitted, Turn):
+            admitted = handler.admit(head.authorization, self._peer, head.course_id, content)
+            if not isinstance(admitted, tuple):
                 self._wait_for(cycle, admitted)
                 return
-            handler.service.presence.post(admitted, partial(self._done, cycle, admitted.ready))
+            cached, seq = admitted
+            handler.service.presence.post(cached.write, seq, partial(self._done, cycle, cached))
         except PresenceError as error:
             # Not from within the parser: what follows in this packet is behind an unanswered request.
-            self.loop.call_soon(self._write, cycle, handler.failed(error, plain.origin))
+            self.loop.call_soon(self._write, cycle, handler.failed(error, head.origin))
         except Exception:
             self.loop.call_soon(self._write, cycle, self._broken(cycle))
 
@@ -114,10 +115,11 @@ class FastPathProtocol(HttpProtocol):
 
         async def record() -> None:
             try:
-                turn = await admitted
-                self._done(cycle, turn.ready, await self._handler.service.presence.heartbeat(turn))
+                cached, seq = await admitted
+                presence = self._handler.service.presence
+                self._done(cycle, cached, await presence.heartbeat(cached.write, seq))
             except PresenceError as error:
-                self._write(cycle, self._handler.failed(error, cycle.plain.origin))
+                self._write(cycle, self._handler.failed(error, cycle.head.origin))
             except Exception:
                 self._write(cycle, self._broken(cycle))
             finally:
@@ -128,33 +130,33 @@ class FastPathProtocol(HttpProtocol):
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    def _done(self, cycle: HeartbeatCycle, statement: Statement, result: Recorded | PresenceError) -> None:
-        origin = cycle.plain.origin
+    def _done(self, cycle: HeartbeatCycle, cached: CachedHeartbeat, result: Outcome) -> None:
+        origin = cycle.head.origin
         try:
             if isinstance(result, PresenceError):
                 reply = self._handler.failed(result, origin)
             else:
-                reply = self._handler.recorded(statement, result, origin)
+                reply = self._handler.recorded(cached, result, origin)
         except Exception:
             reply = self._broken(cycle)
         self._write(cycle, reply)
 
-    def _broken(self, cycle: HeartbeatCycle) -> Reply:
+    def _broken(self, cycle: HeartbeatCycle) -> RawResponse:
         """The last resort: whoever waits for an answer gets one, whatever has gone wrong here."""
         cycle.keep_alive = False
-        return self._handler.broken(cycle.plain.origin)
+        return self._handler.broken(cycle.head.origin)
 
-    def _write(self, cycle: HeartbeatCycle, reply: Reply) -> None:
+    def _write(self, cycle: HeartbeatCycle, reply: RawResponse) -> None:
         cycle.response_complete = True
         if cycle.disconnected or self.transport.is_closing():
             return
         status, headers, content = reply
         defaults = self.server_state.default_headers  # another list once a second, for the date
-        if headers is not self._said[0] or defaults is not self._said[1]:
-            self._said = headers, defaults, _head(status, headers, *defaults)
+        if headers is not self._last[0] or defaults is not self._last[1]:
+            self._last = headers, defaults, _head(status, headers, *defaults)
         closing = b"" if cycle.keep_alive else b"connection: close\r\n"
         self.transport.write(
-            b"%bcontent-length: %d\r\n%b\r\n%b" % (self._said[2], len(content), closing, content)
+            b"%bcontent-length: %d\r\n%b\r\n%b" % (self._last[2], len(content), closing, content)
         )
         if not cycle.keep_alive:
             self.transport.close()

@@ -49,9 +49,9 @@ class HttpProtocol(TimeoutProtocol):
             elif not self._in_head and self._around > self._head_limit:
                 self._refuse(TooLarge("there is far more around the body than in it"))
             if self._due is None:
-                self._wait(self._patience_s)
+                self._wait(self._request_s)
         elif self._due is None and self._is_unwatched():
-            self._wait(self._patience_s)  # stray bytes between requests have ended uvicorn's keep-alive timer
+            self._wait(self._request_s)  # stray bytes between requests have ended uvicorn's keep-alive timer
         if not self._in_head:
             self._taken = 0
 
@@ -87,11 +87,13 @@ class HttpProtocol(TimeoutProtocol):
             self.scope["extensions"] = {ADOPT: {"adopt": partial(self._adopt, self.cycle)}}
 
     def _can_adopt(self) -> bool:
-        return self.scope["http_version"] == "1.1" and self.scope["method"] == "GET"
+        return self.scope["http_version"] == "1.1" and self.scope["method"] in ("GET", "POST")
 
     def _adopt(self, cycle: RequestResponseCycle, stream: Stream) -> bool:
         """Leaves the connection to a stream whose head is out; False when its reader is slow, or gone."""
-        if cycle.disconnected or cycle.response_complete or self.flow.write_paused or self.pipeline:
+        if cycle.disconnected or cycle.response_complete or self.flow.write_paused:
+            return False
+        if self.pipeline or self._reading:
             return False
         cycle.response_complete = True  # for uvicorn this request is over
         self._rest()

@@ -1,16 +1,20 @@
-"""A plain heartbeat on one connection, from what its head says to its answer. Used by server.fast_path."""
+"""An ordinary heartbeat on one connection: what its head says, and its state until it is answered.
+
+Used by server.fast_path.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple, Self, TypeVar
 
-from ..store.redis.resp import made
+from ..store.redis.resp import new_tuple
 from ..web.origins import Origins
+from ..web.paths import HEARTBEAT, ID, matcher
 
 # The course's id as model.ID_PATTERN has it, unescaped; whatever differs is the ASGI app's to judge.
-PATH = re.compile(rb"/v1/courses/([A-Za-z0-9_.:@~|=+-]{1,128})/heartbeat\Z")
-# A request with any of these is not plain.
+PATH = re.compile(matcher(HEARTBEAT, ID).pattern.encode())
+# A request with any of these is not ordinary.
 UNUSUAL = frozenset((b"expect", b"transfer-encoding", b"upgrade", b"x-forwarded-for", b"x-forwarded-proto"))
 HEADS = 4096
 HEAD_CAP = 2048
@@ -24,7 +28,7 @@ Like = TypeVar("Like", bytes, tuple[bytes, bytes])
 
 
 class HeartbeatHead(NamedTuple):
-    """What the head of a plain heartbeat says."""
+    """What the head of an ordinary heartbeat says."""
 
     course_id: str
     authorization: bytes | None
@@ -35,7 +39,7 @@ class HeartbeatHead(NamedTuple):
     def read(
         cls, url: bytes, pairs: list[tuple[bytes, bytes]], body_limit: int, origins: Origins
     ) -> Self | None:
-        """What a POST's path and headers say, when they are a plain heartbeat's."""
+        """What a POST's path and headers say, when they are an ordinary heartbeat's."""
         path, headers = PATH.match(url), dict(pairs)
         if path is None or len(headers) != len(pairs) or not UNUSUAL.isdisjoint(headers):
             return None
@@ -58,41 +62,41 @@ class HeadCache:
         self._whole: dict[bytes, HeartbeatHead] = {}
         self._parts: dict[tuple[bytes, bytes], HeartbeatHead] = {}
 
-    def find(self, head: bytes) -> HeartbeatHead | None:
+    def find(self, raw: bytes) -> HeartbeatHead | None:
         """What this head says, if its like was read before."""
-        plain = self._whole.get(head) if self._whole else None
-        if plain is None and self._parts:
-            before, bearer, behind = _split(head)
+        head = self._whole.get(raw) if self._whole else None
+        if head is None and self._parts:
+            before, bearer, behind = _split(raw)
             like = self._parts.get((before, behind))
             if like is not None and len(bearer) > len(BEARER) and bearer.translate(None, TOKEN) == b" ":
-                return made(HeartbeatHead, (like.course_id, bearer, like.origin, like.length))
-        return plain
+                return new_tuple(HeartbeatHead, (like.course_id, bearer, like.origin, like.length))
+        return head
 
-    def remember(self, head: bytes, plain: HeartbeatHead) -> None:
-        if len(head) > HEAD_CAP:
+    def remember(self, raw: bytes, head: HeartbeatHead) -> None:
+        if len(raw) > HEAD_CAP:
             return
-        if plain.authorization is None:
-            _keep(self._whole, head, plain)
+        if head.authorization is None:
+            _keep(self._whole, raw, head)
             return
-        before, bearer, behind = _split(head)
-        if bearer == plain.authorization and before.endswith(LINES):
-            _keep(self._parts, (before, behind), plain._replace(authorization=None))
+        before, bearer, behind = _split(raw)
+        if bearer == head.authorization and before.endswith(LINES):
+            _keep(self._parts, (before, behind), head._replace(authorization=None))
 
 
-def _split(head: bytes) -> tuple[bytes, bytes, bytes]:
+def _split(raw: bytes) -> tuple[bytes, bytes, bytes]:
     """A head up to its bearer token, the token with its scheme, and what is behind it."""
-    start = head.find(BEARER)
-    end = head.find(b"\r", start)
-    return head[:start], head[start:end], head[end:]
+    start = raw.find(BEARER)
+    end = raw.find(b"\r", start)
+    return raw[:start], raw[start:end], raw[end:]
 
 
-def _keep(heads: dict[Like, HeartbeatHead], head: Like, plain: HeartbeatHead) -> None:
+def _keep(heads: dict[Like, HeartbeatHead], raw: Like, head: HeartbeatHead) -> None:
     if len(heads) >= HEADS:
         del heads[next(iter(heads))]
-    heads[head] = plain
+    heads[raw] = head
 
 
-class _Silent:
+class _NoEvent:
     """Stands where uvicorn keeps an event for an app that waits for a body: nobody waits here."""
 
     def set(self) -> None:
@@ -102,7 +106,7 @@ class _Silent:
 class HeartbeatCycle:
     """A heartbeat under way; has what uvicorn's protocol asks of a request's cycle."""
 
-    message_event = _Silent()
+    message_event = _NoEvent()
     response_started = False
     # How each begins: few are ever set on one of them, and there is one for every heartbeat.
     body = b""
@@ -111,5 +115,5 @@ class HeartbeatCycle:
     disconnected = False
     response_complete = False
 
-    def __init__(self, plain: HeartbeatHead) -> None:
-        self.plain = plain
+    def __init__(self, head: HeartbeatHead) -> None:
+        self.head = head

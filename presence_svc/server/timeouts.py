@@ -15,7 +15,7 @@ from ..web.services import Services
 
 
 class TimeoutProtocol(HttpToolsProtocol):
-    """`_due` is when we lose patience with the client; None while nothing is awaited from it."""
+    """`_due` is when we stop waiting for the client; None while nothing is awaited from it."""
 
     _due: float | None = None
     _watch: asyncio.TimerHandle | None = None
@@ -26,8 +26,8 @@ class TimeoutProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         settings = cast(Services, self.app_state["service"]).settings
-        self._patience_s, self._send_s = settings.request_deadline, settings.send_deadline
-        self._wait(self._patience_s)
+        self._request_s, self._send_s = settings.request_deadline, settings.send_deadline
+        self._wait(self._request_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._rest()

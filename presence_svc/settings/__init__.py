@@ -38,9 +38,9 @@ class Settings(IdentitySettings, LimitSettings):
     )
     ttl: Seconds = Field(60, description="lease of a heartbeat")
     hidden_ttl: Seconds = Field(150, description="lease of a heartbeat from a hidden tab")
-    heartbeat_interval: Seconds = Field(30, description="how often a player should beat, at most")
-    leave_grace: Seconds = Field(3, description="what a soft leave leaves of the lease")
-    sweep_interval: Seconds = Field(1, description="longest pause between two looks at the agenda")
+    heartbeat_interval: Seconds = Field(30, description="longest pause between two heartbeats of a session")
+    leave_grace: Seconds = Field(3, description="how long a session stays present after a soft leave")
+    sweep_interval: Seconds = Field(1, description="longest pause between two sweeps")
     publish_interval: Seconds = Field(0.25, description="shortest pause between a course's messages")
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(8000, ge=0, le=65_535, description="port to listen on; 0 = a free one")
@@ -49,11 +49,14 @@ class Settings(IdentitySettings, LimitSettings):
     redis_timeout: Annotated[float, Field(gt=0, le=0.45)] = Field(
         0.3, description="deadline of one exchange with Redis; requests are answered within 0.5 s"
     )
+    redis_pool: int = Field(
+        16, ge=2, le=1000, description="connections to Redis per process, beside one for subscriptions"
+    )
     fast_path: bool = Field(
         True, description="answer heartbeats straight from the HTTP parser (not while ACCESS_LOG samples)"
     )
     access_log: Annotated[float, Field(ge=0, le=1)] = Field(
-        0, description="share of requests that are logged"
+        0, description="share of requests that are logged, 0 to 1"
     )
 
     @field_validator("redis_url")

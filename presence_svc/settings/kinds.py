@@ -20,7 +20,7 @@ SecretsCommaSeparated = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidat
 
 
 class Rule(NamedTuple):
-    """What must hold between settings, the variable to name when it does not, and why."""
+    """A condition between settings, the variable to name when it does not hold, and the reason."""
 
     holds: bool
     name: str

@@ -1,4 +1,4 @@
-"""What JWT_PUBLIC_KEY holds: read before anybody is served, and by auth to verify. Never shows it."""
+"""Reads JWT_PUBLIC_KEY: at start to refuse a wrong one, in auth to verify with it. Never shows the key."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ CURVES = ("P-256", "P-384", "P-521", "Ed25519")
 
 
 def read_public_key(pem: str) -> Key:
-    """Raises ValueError for all but a public key of a kind that auth.signing_key knows."""
-    from joserfc import jwk  # only whoever names a key needs to load this
+    """The public key. Raises ValueError unless it is of a kind that auth.signing_key can use."""
+    from joserfc import jwk  # loaded only when a key is set
     from joserfc.errors import JoseError
 
     for kind in (jwk.RSAKey, jwk.ECKey, jwk.OKPKey):

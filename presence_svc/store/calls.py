@@ -1,45 +1,45 @@
-"""Builds the calls of heartbeat, succeed, leave and count.lua for many submissions, and reads their replies.
+"""The calls of heartbeat, take_over and leave.lua for many writes, and what their replies say.
 
-Pure: data in, data out, no Redis. Called by store.presence; the scripts' headers name every argument.
+Pure: data in, data out, no Redis. Used by store.recorder; the scripts' headers name every argument.
 """
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from ..errors import Limited
-from ..model import Count
 from ..settings import Settings
 from . import scripts
 from .keys import Keys
 from .redis.link import Command
-from .redis.resp import Packed, made, number, text_of, words
-from .write import Recorded, Result, Turn
+from .redis.resp import ScriptCall, new_tuple, pack, pack_int, unpack
+from .write import HeartbeatResult, Outcome, WithSeq
 
 REFUSED = {-1: "too many chapters in this course", -2: "too many sessions of this viewer"}
 
 
-def by_course(ops: Sequence[Any], indices: list[int]) -> dict[str, list[int]]:
+def by_course(writes: Sequence[Any], indices: list[int]) -> dict[str, list[int]]:
     """The indices of a round's heartbeats, gathered by course, in order of arrival."""
     courses: defaultdict[str, list[int]] = defaultdict(list)
     for index in indices:
-        courses[ops[index].ready.course_id].append(index)
+        courses[writes[index][0].course_id].append(index)
     return courses
 
 
 def heartbeat_call(
     keys: Keys,
     settings: Settings,
-    ops: Sequence[Any],
+    writes: Sequence[Any],
     courses: dict[str, list[int]],
     refresh: Collection[str],
-) -> Packed:
+) -> ScriptCall:
     """The call that records the heartbeats of `courses`; in `refresh`: whose sets' expiry is pushed on."""
-    names: list[bytes] = [words(keys.agenda)]
+    names: list[bytes] = [pack(keys.agenda)]
     args: list[bytes] = [
-        words(
+        pack(
             settings.publish_interval_ms,
             settings.ttl_ms,
             settings.hidden_ttl_ms,
@@ -48,29 +48,29 @@ def heartbeat_call(
             len(courses),
         )
     ]
-    beats = 0
+    heartbeats = 0
     for course_id, indices in courses.items():
         names.append(keys.packed_course(course_id))
-        args.append(number(-len(indices) if course_id in refresh else len(indices)))
-        beats += len(indices)
+        args.append(pack_int(-len(indices) if course_id in refresh else len(indices)))
+        heartbeats += len(indices)
         for index in indices:
-            ready, seq = ops[index]
-            names.append(ready.keys)
-            args += (ready.head, seq, ready.tail)
-    many_keys = 1 + 5 * len(courses) + 2 * beats
-    rest = b"".join((number(many_keys), *names, *args))
-    return Packed(scripts.HEARTBEAT, 1 + many_keys + 6 + len(courses) + 5 * beats, rest)
+            write, seq = writes[index]
+            names.append(write.keys or write.pack_keys(keys))
+            args += (write.head, seq, write.tail)
+    many_keys = 1 + 5 * len(courses) + 2 * heartbeats
+    packed = b"".join((pack_int(many_keys), *names, *args))
+    return ScriptCall(scripts.HEARTBEAT, 1 + many_keys + 6 + len(courses) + 5 * heartbeats, packed)
 
 
 def heartbeat_results(
-    reply: list[Any], courses: dict[str, list[int]], results: list[Result], settings: Settings
+    reply: list[Any], courses: dict[str, list[int]], results: list[Outcome], settings: Settings
 ) -> int:
     """Puts each heartbeat's result in its place; returns in how many ms a message is due (0 = none)."""
     now, at, soonest = reply[0], 1, 0
     for indices in courses.values():
         total, due = reply[at], reply[at + 1]
         at += 2
-        found: dict[Any, Result] = {}  # of a course's leases nearly all end at one moment
+        found: dict[Any, Outcome] = {}  # of a course's leases nearly all end at one moment
         for index, ends in zip(indices, reply[at : at + len(indices)], strict=True):
             result = found.get(ends)
             if result is None:
@@ -81,17 +81,17 @@ def heartbeat_results(
     return soonest
 
 
-def _result(total: int, now: int, ends: Any, settings: Settings) -> Result:
+def _result(total: int, now: int, ends: Any, settings: Settings) -> Outcome:
     """What heartbeat.lua answers for one heartbeat."""
-    if type(ends) is not int:  # of a FRESH one
+    if type(ends) is not int:  # of the NEWEST: its lease, and the seq that it was given
         lease, seq = ends.split()
-        return Recorded(total, int(lease), now, int(seq))
+        return HeartbeatResult(total, int(lease), now, int(seq))
     if ends < 0:
-        return Limited(REFUSED[ends], retry_after_s=settings.ttl)
-    return made(Recorded, (total, ends or now, now, 0))
+        return Limited(REFUSED[ends], retry_after_s=settings.ttl * random.uniform(1, 1.5))
+    return new_tuple(HeartbeatResult, (total, ends or now, now, 0))
 
 
-def succeed_call(keys: Keys, settings: Settings, heirs: Sequence[Turn[Any]]) -> Command:
+def take_over_call(keys: Keys, settings: Settings, writes: Sequence[WithSeq]) -> Command:
     """The call that makes anonymous sessions those of the viewers whose heartbeats follow.
 
     By its text: an unknown SHA would be sent again behind the heartbeats, which had counted people twice.
@@ -101,19 +101,19 @@ def succeed_call(keys: Keys, settings: Settings, heirs: Sequence[Turn[Any]]) -> 
         settings.publish_interval_ms,
         settings.ttl_ms,
         settings.sessions_per_viewer,
-        len(heirs),
+        len(writes),
     ]
-    for ready, seq in heirs:
-        if heir := ready.succession:
-            names += keys.course(heir.course_id)
-            for viewer_id in (heir.former, heir.viewer_id):
-                names += (keys.viewer(heir.course_id, viewer_id), keys.left(heir.course_id, viewer_id))
-            flag = "a" if heir.said.anonymous else "-"
-            args += (heir.former, heir.viewer_id, heir.said.session_id, text_of(seq), flag)
-    return ("EVAL", scripts.SUCCEED.text, len(names), *names, *args)
+    for write, seq in writes:
+        course_id, heartbeat = write.course_id, write.heartbeat
+        names += keys.course(course_id)
+        for viewer_id in (write.take_over_from, write.viewer_id):
+            names += (keys.viewer(course_id, viewer_id), keys.left(course_id, viewer_id))
+        flag = "a" if heartbeat.anonymous else "-"
+        args += (write.take_over_from, write.viewer_id, heartbeat.session_id, unpack(seq), flag)
+    return ("EVAL", scripts.TAKE_OVER.text, len(names), *names, *args)
 
 
-def leave_call(keys: Keys, settings: Settings, ops: Sequence[Any], indices: list[int]) -> Command:
+def leave_call(keys: Keys, settings: Settings, writes: Sequence[Any], indices: list[int]) -> Command:
     """The call that ends the sessions of a round's leaves."""
     names: list[str] = [keys.agenda]
     args: list[Any] = [
@@ -123,15 +123,15 @@ def leave_call(keys: Keys, settings: Settings, ops: Sequence[Any], indices: list
         len(indices),
     ]
     for index in indices:
-        course_id, viewer_id, said = ops[index]
+        course_id, viewer_id, leave = writes[index]
         names += keys.course(course_id)
         names += (keys.viewer(course_id, viewer_id), keys.left(course_id, viewer_id))
-        args += (viewer_id, said.session_id, "" if said.seq is None else said.seq, int(said.soft))
+        args += (viewer_id, leave.session_id, "" if leave.seq is None else leave.seq, int(leave.soft))
     return ("EVALSHA", scripts.LEAVE, len(names), *names, *args)
 
 
 def soonest_due(reply: list[int]) -> int:
-    """In how many ms a message is due after these leaves or successions (0 = none)."""
+    """In how many ms a message is due after these leaves or take-overs (0 = none)."""
     soonest = 0
     for due in reply[1:]:
         soonest = _sooner(soonest, due, reply[0])
@@ -142,31 +142,3 @@ def _sooner(soonest: int, due: int, now: int) -> int:
     if not due:
         return soonest
     return min(soonest, max(1, due - now)) if soonest else max(1, due - now)
-
-
-def count_call(keys: Keys, courses: Sequence[str]) -> Command:
-    """The call that counts these courses at one moment."""
-    names = [key for course_id in courses for key in keys.course(course_id)]
-    return ("EVALSHA", scripts.COUNT, len(names), *names, len(courses))
-
-
-def count_results(reply: list[Any], courses: Sequence[str], *, warming: bool) -> list[Count]:
-    """The counts in the reply of count.lua, in the order of the call."""
-    now, at, counts = reply[0], 1, []
-    for course_id in courses:
-        total, anonymous, version, n = reply[at : at + 4]
-        at += 4
-        counts.append(
-            Count(
-                course_id=course_id,
-                total=total,
-                named=total - anonymous,
-                anonymous=anonymous,
-                chapters={reply[i].decode(): reply[i + 1] for i in range(at, at + 2 * n, 2)},
-                version=version,
-                as_of=now,
-                warming=warming,
-            )
-        )
-        at += 2 * n
-    return counts

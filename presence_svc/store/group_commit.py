@@ -1,7 +1,7 @@
 """Group commit: what is submitted while an exchange with Redis is under way shares the next one.
 
 Used for heartbeats and leaves (store.presence) and for reads. Latency when idle is one round trip; under
-load batches grow by themselves. Bounded: beyond `limit` waiting submissions it refuses with Unavailable,
+load groups grow by themselves. Bounded: beyond `limit` waiting submissions it refuses with Unavailable,
 and when an exchange fails, those who waited for it fail with it rather than wait for a second deadline.
 """
 
@@ -16,29 +16,29 @@ from typing import Generic, TypeVar
 
 from ..errors import PresenceError, Unavailable
 
-log = logging.getLogger("presence.committer")
+log = logging.getLogger("presence.group_commit")
 Op = TypeVar("Op")
 Result = TypeVar("Result")
 Done = Callable[[Result | PresenceError], None]
-MAX_BATCH = 500
+MAX_GROUP = 500
 FULL = "too many requests are waiting for Redis"
 
 
 class GroupCommit(Generic[Op, Result]):
-    """`commit` takes a batch in order of arrival and returns a result, or an error to raise, for each."""
+    """`commit` takes a group in order of arrival and returns a result, or an error to raise, for each."""
 
     def __init__(
         self,
         commit: Callable[[list[Op]], Awaitable[list[Result | PresenceError]]],
         *,
         limit: int,
-        max_batch: int = MAX_BATCH,
-        on_batch: Callable[[int], None] | None = None,
+        max_group: int = MAX_GROUP,
+        on_group: Callable[[int], None] | None = None,
     ) -> None:
         self._commit = commit
         self._limit = limit
-        self._max_batch = max_batch
-        self._on_batch = on_batch
+        self._max_group = max_group
+        self._on_group = on_group
         self._waiting: list[tuple[Op, Done[Result]]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -80,7 +80,7 @@ class GroupCommit(Generic[Op, Result]):
 
     def _start(self) -> None:
         if self._task is None:
-            # A task starts at the loop's next turn: what has arrived in this turn shares its batch.
+            # A task starts at the loop's next turn: what has arrived in this turn shares its group.
             self._task = asyncio.get_running_loop().create_task(self._drain())
 
     async def close(self) -> None:
@@ -92,26 +92,26 @@ class GroupCommit(Generic[Op, Result]):
     async def _drain(self) -> None:
         try:
             while self._waiting:
-                batch, self._waiting = (
-                    self._waiting[: self._max_batch],
-                    self._waiting[self._max_batch :],
+                group, self._waiting = (
+                    self._waiting[: self._max_group],
+                    self._waiting[self._max_group :],
                 )
-                await self._run(batch)
+                await self._run(group)
         finally:
             self._task = None
 
-    async def _run(self, batch: list[tuple[Op, Done[Result]]]) -> None:
-        if self._on_batch:
-            self._on_batch(len(batch))
+    async def _run(self, group: list[tuple[Op, Done[Result]]]) -> None:
+        if self._on_group:
+            self._on_group(len(group))
         try:
-            results = await self._commit([op for op, _ in batch])
+            results = await self._commit([op for op, _ in group])
         except PresenceError as error:
-            batch, self._waiting = batch + self._waiting, []
-            results = [error] * len(batch)
+            group, self._waiting = group + self._waiting, []
+            results = [error] * len(group)
         except Exception:
-            log.exception("a batch failed")
-            results = [Unavailable("this could not be recorded")] * len(batch)
-        for (_, done), result in zip(batch, results, strict=True):
+            log.exception("a group failed")
+            results = [Unavailable("this could not be recorded")] * len(group)
+        for (_, done), result in zip(group, results, strict=True):
             try:
                 done(result)
             except Exception:

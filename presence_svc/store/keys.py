@@ -41,7 +41,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from .redis.resp import words
+from .redis.resp import pack
 
 COURSES_CACHED = 10_000
 
@@ -76,7 +76,7 @@ class Keys:
         )
 
     def _packed_course(self, course_id: str) -> bytes:
-        return words(*self.course(course_id))
+        return pack(*self.course(course_id))
 
     def viewer(self, course_id: str, viewer_id: str) -> str:
         return f"{self.prefix}:{{{course_id}}}:viewer:{viewer_id}"

@@ -1,6 +1,6 @@
-"""Which submissions of a batch may share a call, and which must wait for the next: their order counts.
+"""Which writes of a group may share a call, and which must wait for the next: their order counts.
 
-Pure; called by store.presence, which has batch.py build the calls.
+Pure; used by store.recorder.
 """
 
 from __future__ import annotations
@@ -8,46 +8,45 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from .write import Departure, Op, Turn
+from .write import HeartbeatWrite, LeaveWrite, WithSeq, Write
 
 Who = tuple[str, str]  # a viewer in a course
 
 
-def formers(ops: Sequence[Op]) -> set[Who]:
+def taken_over(writes: Sequence[Write]) -> set[Who]:
     """The anonymous viewers whose sessions are to be somebody's."""
-    beats = [op.ready.succession for op in ops if isinstance(op, Turn) and op.ready.succession]
-    return {(beat.course_id, beat.former) for beat in beats}
+    found = [write[0] for write in writes if not isinstance(write, LeaveWrite)]
+    return {(write.course_id, write.take_over_from) for write in found if write.take_over_from}
 
 
-def rounds(ops: Sequence[Op], formers: Collection[Who] = ()) -> list[tuple[list[int], list[int]]]:
-    """Splits a batch into (heartbeats, leaves), each round's heartbeats before its leaves.
+def rounds(writes: Sequence[Write], taken_over: Collection[Who] = ()) -> list[tuple[list[int], list[int]]]:
+    """Splits a group into (heartbeats, leaves), each round's heartbeats before its leaves.
 
-    A heartbeat that follows a leave of the same viewer starts a new round, and so does one that succeeds to
-    an anonymous viewer who has just spoken: their order counts.
+    A heartbeat that follows a leave of the same viewer starts a new round, and so does one that takes over
+    from an anonymous viewer who has just spoken: their order counts.
     """
     found: list[tuple[list[int], list[int]]] = [([], [])]
     touched: set[Who] = set()
-    for index, op in enumerate(ops):
-        if isinstance(op, Departure):
-            touched.add((op.course_id, op.viewer_id))
+    for index, write in enumerate(writes):
+        if isinstance(write, LeaveWrite):
+            touched.add((write.course_id, write.viewer_id))
             found[-1][1].append(index)
         else:
-            if touched and not touched.isdisjoint(_selves(op)):
+            if touched and not touched.isdisjoint(_viewers(write[0])):
                 found.append(([], []))
                 touched.clear()
-            if formers and (op.ready.course_id, op.ready.viewer_id) in formers:
-                touched.add((op.ready.course_id, op.ready.viewer_id))
+            if taken_over and (write[0].course_id, write[0].viewer_id) in taken_over:
+                touched.add((write[0].course_id, write[0].viewer_id))
             found[-1][0].append(index)
     return found
 
 
-def _selves(op: Turn[Any]) -> list[Who]:
+def _viewers(write: HeartbeatWrite) -> list[Who]:
     """Whose heartbeat this is, and whose the session was."""
-    ready, heir = op.ready, op.ready.succession
-    former = [(heir.course_id, heir.former)] if heir else []
-    return [(ready.course_id, ready.viewer_id), *former]
+    before = [(write.course_id, write.take_over_from)] if write.take_over_from else []
+    return [(write.course_id, write.viewer_id), *before]
 
 
-def heirs(ops: Sequence[Any], indices: list[int]) -> list[Turn[Any]]:
-    """Those of a round's heartbeats that succeed to an anonymous viewer."""
-    return [ops[index] for index in indices if ops[index].ready.succession]
+def take_overs(writes: Sequence[Any], indices: list[int]) -> list[WithSeq]:
+    """Those of a round's heartbeats that take a session over from an anonymous viewer."""
+    return [writes[index] for index in indices if writes[index][0].take_over_from]

@@ -37,7 +37,7 @@ def script(name: str) -> Script:
 
 HEARTBEAT = script("heartbeat")
 LEAVE = script("leave")
-SUCCEED = script("succeed")
+TAKE_OVER = script("take_over")
 EVICT = script("evict")
 COUNT = script("count")
 VIEWERS = script("viewers")

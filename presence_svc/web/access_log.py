@@ -1,7 +1,7 @@
-"""Counts every answer by route and status, and logs a sampled one-line record. Pure ASGI, outermost.
+"""Counts every answer by route and status, and logs a sampled one-line record. Pure ASGI, in web.dispatch.
 
-Adds the headers that no answer may lack: whoever has said nothing about caching is not cached. (Heartbeats
-do not come through here: web.heartbeat has the same.)
+Adds the headers that no answer may lack: whoever has said nothing about caching is not cached. Heartbeats
+and WebSockets do not come through here: web.heartbeat and web.ws do the same for theirs.
 """
 
 from __future__ import annotations

@@ -7,5 +7,6 @@ from starlette.requests import Request
 
 def is_known(request: Request, etag: str) -> bool:
     """Whether If-None-Match names this tag, or any (`*`). Weakly: proxies add and drop the W/."""
-    listed = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    return "*" in listed or etag.removeprefix("W/") in listed
+    sent = ",".join(request.headers.getlist("if-none-match"))
+    listed = [tag.strip().removeprefix("W/") for tag in sent.split(",")]
+    return listed == ["*"] or etag.removeprefix("W/") in listed

@@ -21,10 +21,10 @@ from ..auth.rates import Pace
 from ..errors import PresenceError
 from ..model import Heartbeat
 from ..settings import Settings
-from ..store.redis.resp import made
-from ..store.write import Beat, Recorded, Turn
+from ..store.redis.resp import new_tuple
+from ..store.write import HeartbeatResult, HeartbeatWrite
 from . import body
-from .heartbeat_cache import HeartbeatCache, Statement, cut
+from .heartbeat_cache import CachedHeartbeat, HeartbeatCache, split_seq
 from .origins import Origins
 from .problems import BUG, MEDIA_TYPE, headers_of, problem
 from .services import Services
@@ -40,7 +40,7 @@ OK_HEADERS: tuple[Header, ...] = (
 )
 
 
-class Reply(NamedTuple):
+class RawResponse(NamedTuple):
     """A whole response; whoever sends it adds the content-length as the last header."""
 
     status: int
@@ -48,7 +48,7 @@ class Reply(NamedTuple):
     body: bytes
 
 
-Admitted = Turn[Statement]  # a heartbeat that may be recorded, and what its reply is made from
+Admitted = tuple[CachedHeartbeat, bytes]  # a heartbeat that may be recorded, and its seq as it travels
 
 
 class HeartbeatHandler:
@@ -63,7 +63,7 @@ class HeartbeatHandler:
         self.origins = Origins(settings.cors_origins)
         self.body_limit, self.body_deadline_s = settings.body_limit, settings.request_deadline
         self.interval_ms = settings.heartbeat_interval * 1000
-        self._statements = HeartbeatCache(settings.statements_limit)
+        self._cache = HeartbeatCache(settings.heartbeat_cache_limit)
         self._secret = b""
 
     def admit(
@@ -71,50 +71,53 @@ class HeartbeatHandler:
     ) -> Admitted | Awaitable[Admitted]:
         """A heartbeat that may be recorded, at once or once something is fetched. Raises what is wrong."""
         admission = self.service.admission
-        shape, seq = cut(authorization, course_id, content)
-        known = self.known().get(shape)
-        if known is not None and admission.again(known.caller, known.pace):
-            return made(Turn, (known, seq))
-        said = body.validate(Heartbeat, body.parse(content))
-        beat = admission.admit(authorization, peer, course_id, said)
-        if not isinstance(beat, Beat):
-            return self._later(beat)
-        statement = self.statement(beat, admission.caller_of(authorization), admission.pace_of(beat))
-        self._statements.remember(shape, content, statement, said.seq)
-        return statement.turn()
+        key, seq = split_seq(authorization, course_id, content)
+        cached = self.cache().get(key)
+        if cached is not None and admission.again(cached.caller, cached.pace):
+            return cached, seq
+        heartbeat = body.validate(Heartbeat, body.parse(content, self.service.metrics))
+        write = admission.admit(authorization, peer, course_id, heartbeat)
+        if not isinstance(write, HeartbeatWrite):
+            return self._admit_later(write)
+        cached = self.prepare(write, admission.caller_of(authorization), admission.pace_of(write))
+        self._cache.remember(key, content, cached)
+        return cached, write.seq
 
-    def known(self) -> HeartbeatCache:
+    def cache(self) -> HeartbeatCache:
         """What is remembered holds leave tokens, which die with the secret that they were made with."""
         secret = self.service.leave_tokens.secret
         if secret is not self._secret:
             self._secret = secret
-            self._statements.clear()
-        return self._statements
+            self._cache.clear()
+        return self._cache
 
-    async def _later(self, beat: Awaitable[Beat]) -> Admitted:
-        statement = self.statement(await beat)
-        return statement.turn()
+    async def _admit_later(self, admitted: Awaitable[HeartbeatWrite]) -> Admitted:
+        write = await admitted
+        return self.prepare(write), write.seq
 
-    def statement(self, beat: Beat, caller: Caller | None = None, pace: Pace | None = None) -> Statement:
-        service = self.service
-        return Statement(beat, service.presence.keys, service.leave_tokens, caller=caller, pace=pace)
+    def prepare(
+        self, write: HeartbeatWrite, caller: Caller | None = None, pace: Pace | None = None
+    ) -> CachedHeartbeat:
+        """A write with what its reply is made from; kept in the cache only with a caller."""
+        return CachedHeartbeat(write, self.service.leave_tokens, caller=caller, pace=pace)
 
-    def recorded(self, statement: Statement, recorded: Recorded, origin: bytes | None) -> Reply:
+    def recorded(self, cached: CachedHeartbeat, result: HeartbeatResult, origin: bytes | None) -> RawResponse:
+        """The answer to a heartbeat that Redis has taken."""
         self.service.metrics.answered(ROUTE, 200)
-        return made(Reply, (200, self._ok_headers(origin), statement.reply(recorded, self.interval_ms)))
+        return new_tuple(RawResponse, (200, self._ok_headers(origin), cached.reply(result, self.interval_ms)))
 
-    def failed(self, error: PresenceError, origin: bytes | None) -> Reply:
+    def failed(self, error: PresenceError, origin: bytes | None) -> RawResponse:
         headers = [(name.encode(), value.encode()) for name, value in headers_of(error).items()]
         headers.append((b"content-type", MEDIA_TYPE.encode()))
         self.service.metrics.answered(ROUTE, error.status)
-        return Reply(error.status, (*headers, *self.cors_headers(origin)), orjson.dumps(problem(error)))
+        return RawResponse(error.status, (*headers, *self.cors_headers(origin)), orjson.dumps(problem(error)))
 
-    def broken(self, origin: bytes | None) -> Reply:
+    def broken(self, origin: bytes | None) -> RawResponse:
         """The answer to whoever has met a bug, from its handler: its trace is logged, and not told."""
         log.exception("a heartbeat failed")
         self.service.metrics.answered(ROUTE, 500)
         headers = ((b"content-type", MEDIA_TYPE.encode()), *self.cors_headers(origin))
-        return Reply(500, headers, orjson.dumps(BUG))
+        return RawResponse(500, headers, orjson.dumps(BUG))
 
     def _cors_headers(self, origin: bytes | None) -> tuple[Header, ...]:
         """What Starlette's middleware adds for this origin: asked once, by a request that awaits nothing."""

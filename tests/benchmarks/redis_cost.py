@@ -8,11 +8,10 @@ from collections.abc import Iterator
 
 from presence_svc.model import Heartbeat
 from presence_svc.settings import Settings
-from presence_svc.store import calls as batch
-from presence_svc.store import scripts
+from presence_svc.store import calls, scripts
 from presence_svc.store.keys import Keys
 from presence_svc.store.redis.embedded import EmbeddedServer
-from presence_svc.store.write import Beat, turn
+from presence_svc.store.write import HeartbeatWrite, WithSeq
 from tests.benchmarks.row import Figure, Missing, Scale
 from tests.benchmarks.wire import Batch, Wire, pack, shuffled
 
@@ -30,10 +29,10 @@ def servers() -> list[tuple[str, str | None]]:
     return [("Redis 7.0", redis), ("Valkey", None)]
 
 
-def beats(courses: int, viewers: int, seq: int | None = None) -> list[Beat]:
+def beats(courses: int, viewers: int, seq: int | None = None) -> list[HeartbeatWrite]:
     """Every viewer of every course once: a name, a picture, one of eight chapters."""
     return [
-        Beat(
+        HeartbeatWrite(
             f"course-{c}",
             f"user-{v:06d}",
             Heartbeat(
@@ -48,19 +47,20 @@ def beats(courses: int, viewers: int, seq: int | None = None) -> list[Beat]:
     ]
 
 
-def ours(ops: list[Beat], size: int = BATCH) -> Iterator[Batch]:
-    """Heartbeats as the committer sends them."""
+def ours(ops: list[HeartbeatWrite], size: int = BATCH) -> Iterator[Batch]:
+    """Heartbeats as group commit sends them."""
     for start in range(0, len(ops), size):
-        part = [turn(KEYS, beat) for beat in ops[start : start + size]]
-        courses = batch.by_course(part, list(range(len(part))))
-        yield pack([batch.heartbeat_call(KEYS, SETTINGS, part, courses, ())])
+        part: list[WithSeq] = [(write, write.seq) for write in ops[start : start + size]]
+        courses = calls.by_course(part, list(range(len(part))))
+        yield pack([calls.heartbeat_call(KEYS, SETTINGS, part, courses, ())])
 
 
-def bare(ops: list[Beat], size: int = BATCH) -> Iterator[Batch]:
+def bare(ops: list[HeartbeatWrite], size: int = BATCH) -> Iterator[Batch]:
     """The least that anybody's presence could do: a key with a lease and a score."""
     for start in range(0, len(ops), size):
         commands: list[tuple[object, ...]] = []
-        for course_id, viewer_id, said, _ in ops[start : start + size]:
+        for write in ops[start : start + size]:
+            course_id, viewer_id, said = write.course_id, write.viewer_id, write.heartbeat
             commands.append(("SET", f"bare:{course_id}:{viewer_id}", said.name, "PX", 600_000))
             commands.append(("ZADD", f"bare:{course_id}", int(time.time() * 1000) + 600_000, viewer_id))
         yield pack(commands)

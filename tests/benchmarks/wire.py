@@ -9,7 +9,7 @@ from typing import Any
 
 import hiredis
 
-from presence_svc.store.redis.resp import Packed
+from presence_svc.store.redis.resp import ScriptCall
 
 Batch = tuple[bytes, int]
 
@@ -20,7 +20,7 @@ def pack(commands: Sequence[Any]) -> Batch:
 
 
 def _packed(command: Any) -> bytes:
-    packed: bytes = command.by_sha() if isinstance(command, Packed) else hiredis.pack_command(command)
+    packed: bytes = command.by_sha() if isinstance(command, ScriptCall) else hiredis.pack_command(command)
     return packed
 
 

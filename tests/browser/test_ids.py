@@ -93,7 +93,12 @@ def test_a_course_that_the_service_refuses_is_asked_for_a_few_times(
 ) -> None:
     """A service with other rules for ids than ours: it says no once to each way, and then is left alone."""
     complaints.network_may_fail = True
-    problem = {"title": "Invalid", "status": 422, "detail": "no", "errors": [{"detail": "not in the catalogue"}]}
+    problem = {
+        "title": "Invalid",
+        "status": 422,
+        "detail": "no",
+        "errors": [{"detail": "not in the catalogue"}],
+    }
     page = context.new_page()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.method) if "/v1/" in request.url else None)

@@ -174,4 +174,3 @@ def test_an_answer_that_comes_late_takes_out_who_has_gone(
     page.wait_for_timeout(1_500)
     assert others.count(course)["total"] == 0
     assert len(leaves) == 2
-

@@ -94,7 +94,9 @@ def test_a_badge_of_an_old_browser_does_all_that_it_does(
     page.add_init_script(old(list(YOUNG)))
     pictures: list[str] = []
     page.route("https://pictures.invalid/**", lambda route: (pictures.append("."), route.fulfill(status=204)))
-    page.goto(site.add(blank(service.url, badge(course, "ada", name="Ada", show_avatars=True, max="2", lang="de"))))
+    page.goto(
+        site.add(blank(service.url, badge(course, "ada", name="Ada", show_avatars=True, max="2", lang="de")))
+    )
 
     expect(number(page)).to_have_text("2")
     expect(page.locator("live-viewer-badge")).to_have_attribute("data-state", "live")

@@ -101,7 +101,9 @@ def test_base_url_needs_no_warning(
     page = context.new_page()
     tag = badge(course, base_url=f"{service.url}/")
     page.goto(
-        site.add(f'<!doctype html><title>t</title><script type="module" src="/assets/index-1a2b3c.js"></script>{tag}')
+        site.add(
+            f'<!doctype html><title>t</title><script type="module" src="/assets/index-1a2b3c.js"></script>{tag}'
+        )
     )
 
     expect(number(page)).to_have_text("1")

@@ -28,7 +28,9 @@ def own(spawn_service: SpawnService, redis_url: str) -> rig.Service:
 
 
 def streams(service: rig.Service) -> int:
-    found = re.search(r"^presence_streams(?:\{[^}]*\})? (\d+)", httpx2.get(f"{service.url}/metrics").text, re.M)
+    found = re.search(
+        r"^presence_streams(?:\{[^}]*\})? (\d+)", httpx2.get(f"{service.url}/metrics").text, re.M
+    )
     assert found
     return int(found[1])
 

@@ -9,7 +9,7 @@ import pytest
 from presence_svc.errors import Limited
 from tests.rig import Backend
 from tests.store.audit import audit
-from tests.store.replica import Replica, beat_of
+from tests.store.replica import Replica, write_of
 
 
 @pytest.fixture
@@ -89,10 +89,10 @@ async def test_one_refusal_spoils_no_other(narrow: Replica) -> None:
     futures = [
         narrow.presence.heartbeat(beat)
         for beat in (
-            beat_of("ada", "three"),
-            beat_of("bob"),
-            beat_of("ada", "one"),
-            beat_of("cleo"),
+            write_of("ada", "three"),
+            write_of("bob"),
+            write_of("ada", "one"),
+            write_of("cleo"),
         )
     ]
     outcomes = [await _outcome(future) for future in futures]

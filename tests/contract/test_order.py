@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.store.replica import Replica, beat_of, departure_of
+from tests.store.replica import Replica, leave_of, write_of
 
 GRACE, TTL = 3_000, 60_000
 
@@ -267,11 +267,11 @@ async def test_leave_and_heartbeat_fired_together(replica: Replica, other: Repli
 async def test_one_batch_keeps_its_order(replica: Replica) -> None:
     """S6: heartbeats and leaves of one viewer that share an exchange act in order of arrival."""
     ops: list[asyncio.Future[Any]] = [
-        replica.presence.heartbeat(beat_of("ada", "one", chapter="ch-1")),
-        asyncio.ensure_future(replica.presence.leave(departure_of("ada", "one"))),
+        replica.presence.heartbeat(write_of("ada", "one", chapter="ch-1")),
+        asyncio.ensure_future(replica.presence.leave(leave_of("ada", "one"))),
     ]
     await asyncio.sleep(0)
-    ops.append(replica.presence.heartbeat(beat_of("ada", "two", chapter="ch-2")))
+    ops.append(replica.presence.heartbeat(write_of("ada", "two", chapter="ch-2")))
     await asyncio.gather(*ops)
 
     assert (await replica.count()).chapters == {"ch-2": 1}

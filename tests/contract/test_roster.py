@@ -8,7 +8,7 @@ import base64
 import pytest
 
 from presence_svc.errors import Invalid
-from tests.store.replica import Replica, beat_of
+from tests.store.replica import Replica, write_of
 
 PAGES = 200
 
@@ -139,7 +139,7 @@ async def test_a_walk_through_a_chapter_sees_it_only(replica: Replica, limit: in
 
 async def test_a_crowd_heard_in_one_moment_is_paged_too(replica: Replica) -> None:
     """Fifty leases that end in the same millisecond: the order among them is by id."""
-    beats = [beat_of(f"v{n:02}") for n in range(50)]
+    beats = [write_of(f"v{n:02}") for n in range(50)]
     await asyncio.gather(*(replica.presence.heartbeat(beat) for beat in beats))
 
     seen = await walk(replica, limit=7)

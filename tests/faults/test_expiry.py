@@ -1,4 +1,4 @@
-"""Many leases that end at once: no long command, no departure lost, nobody alive removed (FAULTS 10, 11)."""
+"""Many leases that end at once: no long command, no departure lost, nobody alive removed (R12, T4)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from presence_svc.live.sweeper import Sweeper
 from presence_svc.store.redis.embedded import EmbeddedServer
-from presence_svc.store.redis.link import connect
+from presence_svc.store.redis.url import connect
 from tests.live.eventually import eventually
 from tests.rig import Backend
 from tests.store.replica import Ear, Replica
@@ -37,7 +37,7 @@ return ends
 
 
 async def test_a_hundred_thousand_expiries_in_one_millisecond(own_server: EmbeddedServer) -> None:
-    """10, R12: SLOWLOG shows no command over 10 ms meanwhile; heartbeats go on, their p99 is printed."""
+    """R12: SLOWLOG shows no command over 10 ms meanwhile; heartbeats go on, their p99 is printed."""
     admin = Redis.from_url(own_server.url)
     replicas = [Replica(connect(own_server.url, timeout_s=5)) for _ in range(2)]
     sweepers = [Sweeper(r.agenda, r.shared, r.settings) for r in replicas]
@@ -82,7 +82,7 @@ async def _holds(redis: Redis, key: str, members: int) -> bool:
 
 
 async def test_three_racing_sweepers(valkey_backend: Backend) -> None:
-    """11, T4: every 50 ms each, 1,000 expiries in 50 courses: every departure told, nobody alive touched."""
+    """T4: every 50 ms each, 1,000 expiries in 50 courses: every departure told, nobody alive touched."""
     fast = {"ttl": 2, "hidden_ttl": 4, "heartbeat_interval": 0.9, "leave_grace": 0.2, "sweep_interval": 0.05}
     replicas = [Replica(valkey_backend.client(protocol=2), **fast) for _ in range(3)]
     gone: list[int] = []

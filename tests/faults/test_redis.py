@@ -40,7 +40,7 @@ def _calm(service: Service) -> None:
 
 
 async def test_hung_redis(own_server: EmbeddedServer, spawn_service: SpawnService) -> None:
-    """1, R3: SIGSTOP for 6 s under load: every answer within its deadline, memory flat, back within 2 s."""
+    """R3: SIGSTOP for 6 s under load: every answer within its deadline, memory flat, back within 2 s."""
     service = spawn_service({"PRESENCE_REDIS_URL": own_server.url, **FAST})
     async with crowd([service.url], "c1", SIZE) as log:
         await eventually("all there", lambda: _is(service.url, "c1", SIZE))
@@ -69,7 +69,7 @@ async def test_hung_redis(own_server: EmbeddedServer, spawn_service: SpawnServic
 
 
 async def test_emptied_redis(own_server: EmbeddedServer, spawn_service: SpawnService) -> None:
-    """2, R1, S11: kill -9, empty restart: a low number says `warming`; exact within an interval and 2 s."""
+    """R1, S11: kill -9, empty restart: a low number says `warming`; exact within an interval and 2 s."""
     service = spawn_service({"PRESENCE_REDIS_URL": own_server.url, **FAST})
     async with crowd([service.url], "c1", SIZE), Events(service.url, "/v1/courses/c1/live") as events:
         await events.until(SIZE)
@@ -108,7 +108,7 @@ async def _read_on(events: Events) -> None:
 
 
 async def test_cut_subscriptions(own_server: EmbeddedServer, spawn_service: SpawnService) -> None:
-    """4, R9: subscriptions are killed all the time during 1,000 joins: right within 2 s of quiet."""
+    """R9: subscriptions are killed all the time during 1,000 joins: right within 2 s of quiet."""
     service = spawn_service({"PRESENCE_REDIS_URL": own_server.url})
     async with Redis.from_url(own_server.url) as redis, Events(service.url, "/v1/courses/c1/live") as events:
         await events.until(0)
@@ -127,7 +127,7 @@ async def test_cut_subscriptions(own_server: EmbeddedServer, spawn_service: Spaw
 
 
 async def test_one_way_black_hole(own_server: EmbeddedServer, spawn_service: SpawnService) -> None:
-    """5, R10: replies vanish, connections stay: noticed within 12 s, and the stream is right afterwards."""
+    """R10: replies vanish, connections stay: noticed within 12 s, and the stream is right afterwards."""
     async with Proxy(own_server.url) as proxy:
         service = await asyncio.to_thread(spawn_service, {"PRESENCE_REDIS_URL": proxy.url})
         writer = await asyncio.to_thread(spawn_service, {"PRESENCE_REDIS_URL": own_server.url})
@@ -147,7 +147,7 @@ async def test_one_way_black_hole(own_server: EmbeddedServer, spawn_service: Spa
 
 
 async def test_script_flush_storm(own_server: EmbeddedServer, spawn_service: SpawnService) -> None:
-    """6, R6: SCRIPT FLUSH every 50 ms under load: no client sees an error, no viewer is lost."""
+    """R6: SCRIPT FLUSH every 50 ms under load: no client sees an error, no viewer is lost."""
     service = spawn_service({"PRESENCE_REDIS_URL": own_server.url, **FAST})
     async with Redis.from_url(own_server.url) as redis, crowd([service.url], "c1", SIZE) as log:
         for _ in range(80):
@@ -163,7 +163,7 @@ async def test_script_flush_storm(own_server: EmbeddedServer, spawn_service: Spa
 
 
 async def test_full_redis(own_server: EmbeddedServer, spawn_service: SpawnService) -> None:
-    """7, R8: maxmemory: heartbeats 503, leaves and expiries go on, all heals when there is room."""
+    """R8: maxmemory: heartbeats 503, leaves and expiries go on, all heals when there is room."""
     service = spawn_service({"PRESENCE_REDIS_URL": own_server.url, **FAST})
     async with (
         Redis.from_url(own_server.url) as redis,

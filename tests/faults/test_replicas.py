@@ -116,7 +116,7 @@ async def _three(own_server: EmbeddedServer, spawn_service: SpawnService) -> lis
 async def test_rolling_restart(
     own_server: EmbeddedServer, spawn_service: SpawnService, tmp_path: Path
 ) -> None:
-    """15, L6: three replicas, 300 streams: no beat fails, no number moves, streams back within 5 s."""
+    """L6: three replicas, 300 streams: no beat fails, no number moves, streams back within 5 s."""
     services = await _three(own_server, spawn_service)
     with balancer(services, tmp_path) as url:
         await eventually("balanced", lambda: asyncio.to_thread(_ready, url))
@@ -158,7 +158,7 @@ def _ready(url: str) -> bool:
 async def test_a_replica_hangs_or_dies(
     own_server: EmbeddedServer, spawn_service: SpawnService, tmp_path: Path, number: int
 ) -> None:
-    """16, L4, L5: one of three: from 3 s on 99 % of all beats succeed, and nobody is lost for good."""
+    """L4, L5: one of three: from 3 s on 99 % of all beats succeed, and nobody is lost for good."""
     services = await _three(own_server, spawn_service)
     with balancer(services, tmp_path) as url:
         await eventually("balanced", lambda: asyncio.to_thread(_ready, url))
@@ -178,7 +178,7 @@ async def test_a_replica_hangs_or_dies(
 
 
 async def test_slow_readers(own_server: EmbeddedServer, spawn_service: SpawnService) -> None:
-    """17, L3: 200 streams read nothing: memory stays, an honest stream is right, all are gone at last."""
+    """L3: 200 streams read nothing: memory stays, an honest stream is right, all are gone at last."""
     env = {"PRESENCE_REDIS_URL": own_server.url, "PRESENCE_PUBLISH_INTERVAL": "0.01"}
     service = await asyncio.to_thread(spawn_service, env | {"PRESENCE_SEND_DEADLINE": "2"})
     courses = "&".join(f"course_id=c{n}" for n in range(1, 101))
@@ -210,7 +210,7 @@ def _metrics(service: Service) -> str:
 
 
 async def test_crashed_and_sleeping_clients(own_server: EmbeddedServer, spawn_service: SpawnService) -> None:
-    """14, B1, B2: who stops beating goes within the bound, not before the lease; who wakes is back."""
+    """B1, B2: who stops beating goes within the bound, not before the lease; who wakes is back."""
     service = await asyncio.to_thread(spawn_service, {"PRESENCE_REDIS_URL": own_server.url, **FAST})
     async with Events(service.url, "/v1/courses/c1/live") as events, crowd([service.url], "c1", 10):
         await events.until(10)
@@ -236,7 +236,7 @@ async def test_crashed_and_sleeping_clients(own_server: EmbeddedServer, spawn_se
 
 
 async def test_soak(own_server: EmbeddedServer, spawn_service: SpawnService) -> None:
-    """20, H8: 5,000 one-shot courses, streams that come and go: keys, fds and memory are back."""
+    """H8: 5,000 one-shot courses, streams that come and go: keys, fds and memory are back."""
     service = await asyncio.to_thread(spawn_service, {"PRESENCE_REDIS_URL": own_server.url, **FAST})
     async with Redis.from_url(own_server.url) as redis, httpx2.AsyncClient(timeout=10) as client:
         await client.post(f"{service.url}/v1/courses/warm/heartbeat", json={"viewer_id": "v"})

@@ -12,7 +12,7 @@ import pytest
 from presence_svc.live.hub import Hub
 from presence_svc.live.listener import Listener
 from presence_svc.store.redis.embedded import EmbeddedServer
-from presence_svc.store.redis.link import connect
+from presence_svc.store.redis.url import connect
 from presence_svc.store.shared import Pulse
 from tests.live.eventually import eventually
 from tests.live.proxy import Proxy
@@ -185,9 +185,9 @@ async def test_a_newcomer_needs_no_read_of_its_own(replica: Replica, hub: Hub) -
     """Redis goes away just as a stream opens on a course that others watch: it sees what they see."""
     await replica.beat("ada")
     first = await Stream(hub.attach(("c1",), 0)).read()
-    replica.link.away = True
+    replica.node.health.away = True
     second = await Stream(hub.attach(("c1",), 0)).read()
-    replica.link.away = False
+    replica.node.health.away = False
 
     assert second.counts["c1"] == first.counts["c1"]
 

@@ -1,6 +1,6 @@
 """A loop whose time passes when a test says so, and a transport that keeps what is written.
 
-Used by test_express_clock and test_socket_protocol.
+Used by test_fast_path_clock and test_websocket.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Two services that differ in their lane alone, one client for both, and request bytes of every kind.
+"""Two services that differ in the path of heartbeats alone, one client for both, and requests of every kind.
 
-Used by test_express. The lanes have a Redis in common and a key prefix each, so that both start from the
+Used by test_fast_path. They have a Redis in common and a key prefix each, so that both start from the
 same state and hand out the same leave tokens; a course is cleared before it is used again.
 """
 

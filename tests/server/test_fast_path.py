@@ -1,4 +1,4 @@
-"""The two lanes answer alike, byte for byte, good input and bad (DESIGN section 9)."""
+"""Both paths of a heartbeat answer alike, byte for byte, good input and bad."""
 
 from __future__ import annotations
 

@@ -19,9 +19,8 @@ from presence_svc.metrics import Metrics
 from presence_svc.server.fast_path import FastPathProtocol
 from presence_svc.server.request_head import HeadCache
 from presence_svc.settings import Settings
-from presence_svc.store.keys import Keys
 from presence_svc.store.shared import Shared
-from presence_svc.store.write import Recorded
+from presence_svc.store.write import HeartbeatResult
 from presence_svc.web.heartbeat import HeartbeatHandler
 from tests.server.clock import Clock, Task, Wire
 
@@ -32,7 +31,7 @@ BODY = b'{"viewer_id":"u1"}'
 HEAD = b"POST /v1/courses/c1/heartbeat HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 GOOD = HEAD + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
 WRONG = HEAD + b"content-length: 1\r\n\r\n{"
-RECORDED = Recorded(1, 1_790_000_060_000, 1_790_000_000_000)
+RECORDED = HeartbeatResult(1, 1_790_000_060_000, 1_790_000_000_000)
 
 
 class Connection:
@@ -52,7 +51,7 @@ class Connection:
         )
         self.clock, self.wire = Clock(), Wire()
         self.waiting: list[Callable[[Any], None]] = []
-        presence = SimpleNamespace(keys=Keys("presence"), post=lambda turn, done: self.waiting.append(done))
+        presence = SimpleNamespace(post=lambda write, seq, done: self.waiting.append(done))
         service = SimpleNamespace(
             settings=settings,
             admission=admission,

@@ -21,7 +21,7 @@ from tests.live.eventually import eventually
 from tests.rig import Service
 from tests.server.clock import Clock, Task, Wire
 from tests.server.raw import talk
-from tests.web.visitor import Visitor
+from tests.web.socket_client import SocketClient
 
 SEND_S = 7.0
 MAX_SIZE = 65_536
@@ -221,15 +221,15 @@ async def test_a_refused_handshake_gets_an_answer_and_a_close(service: Service, 
 
 async def test_a_message_may_be_as_long_as_a_body(service: Service) -> None:
     """BODY_LIMIT, also above what the library takes by itself."""
-    async with Visitor(service, "long", viewer_id="ada", more="x" * 90_000) as ada:
+    async with SocketClient(service, "long", viewer_id="ada", more="x" * 90_000) as ada:
         assert ada.joined["type"] == "joined"
 
 
 async def test_what_anybody_can_do_is_not_logged(service: Service) -> None:
     """A log that strangers can fill hides what matters."""
     with pytest.raises(InvalidStatus):
-        await Visitor(service, "noise", query="?viewers=x", viewer_id="ada").__aenter__()
-    async with Visitor(service, "noise", viewer_id="ada") as ada:
+        await SocketClient(service, "noise", query="?viewers=x", viewer_id="ada").__aenter__()
+    async with SocketClient(service, "noise", viewer_id="ada") as ada:
         ada.socket.transport.write(frame(Opcode.TEXT, b"\xff\xfe"))
         assert await ada.closed() == 1007
 

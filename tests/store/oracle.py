@@ -44,20 +44,20 @@ class Model:
         self.live[key] = Session(lease, said_last, chapter, anon)
         return lease
 
-    def succeed(self, former: Key, heir: Key, now: int, seq: int | None, anon: bool) -> None:
+    def take_over(self, source: Key, target: Key, now: int, seq: int | None, anon: bool) -> None:
         """What was an anonymous viewer's session is another's, before a heartbeat of theirs is heard."""
-        old = self.live.get(former)
+        old = self.live.get(source)
         if old and seq is not None and seq < old.seq:
-            self._mark(heir, old.seq, now)
+            self._mark(target, old.seq, now)
             return
         if old or seq is not None:
-            self._mark(former, FOR_GOOD if seq is None else seq, now)
+            self._mark(source, FOR_GOOD if seq is None else seq, now)
         if old:
-            del self.live[former]
-            mark = self.left.get(heir, (-1.0, 0))[0]
+            del self.live[source]
+            mark = self.left.get(target, (-1.0, 0))[0]
             has_left = mark == FOR_GOOD or (seq is not None and seq < mark)
-            if heir not in self.live and not has_left:
-                self.live[heir] = Session(old.lease, old.seq, old.chapter, anon)
+            if target not in self.live and not has_left:
+                self.live[target] = Session(old.lease, old.seq, old.chapter, anon)
 
     def _mark(self, key: Key, mark: float, now: int) -> None:
         """Marks only grow; those of one viewer are forgotten together, a TTL after the last."""

@@ -19,11 +19,12 @@ from presence_svc.settings import load
 from presence_svc.store.agenda import Agenda
 from presence_svc.store.keys import Keys
 from presence_svc.store.presence import Presence
-from presence_svc.store.redis.link import Link
+from presence_svc.store.redis.link import ServerLink
 from presence_svc.store.roster.reader import Rosters
 from presence_svc.store.shared import Shared
 from presence_svc.store.stats import Totals
-from presence_svc.store.write import Beat, Departure, Recorded
+from presence_svc.store.write import HeartbeatResult, HeartbeatWrite, LeaveWrite
+from tests.store.node import node_of
 
 GENEROUS_S = 10.0
 LOOKS = 50
@@ -72,7 +73,8 @@ class Replica:
         self.passed = 0  # ms that this replica was told to let pass
         self.settings = load(**settings)
         self.keys = Keys(self.settings.key_prefix)
-        self.link = Link(redis, timeout_s=GENEROUS_S)
+        self.node = node_of(redis, timeout_s=GENEROUS_S)
+        self.link = ServerLink(self.node)
         self.presence = Presence(self.link, self.settings)
         self.shared = Shared(self.link, self.settings)
         sealing = Shared(self.link, self.settings)
@@ -81,12 +83,14 @@ class Replica:
         self.agenda = Agenda(self.link, self.settings)
         self.totals = Totals(self.link, self.presence, self.keys)
 
-    async def beat(self, viewer: str, session: str = "main", *, course: str = "c1", **said: Any) -> Recorded:
-        """A heartbeat; `chapter` is short for chapter_id, `former` is who the session may have been."""
-        return await self.presence.heartbeat(beat_of(viewer, session, course=course, **said))
+    async def beat(
+        self, viewer: str, session: str = "main", *, course: str = "c1", **said: Any
+    ) -> HeartbeatResult:
+        """`chapter` is short for chapter_id, `take_over_from` is whose the session may have been."""
+        return await self.presence.heartbeat(write_of(viewer, session, course=course, **said))
 
     async def leave(self, viewer: str, session: str = "main", *, course: str = "c1", **said: Any) -> None:
-        await self.presence.leave(departure_of(viewer, session, course=course, **said))
+        await self.presence.leave(leave_of(viewer, session, course=course, **said))
 
     async def count(self, course: str = "c1") -> Count:
         return await self.presence.count(course)
@@ -125,8 +129,8 @@ class Replica:
         await self.redis.eval(OLDER, 0, int(ms), self.settings.key_prefix)
         self.passed += int(ms)
         for replica in (self, *others):  # a replica remembers by its own clock when it renewed a key's expiry
-            kept = replica.presence._kept
-            kept.update({course: at - ms / 1000 for course, at in kept.items()})
+            refreshed = replica.presence.recorder.refreshed
+            refreshed.update({course: at - ms / 1000 for course, at in refreshed.items()})
 
     async def names(self) -> set[str]:
         """Every key there is."""
@@ -139,12 +143,16 @@ class Replica:
         return int(seconds) * 1000 + int(micros) // 1000
 
 
-def beat_of(viewer: str, session: str = "main", *, course: str = "c1", former: str = "", **said: Any) -> Beat:
-    return Beat(course, viewer, Heartbeat(viewer_id=viewer, session_id=session, **_long(said)), former)
+def write_of(
+    viewer: str, session: str = "main", *, course: str = "c1", take_over_from: str = "", **said: Any
+) -> HeartbeatWrite:
+    return HeartbeatWrite(
+        course, viewer, Heartbeat(viewer_id=viewer, session_id=session, **_long(said)), take_over_from
+    )
 
 
-def departure_of(viewer: str, session: str = "main", *, course: str = "c1", **said: Any) -> Departure:
-    return Departure(course, viewer, Leave(viewer_id=viewer, session_id=session, **said))
+def leave_of(viewer: str, session: str = "main", *, course: str = "c1", **said: Any) -> LeaveWrite:
+    return LeaveWrite(course, viewer, Leave(viewer_id=viewer, session_id=session, **said))
 
 
 def _long(said: dict[str, Any]) -> dict[str, Any]:

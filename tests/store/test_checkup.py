@@ -12,8 +12,8 @@ from presence_svc.store import checkup
 from presence_svc.store.checkup import Finding, examine
 from presence_svc.store.keys import Keys
 from presence_svc.store.presence import Presence
-from presence_svc.store.redis.link import Link
-from presence_svc.store.write import Beat, Departure
+from presence_svc.store.redis.factory import open_link
+from presence_svc.store.write import HeartbeatWrite, LeaveWrite
 from tests.rig import DEBIAN, Backend, free_port
 
 KEYS = Keys("presence")
@@ -22,11 +22,11 @@ KEYS = Keys("presence")
 async def _people(url: str, course: str, names: list[str]) -> None:
     """Puts viewers into a course; the last one leaves again."""
     settings = load(redis_url=url)
-    link = Link.open(settings)
+    link = open_link(settings)
     presence = Presence(link, settings)
     for name in names:
-        await presence.heartbeat(Beat(course, name, Heartbeat(viewer_id=name)))
-    await presence.leave(Departure(course, names[-1], Leave(viewer_id=names[-1])))
+        await presence.heartbeat(HeartbeatWrite(course, name, Heartbeat(viewer_id=name)))
+    await presence.leave(LeaveWrite(course, names[-1], Leave(viewer_id=names[-1])))
     await presence.close()
     await link.close()
 

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 from redis.asyncio import Redis
 
 from presence_svc.model import Count
-from presence_svc.store.redis.link import connect
+from presence_svc.store.redis.url import connect
 from tests.store.audit import audit
 from tests.store.oracle import HIDDEN, Key, Model
 from tests.store.replica import SIGNING_IN, Ear, Replica, said, without_moment
@@ -93,14 +93,16 @@ class Machine(RuleBasedStateMachine):
         verb, (course, viewer, session), *rest = packet
         store = self.replicas[replica]
         if verb == "beat":
-            seq, chapter, hidden, anonymous, former = rest
+            seq, chapter, hidden, anonymous, before = rest
             statement = {"seq": seq, "chapter": chapter, "hidden": hidden, "anonymous": anonymous}
-            recorded = self.run(store.beat(viewer, session, course=course, former=former, **statement))
+            recorded = self.run(
+                store.beat(viewer, session, course=course, take_over_from=before, **statement)
+            )
             now = recorded.as_of + self.passed
             self.model.at(now)
-            if former:
+            if before:
                 key = (course, viewer, session)
-                self.model.succeed((course, former, session), key, now, seq, anonymous)
+                self.model.take_over((course, before, session), key, now, seq, anonymous)
             ends = self.model.beat((course, viewer, session), now, seq, chapter, hidden, anonymous)
             assert recorded.expires_at + self.passed == ends
             assert recorded.total == self.model.count(course)[0]

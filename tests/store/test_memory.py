@@ -78,4 +78,4 @@ async def test_it_heals(full: Replica) -> None:
     recorded = await full.beat("new")
 
     assert recorded.total == 4
-    assert not full.link.away
+    assert not full.node.away

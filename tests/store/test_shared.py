@@ -14,7 +14,7 @@ from presence_svc.errors import Unavailable
 from presence_svc.metrics import Metrics
 from presence_svc.settings import load
 from presence_svc.store.redis.embedded import EmbeddedServer
-from presence_svc.store.redis.link import Link
+from presence_svc.store.redis.factory import open_link
 from presence_svc.store.shared import Shared
 from tests.live.eventually import eventually
 from tests.store.replica import Replica
@@ -22,7 +22,7 @@ from tests.store.replica import Replica
 SESSION = "0123456789abcdef"
 MADE: dict[str, Callable[[Replica, Shared], object]] = {
     "anonymous id": lambda replica, shared: AnonymousIds(shared).of("c1", SESSION),
-    "former id": lambda replica, shared: AnonymousIds(shared).former("c1", SESSION),
+    "previous id": lambda replica, shared: AnonymousIds(shared).previous("c1", SESSION),
     "pseudonym": lambda replica, shared: Pseudonyms(replica.link, replica.settings, shared).of("c1", "u1"),
     "leave token": lambda replica, shared: LeaveTokens(shared).make("c1", "u1", SESSION),
     "leave": lambda replica, shared: LeaveTokens(shared).holds("0" * 32, "c1", "u1", SESSION),
@@ -35,13 +35,13 @@ async def test_a_replica_that_starts_without_redis_makes_nothing_for_itself_alon
 ) -> None:
     """S10: an id under a secret of its own would be a second viewer for the same session, for a TTL."""
     await other.shared.pulse()
-    replica.link.away = True
+    replica.node.health.away = True
     with pytest.raises(Unavailable):
         await replica.shared.pulse()
 
     with pytest.raises(Unavailable, match="not known"):
         MADE[what](replica, replica.shared)
-    replica.link.away = False
+    replica.node.health.away = False
     await replica.shared.pulse()
 
     assert MADE[what](replica, replica.shared) == MADE[what](other, other.shared)
@@ -50,7 +50,7 @@ async def test_a_replica_that_starts_without_redis_makes_nothing_for_itself_alon
 async def test_the_secret_comes_with_redis(own_server: EmbeddedServer) -> None:
     """A replica that has started without Redis is of use as soon as Redis is there, not a sweep later."""
     settings = load(redis_url=own_server.url, sweep_interval=60)
-    link = Link.open(settings)
+    link = open_link(settings)
     service, sweeper = build(settings, link, Metrics())
     own_server.stop()
     sweeper.start()

@@ -1,4 +1,4 @@
-"""Two replicas with short leases on one Redis, for tests of what is told and of what ends by itself."""
+"""Two replicas with short leases on one Redis, for what ends by itself; and a service that wants tokens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from presence_svc.store.redis.embedded import EmbeddedServer
+from tests.auth.guarded import http, issuer, service
 from tests.rig import VALKEY, Service, real_server
+
+__all__ = ["http", "issuer", "service"]
 
 FAST = {
     "PRESENCE_TTL": "1.2",

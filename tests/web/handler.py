@@ -1,6 +1,6 @@
-"""A lane without a server: what it makes of a body, and what a reading that remembers nothing makes of it.
+"""The heartbeat handler without a server, beside a reading of the same body that remembers nothing.
 
-Used by test_statements and test_bundle.
+Used by test_heartbeat_cache and test_batch.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from presence_svc.model import Heartbeat
 from presence_svc.settings import Settings
 from presence_svc.store.keys import Keys
 from presence_svc.store.shared import Shared
-from presence_svc.store.write import Beat, Recorded, Turn, turn
+from presence_svc.store.write import HeartbeatResult, HeartbeatWrite
 from presence_svc.web import body
 from presence_svc.web.heartbeat import HeartbeatHandler
-from presence_svc.web.heartbeat_cache import HeartbeatCache
+from presence_svc.web.heartbeat_cache import CachedHeartbeat, HeartbeatCache
 
 KEYS = Keys("presence")
-RECORDED = Recorded(3, 1_790_000_060_000, 1_790_000_000_000)
+RECORDED = HeartbeatResult(3, 1_790_000_060_000, 1_790_000_000_000)
 COURSE = "c1"
+METRICS = Metrics()
 
 
 class Meaning(NamedTuple):
@@ -39,8 +40,8 @@ class Meaning(NamedTuple):
     reply: bytes
 
 
-class Desk:
-    """A lane with everything that admission needs, and a secret that a test may change."""
+class HandlerRig:
+    """A handler with everything that admission needs, and a secret that a test may change."""
 
     def __init__(self, **settings: Any) -> None:
         self.settings = Settings(**settings)
@@ -62,35 +63,34 @@ class Desk:
                 admission=admission,
                 leave_tokens=self.leave_tokens,
                 presence=SimpleNamespace(keys=KEYS),
-                metrics=Metrics(),
+                metrics=METRICS,
             ),
         )
 
     @property
     def remembered(self) -> HeartbeatCache:
-        return self.handler._statements
+        return self.handler._cache
 
     def heard(self, content: bytes, authorization: bytes | None = None) -> Meaning | tuple[int, str]:
-        """What the lane makes of a body: its meaning, or the status and the detail of the refusal."""
+        """What the handler makes of a body: its meaning, or the status and the detail of the refusal."""
         try:
             admitted = self.handler.admit(authorization, "127.0.0.1", COURSE, content)
         except PresenceError as error:
             return error.status, error.detail
-        assert isinstance(admitted, Turn)
-        return meaning(admitted, admitted.ready.reply(RECORDED, 0))
+        assert isinstance(admitted, tuple)
+        return meaning(*admitted)
 
     def read_afresh(self, content: bytes) -> Meaning | tuple[int, str]:
         """The same, by a reading that remembers nothing."""
         try:
-            said = body.validate(Heartbeat, body.parse(content))
-            beat = Beat(COURSE, named(said), said)
+            said = body.validate(Heartbeat, body.parse(content, METRICS))
+            write = HeartbeatWrite(COURSE, named(said), said)
         except PresenceError as error:
             return error.status, error.detail
-        reply = self.handler.statement(beat).reply(RECORDED, 0)
-        return meaning(turn(KEYS, beat), reply)
+        return meaning(self.handler.prepare(write), write.seq)
 
 
-def meaning(turn: Turn[Any], reply: bytes) -> Meaning:
-    """What this turn comes to, with its reply."""
-    ready = turn.ready
-    return Meaning(ready.keys, ready.head, turn.seq, ready.tail, reply)
+def meaning(cached: CachedHeartbeat, seq: bytes) -> Meaning:
+    """What this heartbeat comes to, with its reply."""
+    write = cached.write
+    return Meaning(write.pack_keys(KEYS), write.head, seq, write.tail, cached.reply(RECORDED, 0))

@@ -9,11 +9,14 @@ import httpx2
 import pytest
 from starlette.routing import Route
 
-from presence_svc import app
+from presence_svc.web.api.routes import mounted
+from presence_svc.web.pages.files import routes as pages
 from tests.rig import Service
 
 KEY = "a-service-key-for-headers"
-PATHS = [re.sub(r"{\w+(:path)?}", "c1", route.path) for route in app._routes() if isinstance(route, Route)]
+PATHS = [
+    re.sub(r"{\w+(:path)?}", "c1", route.path) for route in [*mounted(), *pages()] if isinstance(route, Route)
+]
 STRANGERS = [
     "/",
     "/nope",

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from joserfc import jwk, jwt
 
 from presence_svc.model import MAX_SAFE_INT
-from presence_svc.store.redis.resp import number
-from presence_svc.web.heartbeat_cache import CAP, cut
-from tests.web.handler import Desk, Meaning
+from presence_svc.store.redis.resp import pack_int
+from presence_svc.web.heartbeat_cache import LONGEST, split_seq
+from tests.web.handler import HandlerRig, Meaning
 
 COURSE = "c1"
 PLAIN = b'{"viewer_id":"u1","chapter_id":"ch-1","seq":7}'
@@ -86,24 +86,24 @@ def neighbours(draw: st.DrawFn) -> list[bytes]:
 @hypothesis_settings(max_examples=600, deadline=None)
 def test_what_is_remembered_means_what_a_fresh_reading_means(contents: list[bytes]) -> None:
     """S6: whatever was said before, a body comes to the same as if it were the first, seq included."""
-    desk = Desk()
+    rig = HandlerRig()
 
     for content in contents:
-        assert desk.heard(content) == desk.read_afresh(content)
+        assert rig.heard(content) == rig.read_afresh(content)
 
 
 @given(st.lists(st.integers(0, MAX_SAFE_INT), min_size=1, max_size=20))
 @hypothesis_settings(max_examples=100, deadline=None)
 def test_a_session_that_counts_on_is_remembered_once(seqs: list[int]) -> None:
     """One entry serves every seq of up to 15 digits; each travels as it was sent."""
-    desk = Desk()
+    rig = HandlerRig()
 
     for seq in seqs:
-        heard = desk.heard(PLAIN.replace(b"7", b"%d" % seq))
+        heard = rig.heard(PLAIN.replace(b"7", b"%d" % seq))
         assert isinstance(heard, Meaning)
-        assert heard.seq == number(seq)
+        assert heard.seq == pack_int(seq)
 
-    assert len(desk.remembered) == (1 if min(seqs) < 10**15 else 0)
+    assert len(rig.remembered) == (1 if min(seqs) < 10**15 else 0)
 
 
 @pytest.mark.parametrize(
@@ -125,10 +125,10 @@ def test_a_session_that_counts_on_is_remembered_once(seqs: list[int]) -> None:
 )
 def test_a_seq_that_is_not_certain_is_not_remembered(content: bytes) -> None:
     """Where the digits that were cut out may not be the seq, every body is read anew."""
-    desk = Desk()
+    rig = HandlerRig()
 
-    assert desk.heard(content) == desk.read_afresh(content)
-    assert len(desk.remembered) == 0
+    assert rig.heard(content) == rig.read_afresh(content)
+    assert len(rig.remembered) == 0
 
 
 @pytest.mark.parametrize(
@@ -145,87 +145,87 @@ def test_a_seq_that_is_not_certain_is_not_remembered(content: bytes) -> None:
 )
 def test_what_was_refused_is_not_remembered(content: bytes) -> None:
     """A refusal is told again, in the same words."""
-    desk = Desk()
+    rig = HandlerRig()
 
-    assert desk.heard(content) == desk.heard(content) == desk.read_afresh(content)
-    assert len(desk.remembered) == 0
+    assert rig.heard(content) == rig.heard(content) == rig.read_afresh(content)
+    assert len(rig.remembered) == 0
 
 
 def test_another_secret_makes_other_leave_tokens() -> None:
     """What was remembered under the old secret would hand out tokens that nobody takes."""
-    desk = Desk()
-    before = desk.heard(PLAIN)
+    rig = HandlerRig()
+    before = rig.heard(PLAIN)
 
-    desk.shared.secret = b"t" * 32
-    after = desk.heard(PLAIN)
+    rig.shared.secret = b"t" * 32
+    after = rig.heard(PLAIN)
 
     assert before != after
-    assert after == desk.read_afresh(PLAIN)
-    assert len(desk.remembered) == 1
+    assert after == rig.read_afresh(PLAIN)
+    assert len(rig.remembered) == 1
 
 
 def test_before_the_secret_is_known_a_heartbeat_is_told_to_come_back() -> None:
     """S10: a leave token of this replica alone would be one that no other takes; nothing is remembered."""
-    desk = Desk()
-    desk.shared.secret = b""
+    rig = HandlerRig()
+    rig.shared.secret = b""
 
-    refusals = [desk.heard(PLAIN), desk.heard(PLAIN)]
-    forgotten = len(desk.remembered)
-    desk.shared.secret = b"s" * 32
+    refusals = [rig.heard(PLAIN), rig.heard(PLAIN)]
+    forgotten = len(rig.remembered)
+    rig.shared.secret = b"s" * 32
 
     assert [refused[0] for refused in refusals] == [503, 503]
     assert forgotten == 0
-    assert desk.heard(PLAIN) == desk.read_afresh(PLAIN)
+    assert rig.heard(PLAIN) == rig.read_afresh(PLAIN)
 
 
 def test_the_room_is_bounded_and_the_oldest_go_first() -> None:
-    """STATEMENTS_LIMIT sessions are remembered, and saying the same again takes no further room."""
-    desk = Desk(statements_limit=3)
+    """HEARTBEAT_CACHE_LIMIT sessions are remembered, and saying the same again takes no further room."""
+    rig = HandlerRig(heartbeat_cache_limit=3)
     said = [PLAIN.replace(b"u1", b"u%d" % i) for i in range(5)]
 
     for content in said:
-        desk.heard(content)
-        desk.heard(content)
+        rig.heard(content)
+        rig.heard(content)
 
-    assert list(desk.remembered) == [cut(None, COURSE, body)[0] for body in said[2:]]
+    assert list(rig.remembered) == [split_seq(None, COURSE, body)[0] for body in said[2:]]
 
 
-def test_a_statement_that_is_remembered_anew_pushes_nobody_out() -> None:
+def test_a_heartbeat_that_is_remembered_anew_pushes_nobody_out() -> None:
     """A renewed token's verdict replaces what was remembered under it: that takes no further room."""
-    desk = Desk(statements_limit=2)
-    shapes = [cut(None, COURSE, PLAIN.replace(b"u1", b"u%d" % i))[0] for i in range(2)]
+    rig = HandlerRig(heartbeat_cache_limit=2)
+    keys = [split_seq(None, COURSE, PLAIN.replace(b"u1", b"u%d" % i))[0] for i in range(2)]
     for i in range(2):
-        desk.heard(PLAIN.replace(b"u1", b"u%d" % i))
-    statement = desk.remembered[shapes[1]]
+        rig.heard(PLAIN.replace(b"u1", b"u%d" % i))
+    cached = rig.remembered[keys[1]]
 
-    desk.remembered.remember(shapes[1], PLAIN, statement, 7)
+    rig.remembered.remember(keys[1], PLAIN, cached)
 
-    assert list(desk.remembered) == shapes
+    assert list(rig.remembered) == keys
 
 
 @pytest.mark.parametrize("padded", ["body", "credentials"])
 def test_what_is_large_is_not_remembered(padded: str) -> None:
     """A hundred thousand bodies of 8 KiB, or as many padded headers, would be a gigabyte."""
-    desk = Desk()
-    pad = b"x" * CAP
+    rig = HandlerRig()
+    pad = b"x" * LONGEST
     content = PLAIN[:-1] + b',"x":"' + pad + b'"}' if padded == "body" else PLAIN
     authorization = b"Bearer " + pad if padded == "credentials" else None
 
-    assert desk.heard(content, authorization) == desk.read_afresh(content)
-    assert len(desk.remembered) == 0
+    assert rig.heard(content, authorization) == rig.read_afresh(content)
+    assert len(rig.remembered) == 0
 
 
 def test_the_longest_honest_heartbeat_is_remembered() -> None:
     """Every field at its limit, with a token of a usual size."""
-    desk = Desk()
+    rig = HandlerRig()
     ids = b'"viewer_id":"%b","session_id":"%b","chapter_id":"%b"' % ((b"i" * 128,) * 3)
     name = b'"name":"%b"' % ("\N{EYE}" * 80).encode()
     avatar = b'"avatar_url":"https://x.example/%b"' % (b"a" * 490)
     content = b'{%b,%b,%b,"anonymous":false,"hidden":true,"seq":123456789012345}' % (ids, name, avatar)
 
-    desk.heard(content, b"Bearer " + b"t" * 1_200)
+    rig.heard(content, b"Bearer " + b"t" * 1_200)
 
-    assert len(desk.remembered) == 1
+    assert len(rig.remembered) == 1
 
 
 SECRET = "a secret of thirty-two bytes, or more"
@@ -239,38 +239,38 @@ def bearer(clock_s: float = 0, **claims: Any) -> bytes:
 
 def test_credentials_are_looked_at_every_time() -> None:
     """H5: what a token has said is no credit for another token, a spoilt one, or none."""
-    desk = Desk(auth="jwt", jwt_secret=SECRET)
+    rig = HandlerRig(auth="jwt", jwt_secret=SECRET)
     good = bearer()
-    remembered = desk.heard(PLAIN, good)
+    remembered = rig.heard(PLAIN, good)
 
-    assert desk.heard(PLAIN, good) == remembered
-    assert desk.heard(PLAIN, bearer(sub="u2")) == (403, "the token is another viewer's")
-    assert cast(Any, desk.heard(PLAIN, good[:-2] + b"AA"))[0] == 401
-    assert cast(Any, desk.heard(PLAIN))[0] == 401
-    assert len(desk.remembered) == 1
+    assert rig.heard(PLAIN, good) == remembered
+    assert rig.heard(PLAIN, bearer(sub="u2")) == (403, "the token is another viewer's")
+    assert cast(Any, rig.heard(PLAIN, good[:-2] + b"AA"))[0] == 401
+    assert cast(Any, rig.heard(PLAIN))[0] == 401
+    assert len(rig.remembered) == 1
 
 
 def test_a_token_that_has_expired_is_refused_though_it_was_remembered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """H6: the memory of statements holds no verdict; that of the token ends with the token."""
-    desk = Desk(auth="jwt", jwt_secret=SECRET)
-    tokens = desk.handler.service.admission.tokens
+    """H6: the cache holds no verdict; that of the token ends with the token."""
+    rig = HandlerRig(auth="jwt", jwt_secret=SECRET)
+    tokens = rig.handler.service.admission.tokens
     assert tokens is not None
     token = bearer()
-    assert isinstance(desk.heard(PLAIN, token), Meaning)
+    assert isinstance(rig.heard(PLAIN, token), Meaning)
 
     monkeypatch.setattr(tokens, "_clock", lambda: time.time() + 400)
 
-    assert desk.heard(PLAIN, token) == (401, "the token has expired")
+    assert rig.heard(PLAIN, token) == (401, "the token has expired")
 
 
 def test_limits_are_counted_for_what_is_remembered() -> None:
     """H7: the heartbeat beyond a session's burst gets 429, whether its like was read before or not."""
-    desk = Desk(auth="jwt", jwt_secret=SECRET, beat_burst=3, beat_rate=0.05)
+    rig = HandlerRig(auth="jwt", jwt_secret=SECRET, beat_burst=3, beat_rate=0.05)
     token = bearer()
 
-    heard = [desk.heard(PLAIN, token) for _ in range(5)]
+    heard = [rig.heard(PLAIN, token) for _ in range(5)]
 
     assert [isinstance(one, Meaning) for one in heard] == [True, True, True, False, False]
     assert cast(Any, heard[4])[0] == 429
@@ -278,9 +278,9 @@ def test_limits_are_counted_for_what_is_remembered() -> None:
 
 def test_a_renewed_token_brings_its_new_name() -> None:
     """The name is the token's: a body that was read under the old one is read anew under the new."""
-    desk = Desk(auth="jwt", jwt_secret=SECRET)
+    rig = HandlerRig(auth="jwt", jwt_secret=SECRET)
 
-    old, new = (cast(Meaning, desk.heard(PLAIN, bearer(name=name))) for name in ("Ada", "Ada L."))
+    old, new = (cast(Meaning, rig.heard(PLAIN, bearer(name=name))) for name in ("Ada", "Ada L."))
 
     assert b"Ada\r\n" in old.tail
     assert b"Ada L.\r\n" in new.tail
@@ -291,7 +291,7 @@ def _largest(n: int) -> bytes:
     said = dict.fromkeys(("viewer_id", "session_id", "chapter_id"), f"{n:0128}")
     said |= {"name": "\u00e9" * 80, "avatar_url": f"https://x.example/{n:0490}"}
     start = json.dumps({**said, "seq": n}, ensure_ascii=False)[:-1] + ',"more":"'
-    return f'{start:x<{CAP - 100}}"}}'.encode()
+    return f'{start:x<{LONGEST - 100}}"}}'.encode()
 
 
 @pytest.mark.parametrize(
@@ -311,17 +311,17 @@ def _largest(n: int) -> bytes:
 def test_what_is_remembered_costs_what_the_settings_say(
     body: Callable[[int], bytes], low: int, high: int
 ) -> None:
-    """STATEMENTS_LIMIT: 2 KB for what players say, up to 8 KB for the most that they may."""
-    many, desk = 500, Desk()
-    desk.heard(body(0))
+    """HEARTBEAT_CACHE_LIMIT: 2 KB for what players say, up to 8 KB for the most that they may."""
+    many, rig = 500, HandlerRig()
+    rig.heard(body(0))
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
         for n in range(1, many + 1):
-            desk.heard(body(n))
+            rig.heard(body(n))
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
 
-    assert len(desk.remembered) == many + 1
+    assert len(rig.remembered) == many + 1
     assert low * 1024 < (after - before) / many < high * 1024

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from presence_svc import errors
 from presence_svc.web.dispatch import Dispatch
 from presence_svc.web.problems import HANDLERS, headers_of, problem
-from tests.web.handler import Desk
+from tests.web.handler import HandlerRig
 
 SAMPLES: list[errors.PresenceError] = [
     errors.Unavailable("away", retry_after_s=0.2),
@@ -67,7 +67,7 @@ def test_a_bug_shows_nothing() -> None:
 
 async def test_a_body_that_stops_is_refused_at_the_request_deadline() -> None:
     """On any ASGI server; on ours server.http counts the same time."""
-    desk, sent = Desk(request_deadline=0.05), list[Any]()
+    rig, sent = HandlerRig(request_deadline=0.05), list[Any]()
     parts = [{"type": "http.request", "body": b"{", "more_body": True}]
     headers = [(b"content-type", b"application/json")]
     scope = {"type": "http", "method": "POST", "path": "/v1/courses/c1/heartbeat", "headers": headers}
@@ -79,7 +79,7 @@ async def test_a_body_that_stops_is_refused_at_the_request_deadline() -> None:
         sent.append(message)
 
     async with asyncio.timeout(5):
-        await Dispatch(cast(Any, SimpleNamespace(sample=0)), desk.handler)(scope, receive, send)
+        await Dispatch(cast(Any, SimpleNamespace(sample=0)), rig.handler)(scope, receive, send)
 
     assert sent[0]["status"] == 400
     assert b"in time" in sent[1]["body"]
@@ -87,8 +87,8 @@ async def test_a_body_that_stops_is_refused_at_the_request_deadline() -> None:
 
 async def test_a_bug_in_a_heartbeat_is_told_as_problem_json(caplog: pytest.LogCaptureFixture) -> None:
     """By the ASGI app as by the fast path: 500 without a word of the inside, and the connection closes."""
-    desk, sent = Desk(), list[Any]()
-    desk.handler.admit = lambda *_: 1 / 0  # type: ignore[assignment, method-assign]
+    rig, sent = HandlerRig(), list[Any]()
+    rig.handler.admit = lambda *_: 1 / 0  # type: ignore[assignment, method-assign]
     headers = [(b"content-type", b"application/json")]
     scope = {"type": "http", "method": "POST", "path": "/v1/courses/c1/heartbeat", "headers": headers}
 
@@ -98,7 +98,7 @@ async def test_a_bug_in_a_heartbeat_is_told_as_problem_json(caplog: pytest.LogCa
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await Dispatch(cast(Any, SimpleNamespace(sample=0)), desk.handler)(scope, receive, send)
+    await Dispatch(cast(Any, SimpleNamespace(sample=0)), rig.handler)(scope, receive, send)
 
     fields = dict(sent[0]["headers"])
     assert sent[0]["status"] == 500

@@ -3,6 +3,7 @@
 const MAX_COURSES = 100; // in the query of a stream
 const MAX_COUNTS = 200; // in the query of a read
 const MAX_QUERY = 6_000; // bytes: a default nginx takes 8 KiB of request line
+const MAX_BODY = 500; // in the body of either
 const MAX_STREAMS = 3; // of the six connections that a browser allows an origin; what is on none is asked for by turns
 
 /**
@@ -25,14 +26,14 @@ export function merged(wants) {
 /** @param {string} id */
 const item = (id) => `course_id=${encodeURIComponent(id)}`;
 
-/** Cut where it would be too many or too long. @param {string[]} ids @param {number} most */
-function cut(ids, most) {
+/** Cut where it would be too many or too long. @param {string[]} ids @param {number} most @param {number} [longest] */
+function cut(ids, most, longest = MAX_QUERY) {
   /** @type {string[][]} */ const parts = [];
-  let size = MAX_QUERY;
+  let size = 0;
   for (const id of ids) {
     const length = item(id).length + 1;
     const last = parts[parts.length - 1];
-    if (!last || last.length === most || size + length > MAX_QUERY) {
+    if (!last || last.length === most || size + length > longest) {
       parts.push([id]);
       size = length;
     } else {
@@ -67,9 +68,10 @@ export function streams({ courses, chapters, areApart }, canPost) {
     const viewers = Math.min(20, Math.max(0, ...ids.map((id) => courses[id])));
     const parts = cut(ids, MAX_COURSES);
     if (parts.length > 1 && canPost) {
-      return [{ ids, path: "/v1/live", body: { course_ids: ids, viewers, ...(!chapters && { chapters: "none" }) } }];
+      const wish = { ...(viewers && { viewers, order: "joined" }), ...(!chapters && { chapters: "none" }) };
+      return cut(ids, MAX_BODY, Infinity).map((part) => ({ ids: part, path: "/v1/live", body: { course_ids: part, ...wish } }));
     }
-    const tail = (viewers ? `&viewers=${viewers}` : "") + rest(chapters);
+    const tail = (viewers ? `&viewers=${viewers}&order=joined` : "") + rest(chapters);
     return parts.map((part) => ({ ids: part, path: `/v1/live?${part.map(item).join("&")}${tail}` }));
   });
   return asks.slice(0, MAX_STREAMS);

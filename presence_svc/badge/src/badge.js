@@ -219,7 +219,7 @@ export class LiveViewerBadge extends BadgeAttributes {
     const { snapshot } = this.#session;
     const { state, count, viewers } = snapshot;
     const words = this.#words;
-    if (!viewers || !this.#session.isWhole) this.#fetch(this.#session);
+    if (!viewers || !this.#session.isSure) this.#fetch(this.#session);
     this.#tooltip.draw(count, count ? this.#session.shown(FACES) : [], {
       title: this.#title(snapshot),
       note: count && (state === "stale" || state === "offline") ? words[state] : "",

@@ -115,6 +115,7 @@ export class Hub {
     if (!course) return;
     if (event === "count") course.accept(news);
     else if (event === "viewers") course.meet(news);
+    else if (event === "refused") course.isNameless = true; // its number comes all the same
   }
 
   /** @param {Error & {status?: number}} error @param {number} failures @param {string[]} ids */
@@ -131,7 +132,7 @@ export class Hub {
   /** Numbers may be public where names are not: better the number alone than nothing. @param {Error & {status?: number}} error @param {string[]} ids */
   async #doWithoutNames(error, ids) {
     const wanted = ids.filter((id) => this.#want().courses[id]);
-    if (!this.#areNamesApart && wanted.length) {
+    if (!this.#areNamesApart && error.status === 403 && wanted.length < ids.length) {
       this.#areNamesApart = true;
       return;
     }

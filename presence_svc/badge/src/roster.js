@@ -11,6 +11,7 @@ export class Roster {
   /** @type {Map<string, Viewer & {until: number}>} */ #known = new Map();
   /** @type {string[]} */ #shown = [];
   /** All that are named are known. */ isWhole = false;
+  /** Whoever we showed and was not told of now has left. */ isSure = false;
   /** Anything was heard: names are for us. */ isHeard = false;
 
   /**
@@ -19,7 +20,9 @@ export class Roster {
    */
   meet(viewers, isWhole, ahead) {
     const now = Date.now();
-    if (isWhole) this.#known.clear();
+    const isOrdered = viewers.length > 2 && viewers.every((one, i) => !i || byJoining(viewers[i - 1], one) < 0);
+    this.isSure = isWhole || isOrdered; // services of before tell of those heard from last, in that order
+    if (this.isSure) this.#known.clear();
     for (const [id, { until }] of this.#known) if (until < now) this.#known.delete(id);
     for (const viewer of viewers) {
       const until = viewer.expires_at ? viewer.expires_at - ahead : now + LEASE;
@@ -31,7 +34,7 @@ export class Roster {
 
   clear() {
     this.#known.clear();
-    this.isHeard = this.isWhole = false;
+    this.isHeard = this.isWhole = this.isSure = false;
   }
 
   /**
@@ -44,7 +47,7 @@ export class Roster {
     const isHidden = self && !self.viewer_id.startsWith("~") && [...this.#known.keys()].some((id) => id.startsWith("~"));
     if (self && !this.#known.has(self.viewer_id) && (this.isWhole || isHidden)) self = null;
     const others = [...this.#known.values()].filter((one) => one.viewer_id !== self?.viewer_id);
-    const here = others.filter(({ until }) => this.isWhole || until > now).sort(byJoining);
+    const here = others.filter(({ until }) => this.isSure || until > now).sort(byJoining);
     const ids = new Set(here.map((one) => one.viewer_id));
     const room = n - (self ? 1 : 0);
     const stay = this.#shown.filter((id) => ids.has(id)).slice(0, room);

@@ -41,9 +41,9 @@ export class PresenceSession {
     return this.#presence?.face ?? null;
   }
 
-  /** All who may be named are known. @ignore */
-  get isWhole() {
-    return this.#course?.roster.isWhole ?? false;
+  /** Of all whom we show it is known whether they are here. @ignore */
+  get isSure() {
+    return this.#course?.roster.isSure ?? false;
   }
 
   /** @ignore @param {number} n @returns {import("./words.js").Viewer[]} in an order that stays */

@@ -9,6 +9,7 @@
 
 import { merged } from "./ask.js";
 import { Channel } from "./channel.js";
+import { PresenceError } from "./error.js";
 import { randomId } from "./memory.js";
 import { Streams } from "./streams.js";
 
@@ -199,6 +200,9 @@ export class Source {
   /** @param {string} event @param {any} news */
   #pass(event, news) {
     const id = news.course_id;
+    if (event === "refused" && news.what === "count") {
+      return this.#refused(new Map([[id, new PresenceError(news.detail ?? news.title, news.status, 0)]]));
+    }
     if (this.#channel && id) {
       if (!this.#last.has(id)) this.#last.set(id, new Map());
       this.#last.get(id).set(event, { event, news });

@@ -1,48 +1,70 @@
 """Script calls as they travel, put together from parts that were packed before. Used by store.calls.
 
-hiredis packs; only the count of words in front of a command is ours. A session's part of a heartbeat is the
-same every time but for its seq, so that a batch of a hundred is a join of three hundred ready byte strings.
+hiredis packs; only the count of arguments in front of a command is ours. A session's part of a heartbeat is
+the same every time but for its seq, so that a group of a hundred is a join of three hundred byte strings.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hiredis import pack_command
 
 from ..scripts import Script
 
-Word = str | bytes | int
-# Makes a NamedTuple, of all its fields, in half the time of its own constructor: for what every beat needs.
-made = tuple.__new__
+# Makes a NamedTuple, of all its fields, in half the time of its constructor: for what every heartbeat needs.
+new_tuple = tuple.__new__
 
 
-def words(*values: Word) -> bytes:
-    """These words as they travel, without the count in front."""
+def pack(*values: str | bytes | int) -> bytes:
+    """These arguments as they travel, without the count in front."""
     packed: bytes = pack_command(values)  # type: ignore[arg-type]
     return packed[packed.index(b"\n") + 1 :]
 
 
-def number(value: int) -> bytes:
+def packed_command(*words: str | bytes | int) -> bytes:
+    """A whole command as it travels."""
+    packed: bytes = pack_command(words)  # type: ignore[arg-type]
+    return packed
+
+
+def pack_int(value: int) -> bytes:
     """One whole number as it travels."""
-    digits = b"%d" % value
+    return pack_digits(b"%d" % value)
+
+
+def pack_digits(digits: bytes) -> bytes:
+    """One whole number, written out, as it travels."""
     return b"$%d\r\n%b\r\n" % (len(digits), digits)
 
 
-def text_of(packed: bytes) -> bytes:
-    """One short word as it was before it was packed."""
+def unpack(packed: bytes) -> bytes:
+    """One short argument as it was before it was packed."""
     return packed.split(b"\r\n", 2)[1]
 
 
-class Packed(NamedTuple):
-    """A script's call: how many words follow its name; then those: the number of keys, keys, arguments."""
+class ScriptCall(NamedTuple):
+    """How many arguments follow the script's name; then those: the number of keys, keys, arguments."""
 
     script: Script
     many: int
-    rest: bytes
+    packed: bytes
 
     def by_sha(self) -> bytes:
-        return b"*%d\r\n%b%b" % (self.many + 2, words("EVALSHA", self.script.sha), self.rest)
+        return b"*%d\r\n%b%b" % (self.many + 2, pack("EVALSHA", self.script.sha), self.packed)
 
     def by_text(self) -> bytes:
-        return b"*%d\r\n%b%b" % (self.many + 2, words("EVAL", self.script.text), self.rest)
+        return b"*%d\r\n%b%b" % (self.many + 2, pack("EVAL", self.script.text), self.packed)
+
+
+def key_of(command: tuple[Any, ...] | ScriptCall) -> bytes | None:
+    """The first key of a command, by which it is routed; None when it has none (PING, TIME)."""
+    if isinstance(command, ScriptCall):
+        count, name = command.packed.split(b"\r\n", 4)[1:4:2]
+        return name if int(count) else None
+    key: Any = None
+    if command[0] in ("EVALSHA", "EVAL"):
+        key = command[3] if command[2] else None
+    elif len(command) > 1:
+        key = command[1]
+    return key.encode() if isinstance(key, str) else key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ...model import Viewer
 from ...settings import Settings
@@ -16,6 +17,11 @@ class Entry:
     ends: int
     heard: int
     shown: Viewer | None
+
+
+def fields_of(reply: Any) -> dict[bytes, bytes]:
+    """What HGETALL answers, by either protocol of Redis."""
+    return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
 
 
 def read_entry(

@@ -7,6 +7,7 @@ in web.heartbeat_cache. Any other body is read as a whole, and nothing of it is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import orjson
@@ -15,11 +16,12 @@ from ...auth.caller import SERVICE
 from ...auth.subject import named
 from ...errors import Invalid, PresenceError
 from ...model import CourseHeartbeat
-from ...store.redis.resp import made
-from ...store.write import NO_SEQ, Beat, Turn
+from ...store.redis.resp import pack_digits
+from ...store.write import NO_SEQ, HeartbeatWrite
+from ...text import loads
 from .. import body
-from ..heartbeat import HeartbeatHandler
-from ..heartbeat_cache import CAP, Key, Statement
+from ..heartbeat import Admitted, HeartbeatHandler
+from ..heartbeat_cache import LONGEST, Key
 
 ITEMS = 1000
 END = b"}]}"
@@ -27,10 +29,10 @@ DIGITS = b"0123456789"
 MOST_DIGITS = 15  # exact, whatever they are (model.MAX_SAFE_INT)
 
 Item = dict[str, Any]
-Reading = Turn[Statement] | PresenceError  # what an item says, or what is wrong with it
+Reading = Admitted | PresenceError  # what an item says, or what is wrong with it
 
 
-class Frame(NamedTuple):
+class Layout(NamedTuple):
     """How a writer of JSON begins such a body, parts its items and names a seq."""
 
     start: bytes
@@ -38,80 +40,81 @@ class Frame(NamedTuple):
     seq: bytes
 
 
-FRAMES = (
-    Frame(b'{"heartbeats":[{', b"},{", b'"seq":'),
-    Frame(b'{"heartbeats": [{', b"}, {", b'"seq": '),
+LAYOUTS = (
+    Layout(b'{"heartbeats":[{', b"},{", b'"seq":'),
+    Layout(b'{"heartbeats": [{', b"}, {", b'"seq": '),
 )
 
 
 def read(handler: HeartbeatHandler, content: bytes) -> list[Reading]:
     """What every item says. Raises BadRequest or Invalid for the body as a whole."""
-    for frame in FRAMES:
-        if content.startswith(frame.start) and content.endswith(END):
-            texts = content[len(frame.start) : -len(END)].split(frame.between)
-            found = _apart(handler, texts, frame.seq) if len(texts) <= ITEMS else None
+    for layout in LAYOUTS:
+        if content.startswith(layout.start) and content.endswith(END):
+            texts = content[len(layout.start) : -len(END)].split(layout.between)
+            found = _split(handler, texts, layout.seq) if len(texts) <= ITEMS else None
             return found or _whole(handler, content)
     return _whole(handler, content)
 
 
 def _whole(handler: HeartbeatHandler, content: bytes) -> list[Reading]:
-    items = body.parse(content).get("heartbeats")
+    items = body.parse(content, handler.service.metrics).get("heartbeats")
     if not isinstance(items, list) or not 1 <= len(items) <= ITEMS:
         raise Invalid([("/heartbeats", f"must be a list of 1 to {ITEMS} heartbeats")])
     return [_judged(handler, item, index) for index, item in enumerate(items)]
 
 
-def _apart(handler: HeartbeatHandler, texts: list[bytes], name: bytes) -> list[Reading] | None:
+def _split(handler: HeartbeatHandler, texts: list[bytes], name: bytes) -> list[Reading] | None:
     """None unless every text is the inside of one object: only then they are the items."""
-    known = handler.known()
+    cache = handler.cache()
     readings: list[Any] = []
     new: list[tuple[int, Item]] = []
     for text in texts:
-        key, digits = cut(text, name)
-        statement = known.get(key)
-        if statement is not None:
-            seq = b"$%d\r\n%b\r\n" % (len(digits), digits) if digits else NO_SEQ
-            readings.append(made(Turn, (statement, seq)))
+        key, digits = split_seq(text, name)
+        cached = cache.get(key)
+        if cached is not None:
+            readings.append((cached, pack_digits(digits) if digits else NO_SEQ))
             continue
-        item = alone(text)
+        item = alone(text, handler.service.metrics.repaired.inc)
         if item is None:
             return None
         new.append((len(readings), item))
         readings.append(None)
     for index, item in new:
-        readings[index] = _learnt(handler, texts[index], name, item, index)
+        readings[index] = _remembered(handler, texts[index], name, item, index)
     return readings
 
 
-def _learnt(handler: HeartbeatHandler, text: bytes, name: bytes, item: Item, index: int) -> Reading:
+def _remembered(handler: HeartbeatHandler, text: bytes, name: bytes, item: Item, index: int) -> Reading:
     reading = _judged(handler, item, index)
-    if isinstance(reading, Turn) and len(text) <= CAP:
-        statement = reading.ready
-        if _is_certain(text, name, item, statement.beat.said.seq):
-            handler.known().keep(cut(text, name)[0], statement)
+    if isinstance(reading, tuple) and len(text) <= LONGEST:
+        cached, _ = reading
+        if _is_certain(text, name, item, cached.write.heartbeat.seq):
+            handler.cache().keep(split_seq(text, name)[0], cached)
     return reading
 
 
 def _judged(handler: HeartbeatHandler, item: Any, index: int) -> Reading:
     """An item's reading by the model; what is wrong with it is told in its place and spoils no other."""
     try:
-        said = body.validate(CourseHeartbeat, item, "heartbeats", index)
-        return handler.statement(Beat(said.course_id, named(said, "heartbeats", index), said), SERVICE).turn()
+        heartbeat = body.validate(CourseHeartbeat, item, "heartbeats", index)
+        viewer_id = named(heartbeat, "heartbeats", index)
+        write = HeartbeatWrite(heartbeat.course_id, viewer_id, heartbeat)
+        return handler.prepare(write, SERVICE), write.seq
     except PresenceError as error:
         return error
 
 
-def alone(text: bytes) -> Item | None:
+def alone(text: bytes, on_repair: Callable[[], object] = lambda: None) -> Item | None:
     """The object that this is the inside of, if it is one; as deep as in the body: parsers have limits."""
     try:
-        items, *others = orjson.loads(b"[[{%b}]]" % text)
+        items, *others = loads(b"[[{%b}]]" % text, on_repair)
     except orjson.JSONDecodeError:
         return None
     item: Item = items[0]
     return None if others or len(items) > 1 else item
 
 
-def cut(text: bytes, name: bytes) -> tuple[Key, bytes]:
+def split_seq(text: bytes, name: bytes) -> tuple[Key, bytes]:
     """A text without its last seq, and the digits of that; nothing when they are no plain whole number.
 
     A key is looked for before its text is read, so that the three kinds must never be equal: a text without
@@ -132,7 +135,7 @@ def cut(text: bytes, name: bytes) -> tuple[Key, bytes]:
 
 def _is_certain(text: bytes, name: bytes, item: Item, seq: int | None) -> bool:
     """The digits are its seq, and with others it says the same but for its seq: they are nothing else's."""
-    key, digits = cut(text, name)
+    key, digits = split_seq(text, name)
     if not digits:
         return bool(key) and seq is None
     other = b"2" if digits == b"1" else b"1"

@@ -13,12 +13,16 @@ from ...auth.caller import Role
 from ...auth.roles import Action
 from ...errors import Forbidden
 from ...model import Leave
-from ...store.write import Departure
+from ...store.write import LeaveWrite
 from .. import body
 from ..etag import is_known
-from ..request import check_origin, course_ids, credentials, enter, json, service_of, whole
+from ..query import OneId, Text, Whole
+from ..request import check_origin, credentials, enter, json, service_of
+from ..selection import CHAPTERS, of_counts, trimmed
 
-COUNTS = 200
+LIMIT = Whole("limit", 1, 100, default=20)
+CURSOR = Text("cursor")
+CHAPTER = OneId("chapter_id")
 
 
 async def leave(request: Request) -> Response:
@@ -33,25 +37,29 @@ async def leave(request: Request) -> Response:
         deadline_s=service.settings.request_deadline,
         media=body.JSON_OR_TEXT,
     )
-    said = body.validate(Leave, body.parse(raw))
+    said = body.validate(Leave, body.parse(raw, service.metrics))
     viewer_id = await service.admission.leaver(*credentials(request.scope), course_id, said)
-    await service.presence.leave(Departure(course_id, viewer_id, said))
+    await service.presence.leave(LeaveWrite(course_id, viewer_id, said))
     return Response(status_code=204)
 
 
 async def count(request: Request) -> Response:
     """`GET /v1/courses/{course_id}/count`."""
     course_id = body.course_id(request.scope)
+    chapters = CHAPTERS.read(request)
     await enter(request, Action.COUNT, course_id)
-    return json((await service_of(request).presence.count(course_id)).__dict__)
+    return json(trimmed((await service_of(request).presence.count(course_id)).__dict__, chapters))
 
 
 async def counts(request: Request) -> Response:
-    """`GET /v1/counts?course_id=a&course_id=b`: 304 while nothing has changed but the clock."""
-    courses = course_ids(request, COUNTS)
+    """`GET /v1/counts?course_id=a&course_id=b`, or POST: 304 while nothing that was asked for has changed."""
+    courses, chapters, *_ = await of_counts(request)
     await enter(request, Action.COUNT, *courses)
-    found = [count.__dict__ for count in await service_of(request).presence.counts(courses)]
-    told = [{k: v for k, v in count.items() if k != "as_of"} for count in found]
+    counted = await service_of(request).presence.counts(courses)
+    found = [trimmed(count.__dict__, chapters) for count in counted]
+    # The version counts changes of all chapters: it says nothing to who asked for some.
+    beside = ("as_of",) if chapters is None else ("as_of", "version")
+    told = [{k: v for k, v in count.items() if k not in beside} for count in found]
     digest = blake2b(orjson.dumps(told), digest_size=12).digest()
     etag = f'W/"{urlsafe_b64encode(digest).decode()}"'
     headers = {"etag": etag, "cache-control": "private, no-cache"}
@@ -62,15 +70,15 @@ async def counts(request: Request) -> Response:
 
 async def viewers(request: Request) -> Response:
     """`GET /v1/courses/{course_id}/viewers`: who is there, the most recently heard from first."""
-    course_id, chapter = body.course_id(request.scope), request.query_params.get("chapter_id")
+    course_id = body.course_id(request.scope)
     service = service_of(request)
     caller = await enter(request, Action.VIEWERS, course_id)
     rosters = service.rosters if caller.role is Role.SERVICE else service.seen_rosters
     roster = await rosters.page(
         course_id,
-        limit=whole(request, "limit", 20, 1, 100),
-        cursor=request.query_params.get("cursor") or None,
-        chapter_id=body.checked_id(chapter, "/chapter_id") if chapter is not None else "",
+        limit=LIMIT.read(request),
+        cursor=CURSOR.read(request),
+        chapter_id=CHAPTER.read(request) or "",
     )
     return json(roster.model_dump())
 

@@ -1,100 +1,41 @@
-"""OpenAPI 3.1, assembled from one table of operations and the pydantic models that validate."""
+"""OpenAPI 3.1, made from the table of routes and the pydantic models that validate."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from ... import __version__, model
+from ..query import ID_SCHEMA
+from .route import Route
 
 REF = "#/components/schemas/{model}"
-ID = {"type": "string", "pattern": model.ID_PATTERN}
 
 
-class HeartbeatBatch(BaseModel):
-    """Up to 1,000 heartbeats of any courses."""
-
-    heartbeats: Annotated[list[model.CourseHeartbeat], Field(min_length=1, max_length=1000)]
-
-
-class HeartbeatResults(BaseModel):
-    """For each heartbeat, in order, its reply or its problem."""
-
-    results: list[model.HeartbeatReply | model.Problem]
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One route as a client sees it."""
-
-    method: str
-    path: str
-    summary: str
-    reply: type[BaseModel] | str | None = None
-    body: type[BaseModel] | None = None
-    query: dict[str, Any] = field(default_factory=dict)
-    status: int = 200
-    errors: tuple[int, ...] = (401, 403, 422, 429, 503)
-    text_body: bool = False
-    has_etag: bool = False
-    is_public: bool = True  # some settings of AUTH=jwt, or a leave token, let in who has no bearer token
-
-
-def _range(low: int, high: int, default: int) -> dict[str, Any]:
-    return {"type": "integer", "minimum": low, "maximum": high, "default": default}
-
-
-def _ids(limit: int) -> dict[str, Any]:
-    return {"type": "array", "items": ID, "minItems": 1, "maxItems": limit}
-
-
-BODY_ERRORS = (400, 401, 403, 408, 413, 415, 422, 429, 503)
-COURSE = "/v1/courses/{course_id}"
-OPERATIONS = (
-    Operation("post", f"{COURSE}/heartbeat", "A session says: I am here", model.HeartbeatReply,
-              model.Heartbeat, errors=BODY_ERRORS),
-    Operation("post", f"{COURSE}/leave", "A session says: I am gone", None, model.Leave, status=204,
-              errors=BODY_ERRORS, text_body=True),
-    Operation("get", f"{COURSE}/count", "Who is there, in numbers", model.Count),
-    Operation("get", "/v1/counts", "Numbers of many courses", model.Counts,
-              query={"course_id": _ids(200)}, has_etag=True),
-    Operation("get", f"{COURSE}/viewers", "Who is there, by name", model.Roster, is_public=False,
-              query={"limit": _range(1, 100, 20), "cursor": {"type": "string"}, "chapter_id": ID}),
-    Operation("delete", f"{COURSE}/viewers/{{viewer_id}}", "Remove a viewer with all sessions",
-              status=204, is_public=False),
-    Operation("post", "/v1/heartbeats", "Many heartbeats in one call", HeartbeatResults,
-              HeartbeatBatch, errors=BODY_ERRORS, is_public=False),
-    Operation("get", f"{COURSE}/live", "Counts of a course as they change", "text/event-stream",
-              query={"viewers": _range(0, 20, 0)}),
-    Operation("get", f"{COURSE}/ws", "WebSocket: join, be counted while it is open, hear of changes", None,
-              query={"viewers": _range(0, 20, 0)}, status=101, errors=(403, 422, 426, 429)),
-    Operation("get", "/v1/live", "Counts of a catalogue as they change", "text/event-stream",
-              query={"course_id": _ids(100), "viewers": _range(0, 20, 0)}),
-    Operation("get", "/v1/stats", "Live totals over all courses", model.Stats, is_public=False),
-)  # fmt: skip
-
-
-def document(*, names_itself: bool = False) -> dict[str, Any]:
+def document(routes: Sequence[Route], *, names_itself: bool = False) -> dict[str, Any]:
     """The whole description; with `names_itself` (AUTH=trusted) a body says whose it is, and no token does.
 
     A batch always says it: nobody but a service may send one.
     """
-    models = {m for op in OPERATIONS for m in (op.reply, op.body) if isinstance(m, type)} | {model.Problem}
+    routes = [route for route in routes if route.summary]
+    models = {m for route in routes for m in (route.reply, route.body) if isinstance(m, type)} | {
+        model.Problem
+    }
     _, schemas = models_json_schema(
         [(m, "validation") for m in sorted(models, key=lambda m: m.__name__)], ref_template=REF
     )
     for name in ("CourseHeartbeat", *(("Heartbeat", "Leave") if names_itself else ())):
         schema = schemas["$defs"][name]
-        schema["properties"]["viewer_id"] = ID
+        schema["properties"]["viewer_id"] = ID_SCHEMA
         schema["required"] = ["viewer_id", *schema.get("required", [])]
     paths: dict[str, dict[str, Any]] = {}
-    for op in OPERATIONS:
-        described = paths.setdefault(op.path, {})[op.method] = _operation(op)
-        if not op.is_public and not names_itself:
+    for route in routes:
+        described = paths.setdefault(route.path, {})[route.method] = _operation(route)
+        if not route.is_public and not names_itself:
             described["security"] = [{"bearer": []}]
     return {
         "openapi": "3.1.0",
@@ -114,30 +55,29 @@ def document(*, names_itself: bool = False) -> dict[str, Any]:
     }
 
 
-def _operation(op: Operation) -> dict[str, Any]:
-    in_path = re.findall(r"{(\w+)}", op.path)
-    parameters = [{"name": n, "in": "path", "required": True, "schema": ID} for n in in_path]
+def _operation(route: Route) -> dict[str, Any]:
+    in_path = re.findall(r"{(\w+)}", route.path)
+    parameters = [{"name": n, "in": "path", "required": True, "schema": ID_SCHEMA} for n in in_path]
     parameters += [
-        {"name": name, "in": "query", "required": "minItems" in schema, "schema": schema}
-        for name, schema in op.query.items()
+        {"name": one.name, "in": "query", "required": one.is_required, "schema": one.schema}
+        for one in route.query
     ]
     described: dict[str, Any] = {
-        "summary": op.summary,
-        "operationId": f"{op.method}_{op.path.split('/')[-1].strip('{}')}",
+        "summary": route.summary,
+        "operationId": route.operation_id or f"{route.method}_{route.path.split('/')[-1].strip('{}')}",
+        "tags": list(route.tags),
         "parameters": parameters,
-        "responses": {str(op.status): _response(op.reply)}
-        | {str(status): _problem() for status in op.errors},
+        "responses": {str(route.status): _response(route.reply)}
+        | {str(status): _problem() for status in route.errors},
     }
-    if op.has_etag:
+    if route.has_etag:
         parameters.append({"name": "If-None-Match", "in": "header", "schema": {"type": "string"}})
         described["responses"]["304"] = {"description": "Nothing has changed but the clock"}
         for status in ("200", "304"):
             described["responses"][status]["headers"] = {"ETag": {"schema": {"type": "string"}}}
-    if op.path.endswith("/live"):
-        described["operationId"] += "_course" if in_path else "_catalogue"
-    if op.body:
-        media = ["application/json", *(["text/plain"] if op.text_body else [])]
-        content = {kind: {"schema": _ref(op.body)} for kind in media}
+    if route.body:
+        media = ["application/json", *(["text/plain"] if route.has_text_body else [])]
+        content = {kind: {"schema": _ref(route.body)} for kind in media}
         described["requestBody"] = {"required": True, "content": content}
     return described
 

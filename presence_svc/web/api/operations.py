@@ -23,7 +23,7 @@ async def readyz(request: Request) -> Response:
     service = service_of(request)
     if service.hub.closing:
         raise Unavailable("this replica is shutting down")
-    await service.presence.link.pipeline([("PING",)])
+    await service.presence.ping()
     return json({"status": "ready"})
 
 

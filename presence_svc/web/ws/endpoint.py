@@ -1,4 +1,4 @@
-"""`GET /v1/courses/{course_id}/ws`: the door of WebSockets. What happens behind it is a visit.
+"""`GET /v1/courses/{course_id}/ws`: admits WebSockets; web.ws.join and web.ws.session serve them.
 
 Refuses with an HTTP answer before the handshake (foreign pages, too many streams), and after it with a
 message and the closing code 4000 + HTTP status (a join that is wrong, not allowed, late).
@@ -12,10 +12,10 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import Receive, Scope, Send
 
 from ...errors import PresenceError, UpgradeRequired
-from ...live.hub import MAX_VIEWERS
 from .. import body
 from ..heartbeat import HeartbeatHandler
-from ..request import credentials, whole
+from ..request import credentials
+from ..selection import of_query
 from ..services import Services
 from .join import JoiningSocket
 from .session import SocketSession
@@ -30,47 +30,47 @@ class CourseSocket:
 
     async def __call__(self, course_id: str, scope: Scope, receive: Receive, send: Send) -> None:
         service = self._handler.service
-        socket = Socket(scope, receive, send, service.settings)
+        socket = Socket(scope, receive, send, service.settings, service.metrics)
         try:
-            guest = self._guest(service, socket, course_id, scope)
+            joining = self._joining(service, socket, course_id, scope)
             service.capacity.take()
         except PresenceError as error:
             await self._refuse(socket, error)
             return
         try:
-            await self._receive(guest)
+            await self._receive(joining)
         except Gone:
             pass
         finally:
-            guest.count_out()
+            joining.count_out()
             service.capacity.give_back()
 
-    def _guest(self, service: Services, socket: Socket, course_id: str, scope: Scope) -> JoiningSocket:
+    def _joining(self, service: Services, socket: Socket, course_id: str, scope: Scope) -> JoiningSocket:
         body.checked_id(course_id, "/course_id")
         self._handler.origins.check(body.headers(scope))
-        viewers = whole(HTTPConnection(scope), "viewers", 0, 0, MAX_VIEWERS)
-        return JoiningSocket(service, self._handler, socket, course_id, viewers, *credentials(scope))
+        wanted = of_query(HTTPConnection(scope), (course_id,))
+        return JoiningSocket(service, self._handler, socket, wanted, *credentials(scope))
 
     async def _refuse(self, socket: Socket, error: PresenceError) -> None:
         self._handler.service.metrics.answered(type(self).__name__, error.status)
         await socket.refuse(error)
 
-    async def _receive(self, guest: JoiningSocket) -> None:
+    async def _receive(self, joining: JoiningSocket) -> None:
         try:
-            await guest.knock()
+            await joining.reserve()
         except PresenceError as error:
-            await self._refuse(guest.socket, error)
+            await self._refuse(joining.socket, error)
             return
-        guest.service.metrics.answered(type(self).__name__, 101)
+        joining.service.metrics.answered(type(self).__name__, 101)
         try:
-            await guest.socket.accept()
-            joined = await guest.join()
+            await joining.socket.accept()
+            joined = await joining.join()
         except PresenceError as error:
             with contextlib.suppress(Gone):
-                await guest.socket.complain(error)
-            await guest.socket.close(STATUS + error.status)
+                await joining.socket.complain(error)
+            await joining.socket.close(STATUS + error.status)
             return
-        await SocketSession(guest, joined).stay()
+        await SocketSession(joining, joined).stay()
 
 
 async def upgrade(request: Request) -> None:

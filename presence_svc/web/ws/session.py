@@ -1,6 +1,6 @@
-"""A viewer's visit over a WebSocket: present while it lives, told of every change, without heartbeats.
+"""A viewer's session over a WebSocket: present while it lives, told of every change, without heartbeats.
 
-Made by web.ws.endpoint of a guest who has joined. live.renewer renews the lease. Whoever closes the socket
+Made by web.ws.endpoint once a socket has joined. live.renewer renews the lease. Whoever closes the socket
 leaves softly: they may be back in a moment, on any replica.
 """
 
@@ -14,25 +14,26 @@ from typing import Any
 from ...errors import Invalid, PresenceError
 from ...live.frame import retry_ms
 from ...live.listener import Listener
-from ...model import Leave, Move, Visibility
-from ...store.write import Departure
+from ...model import Leave
+from ...store.write import LeaveWrite, pack_seq
 from .. import body
 from ..sse.stream import term
 from .join import Joined, JoiningSocket
+from .message import Move, Visibility
 from .socket import DONE, GOING_AWAY, STATUS, Gone
 
-log = logging.getLogger("presence.visit")
+log = logging.getLogger("presence.socket")
 FOREVER_S = 3600.0
 
 
 class SocketSession:
     """One viewer's session in one course, for as long as their socket is open."""
 
-    def __init__(self, guest: JoiningSocket, joined: Joined) -> None:
-        self._guest, self._joined = guest, joined
-        self._service, self._socket = guest.service, guest.socket
+    def __init__(self, joining: JoiningSocket, joined: Joined) -> None:
+        self._joining, self._joined = joining, joined
+        self._service, self._socket = joining.service, joining.socket
         self._said = joined.said
-        self._held = guest.service.renewer.hold(joined.turn, self._on_left)
+        self._held = joining.service.renewer.hold(joined.write, pack_seq(joined.seq), self._on_left)
         self._listener = Listener((), 0)
         self._has_left = False
         self._is_over = False  # nothing is to be said to Redis any more
@@ -43,7 +44,10 @@ class SocketSession:
         service.metrics.streams.inc()
         try:
             await self._socket.send(self._joined.reply)
-            self._listener = service.hub.attach(self._joined.courses, self._joined.viewers)
+            wanted = self._joined.wanted
+            self._listener = service.hub.attach(
+                wanted.courses, wanted.viewers, chapters=wanted.chapters, is_steady=wanted.is_steady
+            )
             telling = asyncio.get_running_loop().create_task(self._tell())
             try:
                 await self._hear()
@@ -80,11 +84,11 @@ class SocketSession:
     async def _change(self, **update: Any) -> None:
         """Says something else from now on, at once and at every renewal; unless it is refused."""
         said = self._said.model_copy(update=update)
-        before, self._held.turn = self._held.turn, await self._guest.turn(said, self._joined.seq)
+        before, self._held.write = self._held.write, await self._joining.admitted(said)
         try:
-            await self._service.presence.heartbeat(self._held.turn)
+            await self._service.presence.heartbeat(self._held.write, self._held.seq)
         except PresenceError:
-            self._held.turn = before
+            self._held.write = before
             raise
         self._said = said
 
@@ -94,14 +98,14 @@ class SocketSession:
         self._listener.close()
 
     async def _tell(self) -> None:
-        """Sends what is new until something ends the visit: then the socket closes, and no more is heard."""
+        """Sends what is new until something ends the session: then the socket closes."""
         code = DONE
         try:
             code = await self._told()
         except Gone:
             pass
         except Exception:
-            log.exception("a visit failed")
+            log.exception("a socket failed")
         finally:
             await self._socket.close(code)
 
@@ -134,4 +138,4 @@ class SocketSession:
     async def _leave(self, *, soft: bool) -> None:
         joined = self._joined
         leave = Leave(session_id=joined.said.session_id, seq=joined.seq, soft=soft)
-        await self._service.presence.leave(Departure(self._guest.course_id, joined.viewer_id, leave))
+        await self._service.presence.leave(LeaveWrite(joined.write.course_id, joined.write.viewer_id, leave))

@@ -13,6 +13,7 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from ...errors import PresenceError, TooLarge, Unsupported
+from ...metrics import Metrics
 from ...settings import Settings
 from .. import body
 from ..problems import MEDIA_TYPE, headers_of, problem
@@ -29,10 +30,13 @@ class Gone(Exception):
 class Socket:
     """`settings` say how large a message may be, and how slow its reader."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, settings: Settings) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, settings: Settings, metrics: Metrics
+    ) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
+        self._metrics = metrics
         self._cap = settings.body_limit
         self._deadline_s = settings.send_deadline
 
@@ -64,7 +68,7 @@ class Socket:
         raw = text.encode()
         if len(raw) > self._cap:
             raise TooLarge("the message is over its limit")
-        return body.parse(raw)
+        return body.parse(raw, self._metrics)
 
     async def send(self, text: str) -> None:
         """Raises Gone, also for a client that takes nothing: its connection is cut off."""

@@ -12,9 +12,9 @@ from time import monotonic
 import pytest
 
 from presence_svc.errors import Unavailable
-from presence_svc.store.redis import connection as wire
 from presence_svc.store.redis.embedded import EmbeddedServer
-from presence_svc.store.redis.link import Link, connect
+from presence_svc.store.redis.factory import link_to
+from presence_svc.store.redis.link import Link, ServerLink
 from tests.live.eventually import eventually
 from tests.live.proxy import Proxy
 
@@ -22,16 +22,9 @@ TIMEOUT_S = 0.25
 ANSWERED_S = 0.5  # what a client waits at most while Redis is away
 
 
-@pytest.fixture(autouse=True, params=["wire", "streams"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways to speak on a connection: ours, and redis-py's where that has no place for ours."""
-    if request.param == "streams":
-        monkeypatch.setattr(wire, "over", wire.Streamed)
-
-
 @pytest.fixture
-async def link(own_server: EmbeddedServer) -> AsyncIterator[Link]:
-    made = Link(connect(own_server.url, timeout_s=TIMEOUT_S), timeout_s=TIMEOUT_S)
+async def link(own_server: EmbeddedServer) -> AsyncIterator[ServerLink]:
+    made = link_to(own_server.url, timeout_s=TIMEOUT_S)
     yield made
     await made.close()
 
@@ -49,11 +42,11 @@ async def test_commands_run_in_order(link: Link) -> None:
     assert await link.pipeline([("SET", "a", 1), ("INCR", "a"), ("GET", "a")]) == [b"OK", 2, b"2"]
 
 
-async def test_a_hung_redis_is_given_up(link: Link, own_server: EmbeddedServer) -> None:
+async def test_a_hung_redis_is_given_up(link: ServerLink, own_server: EmbeddedServer) -> None:
     """R3: SIGSTOP: one caller waits for the deadline, the others learn at once; back within 2 s."""
     await link.pipeline([("PING",)])
     back: list[float] = []
-    link.on_back = lambda: back.append(monotonic())
+    link.node.health.on_back = lambda: back.append(monotonic())
     os.kill(own_server.pid, signal.SIGSTOP)
     try:
         first = await _refusal_s(link)
@@ -71,7 +64,7 @@ async def test_a_hung_redis_is_given_up(link: Link, own_server: EmbeddedServer) 
     assert back[0] - continued < 2
 
 
-async def test_a_dead_redis_is_refused_and_found_again(link: Link, own_server: EmbeddedServer) -> None:
+async def test_a_dead_redis_is_refused_and_found_again(link: ServerLink, own_server: EmbeddedServer) -> None:
     """R4: kill -9, then a new one in its place: Unavailable meanwhile, then service as before."""
     await link.pipeline([("PING",)])
     os.kill(own_server.pid, signal.SIGKILL)
@@ -84,10 +77,10 @@ async def test_a_dead_redis_is_refused_and_found_again(link: Link, own_server: E
     assert await link.pipeline([("PING",)]) == [b"PONG"]
 
 
-async def test_attempts_are_few_while_redis_is_away(link: Link, own_server: EmbeddedServer) -> None:
+async def test_attempts_are_few_while_redis_is_away(link: ServerLink, own_server: EmbeddedServer) -> None:
     """R4: whoever asks, one prober knocks, a few times a second; one line tells of the loss."""
     failures: list[int] = []
-    link.on_failure = lambda: failures.append(1)
+    link.node.on_failure = lambda: failures.append(1)
     os.kill(own_server.pid, signal.SIGKILL)
     await asyncio.sleep(0.05)
     await asyncio.gather(*(link.pipeline([("PING",)]) for _ in range(10)), return_exceptions=True)
@@ -111,7 +104,7 @@ async def test_no_reply_belongs_to_somebody_else(own_server: EmbeddedServer) -> 
     """R13: 1,000 calls, half of them cancelled at random moments: every answer is to its own question."""
     chance = random.Random(13)
     async with Proxy(own_server.url) as proxy:
-        link = Link(connect(proxy.url, timeout_s=5), timeout_s=5)
+        link = link_to(proxy.url, timeout_s=5)
         proxy.delay_s = 0.001
 
         async def ask(n: int) -> bool:
@@ -133,7 +126,7 @@ async def test_no_reply_belongs_to_somebody_else(own_server: EmbeddedServer) -> 
 async def test_slow_replies_past_the_deadline_are_never_read(own_server: EmbeddedServer) -> None:
     """R5: a reply that comes after its deadline is not taken for the next question's."""
     async with Proxy(own_server.url) as proxy:
-        link = Link(connect(proxy.url, timeout_s=TIMEOUT_S), timeout_s=TIMEOUT_S)
+        link = link_to(proxy.url, timeout_s=TIMEOUT_S)
         await link.pipeline([("ECHO", "warm")])
         proxy.delay_s = TIMEOUT_S * 1.5
         with pytest.raises(Unavailable):
@@ -148,7 +141,7 @@ async def test_slow_replies_past_the_deadline_are_never_read(own_server: Embedde
 async def test_the_pool_is_bounded(own_server: EmbeddedServer) -> None:
     """R14: however many ask at once, no more connections are opened than the pool has."""
     async with Proxy(own_server.url) as proxy:
-        link = Link(connect(proxy.url, timeout_s=5, pool=4), timeout_s=5)
+        link = link_to(proxy.url, timeout_s=5, pool=4)
         replies = await asyncio.gather(*(link.pipeline([("PING",)]) for _ in range(100)))
 
         assert replies == [[b"PONG"]] * 100
@@ -158,8 +151,8 @@ async def test_the_pool_is_bounded(own_server: EmbeddedServer) -> None:
 
 async def test_close_leaves_nothing_open(own_server: EmbeddedServer) -> None:
     """Closing the link closes its connections, also while Redis is away."""
-    link = Link(connect(own_server.url, timeout_s=TIMEOUT_S), timeout_s=TIMEOUT_S)
-    watcher = Link(connect(own_server.url), timeout_s=5)
+    link = link_to(own_server.url, timeout_s=TIMEOUT_S)
+    watcher = link_to(own_server.url, timeout_s=5)
     await asyncio.gather(*(link.pipeline([("PING",)]) for _ in range(5)))
 
     async def clients() -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from presence_svc.store.redis.link import connect
+from presence_svc.store.redis.url import connect
 from tests.store.replica import Replica
 
 PAGES = 200

@@ -12,18 +12,22 @@ from hypothesis import strategies as st
 
 from presence_svc.auth.subject import named
 from presence_svc.errors import Invalid, PresenceError
+from presence_svc.metrics import Metrics
 from presence_svc.model import MAX_SAFE_INT, CourseHeartbeat
-from presence_svc.store.redis.resp import number
-from presence_svc.store.write import Beat, Turn
+from presence_svc.store.redis.resp import pack_int
+from presence_svc.store.write import HeartbeatWrite
 from presence_svc.web import body
-from presence_svc.web.api import batch as bundle
-from presence_svc.web.heartbeat_cache import CAP, Shape
+from presence_svc.web.api import batch
+from presence_svc.web.heartbeat_cache import LONGEST, BodyKey
 from presence_svc.web.problems import problem
-from tests.web.handler import RECORDED, Desk, Meaning, meaning
+from tests.web.handler import HandlerRig, Meaning, meaning
 
 Told = Meaning | dict[str, Any]
 ADA = b'{"course_id":"c1","viewer_id":"ada","chapter_id":"ch-1","seq":7}'
 BOB = b'{"course_id":"c2","viewer_id":"bob"}'
+
+
+METRICS = Metrics()
 
 
 def wrapped(*items: bytes, between: bytes = b",") -> bytes:
@@ -31,37 +35,33 @@ def wrapped(*items: bytes, between: bytes = b",") -> bytes:
     return b'{"heartbeats":[' + between.join(items) + b"]}"
 
 
-def heard(desk: Desk, content: bytes) -> list[Told] | dict[str, Any]:
+def heard(rig: HandlerRig, content: bytes) -> list[Told] | dict[str, Any]:
     """What comes of each item, or of the whole call."""
     try:
-        readings = bundle.read(desk.handler, content)
+        readings = batch.read(rig.handler, content)
     except PresenceError as error:
         return problem(error)
-    return [
-        meaning(one, one.ready.reply(RECORDED, 0)) if isinstance(one, Turn) else problem(one)
-        for one in readings
-    ]
+    return [meaning(*one) if isinstance(one, tuple) else problem(one) for one in readings]
 
 
-def read_afresh(desk: Desk, content: bytes) -> list[Told] | dict[str, Any]:
+def read_afresh(rig: HandlerRig, content: bytes) -> list[Told] | dict[str, Any]:
     """The same, by a reading that takes the body apart by its JSON alone and remembers nothing."""
     try:
-        items = body.parse(content).get("heartbeats")
+        items = body.parse(content, METRICS).get("heartbeats")
         if not isinstance(items, list) or not 1 <= len(items) <= 1_000:
             raise Invalid([("/heartbeats", "must be a list of 1 to 1000 heartbeats")])
     except PresenceError as error:
         return problem(error)
-    return [_item_afresh(desk, item, index) for index, item in enumerate(items)]
+    return [_item_afresh(rig, item, index) for index, item in enumerate(items)]
 
 
-def _item_afresh(desk: Desk, item: Any, index: int) -> Told:
+def _item_afresh(rig: HandlerRig, item: Any, index: int) -> Told:
     try:
         said = body.validate(CourseHeartbeat, item, "heartbeats", index)
-        beat = Beat(said.course_id, named(said, "heartbeats", index), said)
+        write = HeartbeatWrite(said.course_id, named(said, "heartbeats", index), said)
     except PresenceError as error:
         return problem(error)
-    statement = desk.handler.statement(beat)
-    return meaning(statement.turn(), statement.reply(RECORDED, 0))
+    return meaning(rig.handler.prepare(write), write.seq)
 
 
 # Every way to write a pair that matters, right and wrong; texts that a careless cut would take for others.
@@ -152,10 +152,10 @@ def neighbours(draw: st.DrawFn) -> list[bytes]:
 @hypothesis_settings(max_examples=800, deadline=None)
 def test_what_is_remembered_means_what_a_fresh_reading_means(contents: list[bytes]) -> None:
     """S6: whatever was said before, every item comes to the same as if it were the first, seq included."""
-    desk = Desk()
+    rig = HandlerRig()
 
     for content in contents:
-        assert heard(desk, content) == read_afresh(desk, content)
+        assert heard(rig, content) == read_afresh(rig, content)
 
 
 JSON = st.recursive(
@@ -183,12 +183,12 @@ FIELDS = {
 @hypothesis_settings(max_examples=300, deadline=None)
 def test_any_json_is_judged_as_the_model_judges_it(said: list[list[Any]]) -> None:
     """Whatever the types of the fields, warm or cold, compact or with blanks."""
-    desk = Desk()
+    rig = HandlerRig()
 
     for items in [*said, *said]:
         compact = orjson.dumps({"heartbeats": items})
         for content in (compact, compact.replace(b",", b", ").replace(b":", b": ")):
-            assert heard(desk, content) == read_afresh(desk, content)
+            assert heard(rig, content) == read_afresh(rig, content)
 
 
 SAID = b'{"course_id":"c1","viewer_id":"ada","name":"\\u00c5sa",'
@@ -198,18 +198,18 @@ SAID = b'{"course_id":"c1","viewer_id":"ada","name":"\\u00c5sa",'
 @pytest.mark.parametrize("rest", [b"}", b',"hidden":true}'])
 def test_a_session_that_counts_on_is_remembered_once(rest: bytes, blank: bytes) -> None:
     """One entry serves every seq of up to 15 digits, wherever it stands; each travels as it was sent."""
-    desk = Desk()
+    rig = HandlerRig()
 
     for seq in (1, 0, 7, 999_999_999_999_999):
         item = b'%b"seq":%d%b' % (SAID, seq, rest)
         content = wrapped(item).replace(b",", b"," + blank).replace(b":", b":" + blank)
-        told = heard(desk, content)
-        assert told == read_afresh(desk, content)
+        told = heard(rig, content)
+        assert told == read_afresh(rig, content)
         assert isinstance(told, list)
         assert isinstance(told[0], Meaning)
-        assert told[0].seq == number(seq)
+        assert told[0].seq == pack_int(seq)
 
-    assert len(desk.remembered) == 1
+    assert len(rig.remembered) == 1
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_a_session_that_counts_on_is_remembered_once(rest: bytes, blank: bytes) 
         ADA[:-1] + b',"seq" :8}',
         BOB[:-1] + b',"x":{"seq":5,"y":1}}',
         BOB[:-1] + b',"name":"' + b"\xc3\x85" * 90 + b'"}',
-        BOB[:-1] + b',"x":"' + b"x" * CAP + b'"}',
+        BOB[:-1] + b',"x":"' + b"x" * LONGEST + b'"}',
         BOB[:-1] + b',"x":[{},{}]}',
         b'{"course_id":"c1"}',
         b"{}",
@@ -231,19 +231,19 @@ def test_a_session_that_counts_on_is_remembered_once(rest: bytes, blank: bytes) 
 )
 def test_what_is_uncertain_wrong_or_large_is_not_remembered(item: bytes) -> None:
     """It is read anew every time, and told the same."""
-    desk = Desk()
+    rig = HandlerRig()
 
     for _ in range(2):
-        assert heard(desk, wrapped(item)) == read_afresh(desk, wrapped(item))
+        assert heard(rig, wrapped(item)) == read_afresh(rig, wrapped(item))
 
-    assert len(desk.remembered) == 0
+    assert len(rig.remembered) == 0
 
 
 @pytest.mark.parametrize("blank", [b"", b" "])
 @pytest.mark.parametrize("rest", [b"", b',"x":1'])
 def test_what_is_no_json_is_refused_whatever_is_remembered(rest: bytes, blank: bytes) -> None:
-    """A key without its digits, or put together from parts of others, is nobody's statement."""
-    desk = Desk()
+    """A key without its digits, or put together from parts of others, is nobody's heartbeat."""
+    rig = HandlerRig()
     said = b'"course_id":"c1","viewer_id":"ada"'
     good = [said, said + b',"seq":5' + rest, said + b',"y":1,"seq":5' + rest]
     wrong = [
@@ -264,63 +264,63 @@ def test_what_is_no_json_is_refused_whatever_is_remembered(rest: bytes, blank: b
     ]
     frame = b'{"heartbeats":%b[{%%b}]}' % blank
     for text in good:
-        heard(desk, frame % text)
+        heard(rig, frame % text)
 
     for end in wrong:
-        assert heard(desk, frame % (said + end)) == read_afresh(desk, frame % (said + end)), end
+        assert heard(rig, frame % (said + end)) == read_afresh(rig, frame % (said + end)), end
 
 
 def test_one_wrong_item_keeps_no_other_from_being_remembered() -> None:
     """The next call reads the wrong one alone."""
-    desk = Desk()
+    rig = HandlerRig()
 
-    told = heard(desk, wrapped(ADA, b'{"course_id":"c1"}', BOB))
+    told = heard(rig, wrapped(ADA, b'{"course_id":"c1"}', BOB))
 
     assert isinstance(told, list)
     assert [isinstance(one, Meaning) for one in told] == [True, False, True]
-    assert len(desk.remembered) == 2
+    assert len(rig.remembered) == 2
 
 
 def test_the_room_is_shared_with_single_heartbeats() -> None:
-    """STATEMENTS_LIMIT holds for both together; the oldest go first, whichever they are."""
-    desk = Desk(statements_limit=2)
+    """HEARTBEAT_CACHE_LIMIT holds for both together; the oldest go first, whichever they are."""
+    rig = HandlerRig(heartbeat_cache_limit=2)
 
-    desk.heard(b'{"viewer_id":"u1"}')
-    heard(desk, wrapped(ADA, BOB))
+    rig.heard(b'{"viewer_id":"u1"}')
+    heard(rig, wrapped(ADA, BOB))
 
-    assert len(desk.remembered) == 2
-    assert not any(isinstance(key, Shape) for key in desk.remembered)
+    assert len(rig.remembered) == 2
+    assert not any(isinstance(key, BodyKey) for key in rig.remembered)
 
 
 def test_another_secret_makes_other_leave_tokens() -> None:
     """What was remembered under the old secret would hand out tokens that nobody takes."""
-    desk = Desk()
-    before = heard(desk, wrapped(ADA))
+    rig = HandlerRig()
+    before = heard(rig, wrapped(ADA))
 
-    desk.shared.secret = b"t" * 32
-    after = heard(desk, wrapped(ADA))
+    rig.shared.secret = b"t" * 32
+    after = heard(rig, wrapped(ADA))
 
     assert before != after
-    assert after == read_afresh(desk, wrapped(ADA))
+    assert after == read_afresh(rig, wrapped(ADA))
 
 
 def test_a_parser_s_limit_on_depth_holds_for_what_is_read_alone() -> None:
     """Too deep for the whole body is too deep for an item of it."""
-    desk = Desk()
+    rig = HandlerRig()
 
     for depth in range(1_018, 1_026):
         item = BOB[:-1] + b',"x":' + b"[" * depth + b"]" * depth + b"}"
-        assert heard(desk, wrapped(item)) == read_afresh(desk, wrapped(item))
+        assert heard(rig, wrapped(item)) == read_afresh(rig, wrapped(item))
 
 
 def test_a_thousand_and_no_more() -> None:
     """The bounds of a call are the same whether its items are remembered or not."""
-    desk = Desk()
-    heard(desk, wrapped(BOB))
+    rig = HandlerRig()
+    heard(rig, wrapped(BOB))
 
-    assert len(heard(desk, wrapped(*[BOB] * 1_000))) == 1_000
+    assert len(heard(rig, wrapped(*[BOB] * 1_000))) == 1_000
     for content in (wrapped(*[BOB] * 1_001), wrapped(), b'{"heartbeats":{}}', b"{}"):
-        told = heard(desk, content)
+        told = heard(rig, content)
         assert isinstance(told, dict)
         assert told["errors"] == [
             {"pointer": "/heartbeats", "detail": "must be a list of 1 to 1000 heartbeats"}

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 
+import httpx2
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
@@ -184,3 +185,17 @@ def test_compressed_bytes_are_the_same_everywhere() -> None:
     asset = pages.Asset("a.js", b"x" * 1_000)
 
     assert asset.compressed == gzip.compress(b"x" * 1_000, 9, mtime=0)
+
+
+def test_pages_run_no_foreign_script_and_stay_in_their_frame(http: httpx2.Client) -> None:
+    """CSP without inline script, nosniff, no referrer, frames of our own only."""
+    for page in ("/demo", "/dashboard", "/docs"):
+        headers = http.get(page).headers
+        policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
+
+        assert policy["default-src"] == "'none'"
+        assert policy["script-src"] == "'self'"
+        assert policy["frame-ancestors"] == "'self'"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["x-frame-options"] == "SAMEORIGIN"

@@ -12,6 +12,7 @@ import orjson
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from presence_svc.metrics import Metrics
 from presence_svc.settings import load
 from presence_svc.store.redis.embedded import EmbeddedServer
 from presence_svc.web.ws.socket import ABORT, Gone, Socket
@@ -19,7 +20,7 @@ from tests.auth.issuer import Issuer, bearer
 from tests.live.eventually import eventually
 from tests.rig import Service
 from tests.web.conftest import FAST
-from tests.web.visitor import Visitor
+from tests.web.socket_client import SocketClient
 
 LASTING_S = 2.0  # well over PRESENCE_TTL
 KEY = "a-service-key-of-the-socket-tests"
@@ -60,7 +61,7 @@ async def count(service: Service, course: str) -> dict[str, Any]:
 async def test_a_join_is_answered_and_counted(one: Service) -> None:
     """Contract, section 5: `joined` with what a heartbeat's reply has, then `count`; a name in the roster."""
     said: dict[str, Any] = {"viewer_id": "ada", "name": "Ada", "chapter_id": "ch-1", "session_id": "tab-1"}
-    async with Visitor(one, "join", **said) as ada:
+    async with SocketClient(one, "join", **said) as ada:
         told = await ada.until("count", total=1)
         roster = (await call(one, "GET", "/v1/courses/join/viewers")).json()
 
@@ -80,7 +81,7 @@ async def test_a_join_is_answered_and_counted(one: Service) -> None:
 
 async def test_an_open_socket_needs_no_heartbeats(one: Service) -> None:
     """The replica renews the lease: several leases later the viewer is there, and nothing said otherwise."""
-    async with Visitor(one, "lasting", viewer_id="ada", chapter_id="ch-1") as ada:
+    async with SocketClient(one, "lasting", viewer_id="ada", chapter_id="ch-1") as ada:
         await ada.until("count", total=1)
         for _ in range(10):
             await asyncio.sleep(LASTING_S / 10)
@@ -93,8 +94,8 @@ async def test_an_open_socket_needs_no_heartbeats(one: Service) -> None:
 async def test_changes_are_told_across_replicas(one: Service, other: Service) -> None:
     """S10: join, move, leave at one replica; the socket hangs on another."""
     async with (
-        Visitor(one, "across", viewer_id="ada") as ada,
-        Visitor(other, "across", viewer_id="bob") as bob,
+        SocketClient(one, "across", viewer_id="ada") as ada,
+        SocketClient(other, "across", viewer_id="bob") as bob,
     ):
         await ada.until("count", total=2)
         await bob.say("chapter", chapter_id="ch-2")
@@ -109,7 +110,7 @@ async def test_changes_are_told_across_replicas(one: Service, other: Service) ->
 
 async def test_a_move_is_what_is_renewed(one: Service) -> None:
     """S2: after the next renewals the viewer is where they went, and only there."""
-    async with Visitor(one, "moved", viewer_id="ada", chapter_id="ch-1") as ada:
+    async with SocketClient(one, "moved", viewer_id="ada", chapter_id="ch-1") as ada:
         await ada.say("chapter", chapter_id="ch-2")
         await ada.until("count", chapters={"ch-2": 1})
         await asyncio.sleep(LASTING_S)
@@ -119,7 +120,7 @@ async def test_a_move_is_what_is_renewed(one: Service) -> None:
 
 async def test_a_hidden_tab_has_the_longer_lease(one: Service) -> None:
     """S3: `hidden` lengthens the lease at once."""
-    async with Visitor(one, "hidden", viewer_id="ada") as ada:
+    async with SocketClient(one, "hidden", viewer_id="ada") as ada:
         await ada.say("hidden", hidden=True)
 
         async def lease() -> bool:
@@ -131,12 +132,12 @@ async def test_a_hidden_tab_has_the_longer_lease(one: Service) -> None:
 
 async def test_names_are_told_to_those_who_want_them(one: Service) -> None:
     """`viewers` in the join or, as for a stream, in the query; a wrong one gets no handshake."""
-    async with Visitor(one, "names", viewer_id="ada", name="Ada", viewers=5) as ada:
+    async with SocketClient(one, "names", viewer_id="ada", name="Ada", viewers=5) as ada:
         told = await ada.until("viewers", total=1)
-    async with Visitor(one, "names", query="?viewers=1", viewer_id="bob", name="Bob") as bob:
+    async with SocketClient(one, "names", query="?viewers=1", viewer_id="bob", name="Bob") as bob:
         told_bob = await bob.until("viewers")
     with pytest.raises(InvalidStatus) as refused:
-        await Visitor(one, "names", query="?viewers=21").__aenter__()
+        await SocketClient(one, "names", query="?viewers=21").__aenter__()
 
     assert [viewer["name"] for viewer in told["viewers"]] == ["Ada"]
     assert len(told_bob["viewers"]) == 1
@@ -145,7 +146,10 @@ async def test_names_are_told_to_those_who_want_them(one: Service) -> None:
 
 async def test_a_closed_socket_is_a_soft_leave(one: Service, other: Service) -> None:
     """S5: still there within the grace (a reload), gone after it, long before the lease's end."""
-    async with Visitor(one, "closed", viewer_id="ada"), Visitor(other, "closed", viewer_id="bob") as bob:
+    async with (
+        SocketClient(one, "closed", viewer_id="ada"),
+        SocketClient(other, "closed", viewer_id="bob") as bob,
+    ):
         await bob.until("count", total=2)
     now = (await count(one, "closed"))["total"]
     await eventually("gone after the grace", lambda: _is_total(one, "closed", 0), within_s=1.0)
@@ -159,12 +163,12 @@ async def _is_total(service: Service, course: str, total: int) -> bool:
 
 async def test_whoever_comes_back_within_the_grace_causes_no_change(one: Service, other: Service) -> None:
     """S5, S6: the old socket's leave, also when it comes after the new one's join, takes nobody out."""
-    async with Visitor(one, "back", viewer_id="eve") as eve:
+    async with SocketClient(one, "back", viewer_id="eve") as eve:
         for visit in range(6):
             service = (one, other)[visit % 2]
-            ada = await Visitor(service, "back", viewer_id="ada", session_id="tab").__aenter__()
+            ada = await SocketClient(service, "back", viewer_id="ada", session_id="tab").__aenter__()
             await asyncio.sleep(0.05)
-            again = await Visitor(other, "back", viewer_id="ada", session_id="tab").__aenter__()
+            again = await SocketClient(other, "back", viewer_id="ada", session_id="tab").__aenter__()
             await ada.socket.close()  # late: the new one is there already
             await asyncio.sleep(0.4)
             assert (await count(one, "back"))["total"] == 2
@@ -179,8 +183,8 @@ async def test_whoever_comes_back_within_the_grace_causes_no_change(one: Service
 
 async def test_sessions_are_apart_unless_they_say_otherwise(one: Service) -> None:
     """S1, S5: two sockets of a viewer are two tabs: one viewer, until both are closed."""
-    async with Visitor(one, "tabs", viewer_id="ada") as first:
-        async with Visitor(one, "tabs", viewer_id="ada") as second:
+    async with SocketClient(one, "tabs", viewer_id="ada") as first:
+        async with SocketClient(one, "tabs", viewer_id="ada") as second:
             assert (await count(one, "tabs"))["total"] == 1
         await asyncio.sleep(0.6)
 
@@ -190,13 +194,13 @@ async def test_sessions_are_apart_unless_they_say_otherwise(one: Service) -> Non
 
 async def test_a_leave_is_final_but_a_new_join_is_a_new_visit(one: Service) -> None:
     """S6: a late heartbeat revives nobody; the same person may come again, also as the same session."""
-    async with Visitor(one, "final", viewer_id="ada", session_id="tab") as ada:
+    async with SocketClient(one, "final", viewer_id="ada", session_id="tab") as ada:
         await ada.say("leave")
         await ada.closed()
     late = {"viewer_id": "ada", "session_id": "tab", "seq": 1}
     await call(one, "POST", "/v1/courses/final/heartbeat", json=late)
     after = (await count(one, "final"))["total"]
-    async with Visitor(one, "final", viewer_id="ada", session_id="tab") as ada:
+    async with SocketClient(one, "final", viewer_id="ada", session_id="tab") as ada:
         await call(one, "POST", "/v1/courses/final/heartbeat", json=late | {"chapter_id": "ch-9"})
         again = await count(one, "final")
 
@@ -205,7 +209,7 @@ async def test_a_leave_is_final_but_a_new_join_is_a_new_visit(one: Service) -> N
 
 async def test_the_evicted_are_told(one: Service) -> None:
     """An eviction acts at once, and the socket does not bring the viewer back."""
-    async with Visitor(one, "evicted", viewer_id="ada") as ada:
+    async with SocketClient(one, "evicted", viewer_id="ada") as ada:
         await call(one, "DELETE", "/v1/courses/evicted/viewers/ada")
         now = (await count(one, "evicted"))["total"]
         await ada.until("left")
@@ -231,10 +235,10 @@ async def test_the_evicted_are_told(one: Service) -> None:
 )
 async def test_a_wrong_join_is_told_why(one: Service, first: Any, code: int, pointer: str | None) -> None:
     """A problem as elsewhere, its field named, and a closing code that says its status; nobody is counted."""
-    async with Visitor(one, "wrong", joins=False) as visitor:
-        await visitor.socket.send(first if isinstance(first, str | bytes) else orjson.dumps(first).decode())
-        assert await visitor.closed() == code
-    (told,) = visitor.told
+    async with SocketClient(one, "wrong", joins=False) as client:
+        await client.socket.send(first if isinstance(first, str | bytes) else orjson.dumps(first).decode())
+        assert await client.closed() == code
+    (told,) = client.told
 
     assert (told["type"], told["status"]) == ("error", code - 4000)
     assert told["problem"].startswith("urn:presence:")
@@ -244,7 +248,7 @@ async def test_a_wrong_join_is_told_why(one: Service, first: Any, code: int, poi
 
 async def test_a_wrong_message_does_not_end_a_visit(one: Service) -> None:
     """What is wrong is told, and changes nothing."""
-    async with Visitor(one, "clumsy", viewer_id="ada", chapter_id="ch-1") as ada:
+    async with SocketClient(one, "clumsy", viewer_id="ada", chapter_id="ch-1") as ada:
         for kind, fields in (
             ("chapter", {"chapter_id": "{}"}),
             ("hidden", {}),
@@ -264,12 +268,12 @@ async def test_limits_are_told(server: EmbeddedServer) -> None:
     limits = {"SESSIONS_PER_VIEWER": "1", "STREAMS_LIMIT": "2", "REQUEST_DEADLINE": "0.5"}
     env = {f"PRESENCE_{name}": value for name, value in limits.items()}
     with Service({"PRESENCE_REDIS_URL": server.url, "PRESENCE_KEY_PREFIX": "limits"} | env) as service:
-        async with Visitor(service, "c1", viewer_id="ada"):
-            async with Visitor(service, "c1", viewer_id="ada") as second:
+        async with SocketClient(service, "c1", viewer_id="ada"):
+            async with SocketClient(service, "c1", viewer_id="ada") as second:
                 assert await second.closed() == 4429
-            async with Visitor(service, "c1", joins=False) as silent:
+            async with SocketClient(service, "c1", joins=False) as silent:
                 with pytest.raises(InvalidStatus) as refused:
-                    await Visitor(service, "c1", viewer_id="bob").__aenter__()
+                    await SocketClient(service, "c1", viewer_id="bob").__aenter__()
                 assert await silent.closed() == 4408
 
     assert (second.joined["type"], second.joined["status"]) == ("error", 429)
@@ -284,18 +288,18 @@ async def test_streams_per_viewer_and_address(server: EmbeddedServer, issuer: Is
     with Service(issuer.env | env | {"PRESENCE_REDIS_URL": server.url}) as service:
         ada: dict[str, Any] = {"token": issuer.token("ada")}
         bob: dict[str, Any] = {"token": issuer.token("bob")}
-        async with Visitor(service, "c1", **ada), Visitor(service, "c1", **bob) as other:
-            async with Visitor(service, "c1", **ada) as second:
+        async with SocketClient(service, "c1", **ada), SocketClient(service, "c1", **bob) as other:
+            async with SocketClient(service, "c1", **ada) as second:
                 assert await second.closed() == 4429
-            async with Visitor(service, "c1", joins=False):
+            async with SocketClient(service, "c1", joins=False):
                 with pytest.raises(InvalidStatus) as refused:
-                    await Visitor(service, "c1", **ada).__aenter__()
+                    await SocketClient(service, "c1", **ada).__aenter__()
                 signed = {"authorization": f"Bearer {issuer.token('eve')}"}
-                async with Visitor(service, "c1", headers=signed) as eve:
+                async with SocketClient(service, "c1", headers=signed) as eve:
                     assert eve.joined["type"] == "joined"  # not held up by silent ones behind her address
 
         async def has_room() -> bool:
-            async with Visitor(service, "c1", **ada) as again:
+            async with SocketClient(service, "c1", **ada) as again:
                 return bool(again.joined["type"] == "joined")
 
         await eventually("room again", has_room)
@@ -308,17 +312,17 @@ async def test_sockets_at_the_door_and_streams_are_one_count(spawn_service: Any)
     """STREAMS_LIMIT holds for both together, also before a join; and what has ended leaves room."""
     service = spawn_service({"PRESENCE_STREAMS_LIMIT": "2"})
     async with (
-        Visitor(service, "c1", joins=False),
+        SocketClient(service, "c1", joins=False),
         httpx2.AsyncClient(base_url=service.url, timeout=10) as client,
     ):
         async with client.stream("GET", "/v1/courses/c1/live") as stream:
             refused = await call(service, "GET", "/v1/courses/c1/live")
             with pytest.raises(InvalidStatus) as refused_socket:
-                await Visitor(service, "c1", viewer_id="ada").__aenter__()
+                await SocketClient(service, "c1", viewer_id="ada").__aenter__()
 
         async def has_room() -> bool:
             try:
-                async with Visitor(service, "c1", viewer_id="ada") as again:
+                async with SocketClient(service, "c1", viewer_id="ada") as again:
                     return bool(again.joined["type"] == "joined")
             except InvalidStatus:
                 return False
@@ -334,10 +338,10 @@ async def test_redis_away_at_the_join(own_server: EmbeddedServer, spawn_service:
     service = spawn_service(
         {"PRESENCE_REDIS_URL": own_server.url, **FAST, "PRESENCE_TTL": "5", "PRESENCE_HIDDEN_TTL": "5"}
     )
-    async with Visitor(service, "c1", viewer_id="ada") as ada:
+    async with SocketClient(service, "c1", viewer_id="ada") as ada:
         await ada.until("count", total=1)
         own_server.stop()
-        async with Visitor(service, "c1", viewer_id="bob") as bob:
+        async with SocketClient(service, "c1", viewer_id="bob") as bob:
             assert await bob.closed() == 4503
         own_server.start()
         await eventually("ada is renewed", lambda: _is_total(service, "c1", 1), within_s=5)
@@ -348,14 +352,17 @@ async def test_redis_away_at_the_join(own_server: EmbeddedServer, spawn_service:
 async def test_shutdown_says_bye_and_takes_nobody_out(own_server: EmbeddedServer, spawn_service: Any) -> None:
     """S10: a replica goes; its viewers come back elsewhere, and the number has not moved meanwhile."""
     one, other = (spawn_service({"PRESENCE_REDIS_URL": own_server.url}) for _ in range(2))
-    async with Visitor(one, "c1", viewer_id="ada") as ada, Visitor(other, "c1", viewer_id="bob") as bob:
+    async with (
+        SocketClient(one, "c1", viewer_id="ada") as ada,
+        SocketClient(other, "c1", viewer_id="bob") as bob,
+    ):
         await bob.until("count", total=2)
         ending = asyncio.to_thread(one.terminate, signal.SIGTERM)
         ended = asyncio.ensure_future(ending)
         bye = await ada.until("bye")
         await ada.closed()
         assert await ended == 0
-        async with Visitor(other, "c1", viewer_id="ada"):
+        async with SocketClient(other, "c1", viewer_id="ada"):
             await asyncio.sleep(0.5)
             now = await count(other, "c1")
         told = [message["total"] for message in bob.told if message["type"] == "count"]
@@ -367,7 +374,7 @@ async def test_shutdown_says_bye_and_takes_nobody_out(own_server: EmbeddedServer
 async def test_a_killed_replicas_viewers_lapse(own_server: EmbeddedServer, spawn_service: Any) -> None:
     """S9, S10: kill -9 says no goodbye: the lease ends, and that is told."""
     one, other = (spawn_service({"PRESENCE_REDIS_URL": own_server.url, **FAST}) for _ in range(2))
-    async with Visitor(one, "c1", viewer_id="ada"), Visitor(other, "c1", viewer_id="bob") as bob:
+    async with SocketClient(one, "c1", viewer_id="ada"), SocketClient(other, "c1", viewer_id="bob") as bob:
         await bob.until("count", total=2)
         await asyncio.to_thread(one.kill)
         await bob.until("count", total=1)
@@ -376,9 +383,9 @@ async def test_a_killed_replicas_viewers_lapse(own_server: EmbeddedServer, spawn
 async def test_roles(guarded: Service, issuer: Issuer) -> None:
     """A token says who joins and where; it comes in the message or a header; another viewer is refused."""
     token = issuer.token("ada", courses=["roles"], name="Ada of the token")
-    async with Visitor(guarded, "roles", token=token, viewers=3, name="Somebody else") as ada:
+    async with SocketClient(guarded, "roles", token=token, viewers=3, name="Somebody else") as ada:
         named = await ada.until("viewers")
-    async with Visitor(guarded, "roles", headers=bearer(token)) as by_header:
+    async with SocketClient(guarded, "roles", headers=bearer(token)) as by_header:
         assert by_header.joined["viewer_id"] == "ada"
     refused: dict[str, int | None] = {}
     wrong: dict[str, dict[str, Any]] = {
@@ -388,11 +395,11 @@ async def test_roles(guarded: Service, issuer: Issuer) -> None:
         "names": {"session_id": "0123456789abcdef", "viewers": 3},
     }
     for name, said in wrong.items():
-        async with Visitor(guarded, "roles", **said) as visitor:
-            refused[name] = await visitor.closed()
-    async with Visitor(guarded, "elsewhere", token=token) as visitor:
-        refused["elsewhere"] = await visitor.closed()
-    async with Visitor(guarded, "roles", token=KEY, viewer_id="eve") as service:
+        async with SocketClient(guarded, "roles", **said) as client:
+            refused[name] = await client.closed()
+    async with SocketClient(guarded, "elsewhere", token=token) as client:
+        refused["elsewhere"] = await client.closed()
+    async with SocketClient(guarded, "roles", token=KEY, viewer_id="eve") as service:
         assert service.joined["viewer_id"] == "eve"
 
     assert named["viewers"][0]["name"] == "Ada of the token"
@@ -403,20 +410,20 @@ async def test_an_anonymous_viewer_is_counted_and_sees_no_counts_unless_they_are
     guarded: Service,
 ) -> None:
     """S7: present by a socket without a token; what nobody may read without one is not told."""
-    async with Visitor(guarded, "anon") as visitor:
+    async with SocketClient(guarded, "anon") as client:
         path = "/v1/courses/anon/count"
         found = (await call(guarded, "GET", path, headers={"authorization": f"Bearer {KEY}"})).json()
 
-        assert visitor.joined["viewer_id"].startswith("anon~")
+        assert client.joined["viewer_id"].startswith("anon~")
         assert (found["total"], found["anonymous"]) == (1, 1)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(visitor.socket.recv(), 0.5)
+            await asyncio.wait_for(client.socket.recv(), 0.5)
 
 
 async def test_a_socket_ends_with_its_token(guarded: Service, issuer: Issuer) -> None:
     """H6: `reauth`, 4401, and a soft leave: time to come back with a new token."""
     token = issuer.token("ada", courses=["short"], lasts_s=1.5)
-    async with Visitor(guarded, "short", token=token) as ada:
+    async with SocketClient(guarded, "short", token=token) as ada:
         await ada.until("reauth")
         assert await ada.closed() == 4401
 
@@ -437,13 +444,13 @@ async def test_foreign_pages_may_not_connect(
     guarded: Service, issuer: Issuer, origin: str | None, status: int
 ) -> None:
     """H10: browsers let any page open a socket, so that the service must look; problem+json, as elsewhere."""
-    visitor = Visitor(guarded, "origin", origin=origin, token=issuer.token("ada", courses=["origin"]))
+    client = SocketClient(guarded, "origin", origin=origin, token=issuer.token("ada", courses=["origin"]))
     if status == 101:
-        async with visitor:
-            assert visitor.joined["type"] == "joined"
+        async with client:
+            assert client.joined["type"] == "joined"
         return
     with pytest.raises(InvalidStatus) as refused:
-        await visitor.__aenter__()
+        await client.__aenter__()
 
     response = refused.value.response
     assert response.status_code == status
@@ -452,8 +459,8 @@ async def test_foreign_pages_may_not_connect(
 
 async def test_a_page_of_our_own_may_connect(guarded: Service) -> None:
     """The demo's origin is the service's own host."""
-    async with Visitor(guarded, "own", origin=guarded.url) as visitor:
-        assert visitor.joined["type"] == "joined"
+    async with SocketClient(guarded, "own", origin=guarded.url) as client:
+        assert client.joined["type"] == "joined"
 
 
 async def test_by_plain_http_it_says_what_is_missing(one: Service) -> None:
@@ -467,7 +474,7 @@ async def test_by_plain_http_it_says_what_is_missing(one: Service) -> None:
 async def test_nothing_of_a_socket_is_logged(guarded: Service, issuer: Issuer) -> None:
     """H13: neither addresses nor tokens; no error from all that was done here."""
     token = issuer.token("ada", courses=["log"])
-    async with Visitor(guarded, "log", token=token, query="?secret=1"):
+    async with SocketClient(guarded, "log", token=token, query="?secret=1"):
         pass
     said = guarded.logs()
 
@@ -488,7 +495,7 @@ async def test_a_reader_that_takes_nothing_is_cut_off() -> None:
         await asyncio.sleep(60)
 
     scope = {"type": "websocket", "headers": [], "extensions": {ABORT: {"abort": lambda: cut.append(1)}}}
-    socket = Socket(scope, nothing, stuck, load(send_deadline=0.05))
+    socket = Socket(scope, nothing, stuck, load(send_deadline=0.05), Metrics())
     with pytest.raises(Gone):
         await socket.tell("count")
 
@@ -505,7 +512,7 @@ async def test_a_message_behind_our_own_close_is_told_to_nobody() -> None:
         raise AssertionError
 
     with pytest.raises(Gone):
-        await Socket({"type": "websocket", "headers": []}, nothing, closed, load()).tell("error")
+        await Socket({"type": "websocket", "headers": []}, nothing, closed, load(), Metrics()).tell("error")
 
 
 @pytest.mark.slow
@@ -513,7 +520,7 @@ async def test_a_message_behind_our_own_close_is_told_to_nobody() -> None:
 async def test_a_client_that_answers_no_ping_is_gone(own_server: EmbeddedServer, spawn_service: Any) -> None:
     """A half-dead connection has no close: 40 s of silence end it, and its viewer leaves softly."""
     service = spawn_service({"PRESENCE_REDIS_URL": own_server.url})
-    async with Visitor(service, "c1", viewer_id="ada") as ada:
+    async with SocketClient(service, "c1", viewer_id="ada") as ada:
         await ada.until("count", total=1)
         ada.socket.transport.pause_reading()
         await eventually("ada is gone", lambda: _is_total(service, "c1", 0), within_s=60, every_s=1)

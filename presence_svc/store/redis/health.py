@@ -1,0 +1,110 @@
+"""Whether a server is there, and takes writes: judged by what exchanges say, watched while it is not well.
+
+Used by node. While it is away a probe is the only one who knocks, a few times a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from ...errors import Away, Unavailable
+from .pool import Pool
+from .reply import EVERYDAY, LOST, NOT_SERVING, REFUSES_WRITES, RENEWS, ReplyError
+
+log = logging.getLogger("presence.redis")
+PROBE_S = 0.2
+REFUSING_S = 1.0  # between two looks at a server that refuses writes
+
+
+class Health:
+    """`away` while nothing is heard of it or it serves nobody; `refusing` says why it takes no writes."""
+
+    def __init__(self, pool: Pool, probe: bytes, timeout_s: float) -> None:
+        self.probe = probe
+        self.away = False
+        self.refusing = ""
+        self.on_back: Callable[[], object] = lambda: None
+        self.on_refusal: Callable[[str], object] = lambda code: None
+        self._pool = pool
+        self._timeout_s = timeout_s
+        self._told: set[str] = set()  # kinds of errors that are in the log
+        self._renewed = 0.0
+        self._watch: asyncio.Task[None] | None = None
+
+    def close(self) -> None:
+        if self._watch:
+            self._watch.cancel()
+
+    def judge(self, reply: ReplyError) -> None:
+        """What an error reply says of the server, or of the way to it."""
+        code = reply.code
+        if code in EVERYDAY:
+            return
+        self.on_refusal(code)
+        if code in NOT_SERVING:
+            self._pool.renew()
+            self.lose(code)
+        elif code in RENEWS and (now := asyncio.get_running_loop().time()) - self._renewed > REFUSING_S:
+            self._renewed = now
+            self._pool.renew()
+        if code in REFUSES_WRITES:
+            if self.refusing != code:
+                log.warning("redis takes no writes: %s", code)
+            self.refusing = code
+            self._start_watch()
+        elif code not in NOT_SERVING and code not in self._told:
+            self._told.add(code)
+            log.error("redis: %s (more of this kind are counted, not logged)", reply)
+
+    def lose(self, why: BaseException | str) -> None:
+        """Until a probe gets an answer, nobody waits for a deadline again."""
+        if not self.away:
+            self.away = True
+            log.warning("redis is away: %s", str(why) or type(why).__name__)
+            self._pool.fail(Away, "Redis is away")
+            self._start_watch()
+
+    def _start_watch(self) -> None:
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.get_running_loop().create_task(self._until_well())
+
+    async def _until_well(self) -> None:
+        """Probes until the server answers and takes writes. The only one who knocks meanwhile."""
+        while self.away or self.refusing:
+            await asyncio.sleep(PROBE_S if self.away else REFUSING_S)
+            try:
+                await self._knock()
+            except Exception:
+                log.exception("a probe of redis failed")
+
+    async def _knock(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            wire = await self._pool.take(loop.time() + self._timeout_s)
+        except (Unavailable, *LOST):
+            return
+        try:
+            (reply,) = await wire.exchange(self.probe, 1, loop.time() + self._timeout_s)
+        except LOST:
+            self._pool.drop(wire)
+            if self.away:
+                self._pool.renew()  # what is open beside it leads to the same silence
+            return
+        except BaseException:
+            self._pool.drop(wire)
+            raise
+        code = reply.code if isinstance(reply, ReplyError) else ""
+        if code in NOT_SERVING | RENEWS:
+            self._pool.renew()
+        self._pool.give(wire)
+        if code in NOT_SERVING:
+            return
+        if self.refusing and code not in REFUSES_WRITES:
+            log.warning("redis takes writes again")
+            self.refusing = ""
+        if self.away:
+            self.away = False
+            log.warning("redis is back")
+            self.on_back()

@@ -1,0 +1,114 @@
+"""One Redis server: its wires, a deadline on every exchange, and a breaker while it is away (health).
+
+Used by link and cluster. Never retries: a caller learns within its deadline that an exchange failed, and
+at once while the server is known to be away. A late process or a crowd of ours is no absence of Redis.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any
+
+from redis.asyncio import Redis
+
+from ...errors import Away, Overloaded, Unavailable
+from .health import Health
+from .pool import PING, Pool
+from .reply import LOST, TOO_MANY_CLIENTS, ReplyError
+from .url import Access, Address
+from .wire import Wire, dial
+
+DIAL_S = 1.0
+POOL = 16
+CLIENT_POOL = 4  # connections of redis-py's: subscriptions
+
+
+class Node:
+    """`probe` is a packed command that tells whether it takes writes; it must change nothing."""
+
+    def __init__(
+        self,
+        address: Address,
+        access: Access,
+        *,
+        timeout_s: float,
+        pool: int = POOL,
+        probe: bytes = PING,
+    ) -> None:
+        self.address = address
+        self.access = access
+        self.timeout_s = timeout_s
+        self.on_exchange: Callable[[float], object] = lambda seconds: None
+        self.on_failure: Callable[[], object] = lambda: None
+        self._pool = Pool(self._dial, pool, self._lost)
+        self.health = Health(self._pool, probe, timeout_s)
+        self._client: Redis | None = None
+        self._heard = 0.0
+
+    async def _dial(self) -> Wire:
+        return await dial(self.address, self.access, timeout_s=max(DIAL_S, 2 * self.timeout_s))
+
+    @property
+    def away(self) -> bool:
+        return self.health.away
+
+    @property
+    def client(self) -> Redis:
+        """redis-py's client for the same server: for subscriptions, and for what is no part of serving."""
+        if self._client is None:
+            self._client = self.access.client(self.address, timeout_s=self.timeout_s, pool=CLIENT_POOL)
+        return self._client
+
+    async def close(self) -> None:
+        self.health.close()
+        self._pool.close()
+        if self._client is not None:
+            await self._client.aclose()
+        await asyncio.sleep(0)  # transports close at the loop's next turn
+
+    async def exchange(
+        self, commands: Sequence[bytes], deadline: float, *, patient: bool = False
+    ) -> list[Any]:
+        """Sends packed commands in one write, gives replies in order; error replies are ReplyError values.
+
+        Raises Unavailable when nothing came: Away at once while the server is known to be away, Overloaded
+        when our own callers hold all connections. `patient`: waits behind others, and says nothing of the
+        server when it is slow.
+        """
+        if self.health.away:
+            raise Away("Redis is away")
+        began = perf_counter()
+        wire = await self._pool.take(deadline, patient=patient)
+        sent = asyncio.get_running_loop().time()
+        try:
+            replies = await wire.exchange(
+                b"".join(commands), len(commands), max(deadline, sent + self.timeout_s / 3)
+            )
+        except LOST as error:
+            # Half an exchange is on this wire: nobody may ever read the other half.
+            self._pool.drop(wire)
+            self.on_failure()
+            if isinstance(error, TimeoutError) and not patient and self._heard < sent:
+                self.health.lose(error)
+            raise Unavailable("Redis does not answer") from error
+        except BaseException:
+            self._pool.drop(wire)
+            raise
+        self._heard = asyncio.get_running_loop().time()
+        for reply in replies:
+            if isinstance(reply, ReplyError):
+                self.health.judge(reply)
+        self._pool.give(wire)
+        self.on_exchange(perf_counter() - began)
+        return replies
+
+    def _lost(self, error: BaseException) -> None:
+        """No wire is open, and none can be opened."""
+        if not self.health.away:
+            self.on_failure()
+        if TOO_MANY_CLIENTS in str(error):
+            self._pool.fail(Overloaded, "Redis lets no more clients in")
+        self.health.lose(error)
+        self._pool.fail(Away, "Redis is away")

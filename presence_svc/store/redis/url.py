@@ -1,0 +1,185 @@
+"""What a Redis URL says: the server's address, and with which rights and over which TLS we enter.
+
+Used by factory, node and commands. Every option that redis-py takes from a URL is allowed here or refused
+by name: most of them would change, unseen, what we read. Raises Misconfigured, never with a secret in it.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from redis.asyncio import BlockingConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import Connection, parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from ...errors import Misconfigured
+
+PORT = 6379
+ACCESS_OPTIONS = frozenset({"db", "username", "password", "client_name"})
+TLS_OPTIONS = frozenset(
+    "ssl_" + name
+    for name in [
+        "keyfile",
+        "certfile",
+        "cert_reqs",
+        "include_verify_flags",
+        "exclude_verify_flags",
+        "ca_certs",
+        "ca_data",
+        "ca_path",
+        "check_hostname",
+        "min_version",
+        "ciphers",
+        "password",
+    ]
+)
+OURS = "the service decides that itself: leave it out"
+REFUSED = {
+    **dict.fromkeys(("socket_timeout", "socket_connect_timeout", "timeout"), "set PRESENCE_REDIS_TIMEOUT"),
+    "max_connections": "set PRESENCE_REDIS_POOL",
+    **dict.fromkeys(("host", "port", "path"), "write it in front of the ?"),
+    **dict.fromkeys(
+        [
+            "decode_responses",
+            "encoding",
+            "encoding_errors",
+            "encoder_class",
+            "parser_class",
+            "protocol",
+            "legacy_responses",
+            "socket_read_size",
+            "socket_keepalive",
+            "socket_keepalive_options",
+            "socket_type",
+            "health_check_interval",
+            "retry",
+            "retry_on_timeout",
+            "retry_on_error",
+            "redis_connect_func",
+            "credential_provider",
+            "connection_class",
+            "connection_pool",
+            "queue_class",
+            "single_connection_client",
+            "auto_close_connection_pool",
+            "ssl",
+            "lib_name",
+            "lib_version",
+            "driver_info",
+            "event_dispatcher",
+            "command_packer",
+            "unix_socket_path",
+            "maint_notifications_config",
+            "maint_notifications_pool_handler",
+            "maintenance_state",
+            "maintenance_notification_hash",
+            "orig_host_address",
+            "orig_socket_timeout",
+            "orig_socket_connect_timeout",
+            "oss_cluster_maint_notifications_handler",
+            "himport_registry",
+        ],
+        OURS,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where one server listens: a host and a port, or the path of a unix socket."""
+
+    host: str = "localhost"
+    port: int = PORT
+    path: str = ""
+
+    def __str__(self) -> str:
+        return self.path or (f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}")
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to enter a server once it is found; the same for all servers of a deployment."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    db: int = 0
+    client_name: str = ""
+    tls: dict[str, Any] | None = field(default=None, repr=False)  # redis-py's ssl_* options; None = no TLS
+
+    def context(self) -> ssl.SSLContext | None:
+        """The TLS context, made anew. Raises Misconfigured for files that cannot be read."""
+        if self.tls is None:
+            return None
+        try:
+            return SSLConnection(**self.tls).ssl_context.get()
+        except (ValueError, TypeError, OSError, ssl.SSLError) as error:
+            raise Misconfigured(f"PRESENCE_REDIS_URL: its TLS options are wrong: {error}") from None
+
+    def client(self, address: Address, *, timeout_s: float, pool: int) -> Redis:
+        """redis-py's client, with deadlines and without retries: for subscriptions and the command line."""
+        options: dict[str, Any] = {"host": address.host, "port": address.port, "connection_class": Connection}
+        if address.path:
+            options = {"path": address.path, "connection_class": UnixDomainSocketConnection}
+        elif self.tls is not None:
+            options |= {**self.tls, "connection_class": SSLConnection}
+        connections = BlockingConnectionPool(
+            **options,
+            db=self.db,
+            username=self.username or None,
+            password=self.password or None,
+            client_name=self.client_name or None,
+            max_connections=pool,
+            timeout=timeout_s,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
+        return Redis.from_pool(connections)
+
+
+def parse(url: str) -> tuple[Address, Access]:
+    """One server and the way into it. Raises Misconfigured."""
+    check_options(url)
+    try:
+        said: dict[str, Any] = dict(parse_url(url))
+    except ValueError as error:
+        raise Misconfigured(f"PRESENCE_REDIS_URL: {error}") from None
+    address = Address(said.get("host", "localhost"), said.get("port", PORT), said.get("path", ""))
+    return address, access_of(said, tls=urlsplit(url).scheme.startswith("rediss"))
+
+
+def access_of(said: dict[str, Any], *, tls: bool) -> Access:
+    """The access in what redis-py has read from a URL. Raises Misconfigured."""
+    access = Access(
+        username=said.get("username", ""),
+        password=said.get("password", ""),
+        db=said.get("db", 0),
+        client_name=said.get("client_name", ""),
+        tls={name: said[name] for name in TLS_OPTIONS & said.keys()} if tls else None,
+    )
+    access.context()
+    return access
+
+
+def check_options(url: str) -> None:
+    """Raises Misconfigured for an option that we do not know or do not take, by its name."""
+    parts = urlsplit(url)
+    allowed = ACCESS_OPTIONS | (TLS_OPTIONS if parts.scheme.startswith("rediss") else frozenset())
+    wrong = [name for name in parse_qs(parts.query, keep_blank_values=True) if name not in allowed]
+    for name in wrong[:1]:
+        reason = (
+            "only with rediss://" if name in TLS_OPTIONS else REFUSED.get(name, "there is no such option")
+        )
+        shown = name if name in TLS_OPTIONS | REFUSED.keys() else f"{name[:20]!r}"
+        raise Misconfigured(f"PRESENCE_REDIS_URL: option {shown} behind its ?: {reason}")
+
+
+def connect(url: str, *, timeout_s: float = 0.3, pool: int = 16) -> Redis:
+    """redis-py's client for the server of this URL. Raises Misconfigured."""
+    address, access = parse(url)
+    return access.client(address, timeout_s=timeout_s, pool=pool)

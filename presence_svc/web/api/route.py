@@ -1,0 +1,43 @@
+"""One route as the service mounts it and as a client sees it. Listed in web.api.routes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.routing import Route as StarletteRoute
+
+from ..query import Parameter
+
+ERRORS = (401, 403, 422, 429, 503)
+BODY_ERRORS = (400, 401, 403, 408, 413, 415, 422, 429, 503)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`endpoint` is an async function of a Request, or an ASGI app. Without `summary` it is not described.
+
+    `reply` is a model, or the media type of a stream. `is_public`: some settings of AUTH=jwt, or a leave
+    token, let in who has no bearer token.
+    """
+
+    method: str
+    path: str
+    endpoint: Callable[..., Any]
+    summary: str = ""
+    reply: type[BaseModel] | str | None = None
+    body: type[BaseModel] | None = None
+    query: tuple[Parameter, ...] = ()
+    status: int = 200
+    errors: tuple[int, ...] = ERRORS
+    tags: tuple[str, ...] = ("courses",)
+    operation_id: str = ""
+    has_text_body: bool = False
+    has_etag: bool = False
+    is_public: bool = True
+
+    def mounted(self) -> StarletteRoute:
+        """As the router wants it."""
+        return StarletteRoute(self.path, self.endpoint, methods=[self.method.upper()])

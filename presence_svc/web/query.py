@@ -1,0 +1,102 @@
+"""Parameters of a query: each is read, refused and described by the one object that its route names.
+
+Used by routes, which read them, and by web.api.openapi, which describes them. Refuses with Invalid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from starlette.requests import HTTPConnection
+
+from ..errors import Invalid
+from ..model import ID_PATTERN
+from . import body
+
+ID_SCHEMA = {"type": "string", "pattern": ID_PATTERN}
+
+
+class Parameter(Protocol):
+    """What a route says of a parameter; its `read` differs by what comes of it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def is_required(self) -> bool: ...
+    @property
+    def schema(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A whole number from `low` to `high`."""
+
+    name: str
+    low: int
+    high: int
+    default: int
+    is_required: bool = False
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "integer", "minimum": self.low, "maximum": self.high, "default": self.default}
+
+    def read(self, request: HTTPConnection) -> int:
+        """Raises Invalid outside of its range."""
+        text = request.query_params.get(self.name, str(self.default))
+        if not (text.isascii() and text.isdigit() and len(text) < 10 and self.low <= int(text) <= self.high):
+            raise Invalid([(f"/{self.name}", f"must be a whole number from {self.low} to {self.high}")])
+        return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """One id or more, up to `most`, by repeating the name."""
+
+    name: str
+    most: int
+    is_required: bool = True
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "array", "items": ID_SCHEMA, "minItems": 1, "maxItems": self.most}
+
+    def read(self, request: HTTPConnection) -> list[str]:
+        """Raises Invalid for none, too many, or ids that cannot be."""
+        ids = request.query_params.getlist(self.name)
+        if not 1 <= len(ids) <= self.most:
+            raise Invalid([(f"/{self.name}", f"give 1 to {self.most} of them")])
+        return [body.checked_id(one, f"/{self.name}/{i}") for i, one in enumerate(ids)]
+
+
+@dataclass(frozen=True, slots=True)
+class OneId:
+    """An id, or none."""
+
+    name: str
+    is_required: bool = False
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return ID_SCHEMA
+
+    def read(self, request: HTTPConnection) -> str | None:
+        """Raises Invalid for what can be no id."""
+        text = request.query_params.get(self.name)
+        return None if text is None else body.checked_id(text, f"/{self.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text that its reader judges; empty is none."""
+
+    name: str
+    is_required: bool = False
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string"}
+
+    def read(self, request: HTTPConnection) -> str | None:
+        return request.query_params.get(self.name) or None
