@@ -122,7 +122,7 @@ class Admission:
     def _visitor(self, course_id: str, said: Leave) -> str:
         """Who goes before the first answer has brought a leave token: only they know so long a session id."""
         is_visitor = self._has_anonymous and said.anonymous
-        viewer_id = self._anonymous.former(course_id, said.session_id) if is_visitor else ""
+        viewer_id = self._anonymous.previous(course_id, said.session_id) if is_visitor else ""
         if not viewer_id:
             raise Unauthorized("a leave needs a token, or the leave_token of its session")
         return viewer_id

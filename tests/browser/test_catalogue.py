@@ -1,4 +1,4 @@
-"""Pages with many badges: any number of courses, ids of any length, names where they are for us, few bytes."""
+"""Pages with many badges: any number of courses, ids of any length, names where they may be, few bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A proxy or virus scanner that holds streams back: noticed, and the number lives on reads until one works."""
+"""A proxy or virus scanner that holds streams back: noticed, and reads bring the number until one works."""
 
 from __future__ import annotations
 

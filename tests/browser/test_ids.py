@@ -22,7 +22,8 @@ def test_numbers_are_ids(open_page: NewPage, service: rig.Service, others: Other
           const until = (session, total) => new Promise((resolve) => {
             session.subscribe((now) => now.count?.total === total && resolve(now.count.course_id));
           });
-          const one = new PresenceSession({ courseId: 42042, viewerId: 7, chapterId: 3, name: 12, baseUrl: base });
+          const one = new PresenceSession({ courseId: 42042, viewerId: 7, chapterId: 3, name: 12,
+            baseUrl: base });
           const two = new PresenceSession({ courseId: 42042n, observe: true, baseUrl: base });
           await one.heartbeat();
           const ids = [await until(one, 2), await until(two, 2)];

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import BrowserContext, Route, expect
 
 from tests import rig
 from tests.browser.stage import Others, Site, badge, blank, number
@@ -93,7 +93,12 @@ def test_a_badge_of_an_old_browser_does_all_that_it_does(
     page = context.new_page()
     page.add_init_script(old(list(YOUNG)))
     pictures: list[str] = []
-    page.route("https://pictures.invalid/**", lambda route: (pictures.append("."), route.fulfill(status=204)))
+
+    def picture(route: Route) -> None:
+        pictures.append(route.request.url)
+        route.fulfill(status=204)
+
+    page.route("https://pictures.invalid/**", picture)
     page.goto(
         site.add(blank(service.url, badge(course, "ada", name="Ada", show_avatars=True, max="2", lang="de")))
     )

@@ -78,7 +78,7 @@ def test_a_bundle_says_once_what_to_set(
     course: str,
     name: str,
 ) -> None:
-    """In a bundle, or copied, the module cannot know; one warning names the attribute, however many badges."""
+    """In a bundle, or copied, the module cannot know: one warning names the attribute."""
     complaints.network_may_fail = True
     text = (rig.ROOT / "presence_svc/badge/live-viewer-badge.js").read_text()
     site.add(text, name, "text/javascript")
@@ -100,10 +100,7 @@ def test_base_url_needs_no_warning(
     site.add(text, "/assets/index-1a2b3c.js", "text/javascript")
     page = context.new_page()
     tag = badge(course, base_url=f"{service.url}/")
-    page.goto(
-        site.add(
-            f'<!doctype html><title>t</title><script type="module" src="/assets/index-1a2b3c.js"></script>{tag}'
-        )
-    )
+    script = '<script type="module" src="/assets/index-1a2b3c.js"></script>'
+    page.goto(site.add(f"<!doctype html><title>t</title>{script}{tag}"))
 
     expect(number(page)).to_have_text("1")

@@ -1,4 +1,4 @@
-"""Pages of one browser share a stream: over HTTP/1.1 it allows an origin six connections, all tabs together."""
+"""Pages of one browser share a stream: over HTTP/1.1 all tabs together have six connections to an origin."""
 
 from __future__ import annotations
 
@@ -122,6 +122,7 @@ def test_another_person_of_the_browser_has_a_stream_of_their_own(
 ) -> None:
     """Names that one token opens are not told to a page with another's."""
     token = "e30.{}.x"
+    Others(own.url).beat(course, "bob")
     for who in ("eyJzdWIiOiJhZGEifQ", "eyJzdWIiOiJib2IifQ"):
         page = context.new_page()
         tag = badge(course, observe=True)

@@ -64,6 +64,8 @@ export class LiveViewerBadge extends BadgeAttributes {
 
   /** @type {PresenceSession | null} */ #session = null;
   #fetchedAt = 0;
+  #fetchedFor = "";
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #fetching;
   #isPlanned = false;
   #told = "";
   /** @type {Error | null} */ #refusal = null;
@@ -232,8 +234,16 @@ export class LiveViewerBadge extends BadgeAttributes {
 
   /** @param {PresenceSession} session */
   async #fetch(session) {
-    if (Date.now() - this.#fetchedAt < REFETCH) return;
+    clearTimeout(this.#fetching);
+    const version = `${session.options.courseId} ${session.snapshot.count?.version}`;
+    if (version === this.#fetchedFor) return;
+    const wait = this.#fetchedAt + REFETCH - Date.now();
+    if (wait > 0) {
+      this.#fetching = setTimeout(() => this.#tooltip.isOpen && this.#draw(), wait);
+      return;
+    }
     this.#fetchedAt = Date.now();
+    this.#fetchedFor = version;
     await session.meet().catch(() => {}); // perhaps the names are not for us; the number is
   }
 }

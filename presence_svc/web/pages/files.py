@@ -27,6 +27,8 @@ MODULES = (
     "live-viewer-badge.d.ts",
     "live-viewer-badge-react.js",
     "live-viewer-badge-react.d.ts",
+    "live-viewer-badge-jsx.d.ts",
+    "live-viewer-badge-vue.d.ts",
     "custom-elements.json",
 )
 # Written out, since what the system's table says of .js and .ts differs between machines.
