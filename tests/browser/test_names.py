@@ -144,7 +144,7 @@ def test_hidden_ids_name_nobody_twice(
 
 
 def test_a_catalogue_keeps_the_names_that_are_for_us(
-    page: Page,  # noqa: F811
+    page: Page,
     site: Site,
     spawn_service: Callable[..., rig.Service],
     shared_redis: EmbeddedServer,

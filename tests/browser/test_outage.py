@@ -291,6 +291,7 @@ def test_a_service_that_was_never_there_is_claimed_nothing_of(
 ) -> None:
     """Unreachable from the beginning: no number, and no "last known" one after half a minute either."""
     complaints.network_may_fail = True
+    Others(service.url).beat(course, "bob")
     page = context.new_page()
     page.clock.install()
 
@@ -307,7 +308,7 @@ def test_a_service_that_was_never_there_is_claimed_nothing_of(
         page.clock.run_for(2_000)
 
     expect_state(page, "offline")
-    expect(number(page)).to_have_text("–")
+    expect(number(page)).to_have_text("\u2013")
     expect(page.locator("[part=badge]")).to_have_attribute("aria-label", "not available")
     page.hover("live-viewer-badge")
     expect(page.locator("[part=tooltip]")).to_have_text("not available")

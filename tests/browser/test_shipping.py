@@ -137,7 +137,8 @@ def test_declarations_serve_a_user(tooling: Path, tmp_path: Path) -> None:
         import type { GlobalComponents } from "vue";
         import type {} from "./live-viewer-badge-vue.js";
         type Props = InstanceType<GlobalComponents["LiveViewerBadge"]>["$props"];
-        export const right: Props = { courseId: 42, showAvatars: "false", onPresenceChange: (e) => e.detail.total };
+        export const right: Props = { courseId: 42, showAvatars: "false" };
+        export const heard: Props = { courseId: "c", onPresenceChange: (e) => e.detail.total };
         // @ts-expect-error a course id is required
         export const wrong: Props = { chapterId: "ch-1" };
         """

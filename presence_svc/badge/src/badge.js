@@ -80,8 +80,8 @@ export class LiveViewerBadge extends BadgeAttributes {
     super();
     const root = this.attachShadow({ mode: "open" });
     dress(root);
-    this.#badge.append(eye(), this.#count, this.#stack.element);
-    root.append(this.#badge, this.#announcer.element, this.#tooltip.element);
+    this.#badge.append(eye(), this.#count);
+    root.append(this.#badge, this.#stack.element, this.#announcer.element, this.#tooltip.element);
   }
 
   /** What the badge shows. @type {import("./words.js").Count | null} */
@@ -221,7 +221,8 @@ export class LiveViewerBadge extends BadgeAttributes {
     const { snapshot } = this.#session;
     const { state, count, viewers } = snapshot;
     const words = this.#words;
-    if (!viewers || !this.#session.isSure) this.#fetch(this.#session);
+    const areStreamed = this.#session.options.viewers && viewers && this.#session.isSure;
+    if (!areStreamed) this.#fetch(this.#session);
     this.#tooltip.draw(count, count ? this.#session.shown(FACES) : [], {
       title: this.#title(snapshot),
       note: count && (state === "stale" || state === "offline") ? words[state] : "",

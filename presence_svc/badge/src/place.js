@@ -17,9 +17,9 @@ function origin() {
   const [, served, source] = SERVED.exec(own) ?? [];
   if (served || source) return served || source;
   const page = globalThis.location?.href;
-  const from = /^https?:/.test(own) ? own : page;
-  warnOfBase(`without base-url the service is looked for where this module came from, and ${from ?? "that"} is none`);
-  return new URL(from ?? "http://localhost").origin;
+  const from = /^https?:/.test(own) ? own : page ?? "";
+  warnOfBase(`without base-url the service is looked for where this module came from, and ${from || "that"} is none`);
+  return from && new URL(from).origin;
 }
 
 /**

@@ -17,9 +17,9 @@ const CSS = `
 }
 [part=badge]:focus-visible { outline: 2px solid var(--live); outline-offset: 2px; }
 [part=count] { min-width: 1ch; text-align: center; }
-[part=stack], .faces { display: inline-flex; align-items: center; }
-[part=stack] { gap: .3em; margin-block: -.2em; }
-[part=stack] [part=avatar] { width: var(--lvb-stack-size, 1.6em); height: var(--lvb-stack-size, 1.6em); font-size: .75em; margin-inline-start: -.45em; box-shadow: 0 0 0 2px Canvas; }
+[part=stack], .faces { display: inline-flex; align-items: center; vertical-align: middle; }
+[part=stack] { gap: .3em; margin-inline-start: .4em; font: var(--lvb-font, 600 .875rem/1.2 system-ui, sans-serif); font-variant-numeric: tabular-nums; cursor: default; }
+[part=stack] [part=avatar] { width: var(--lvb-stack-size, 1.75rem); height: var(--lvb-stack-size, 1.75rem); margin-inline-start: -.35rem; box-shadow: 0 0 0 2px Canvas; }
 [part=stack] [part=avatar]:first-child { margin-inline-start: 0; }
 [part=rest] { font-weight: 500; opacity: .8; }
 [part=rest]:empty, .faces:empty { display: none; }

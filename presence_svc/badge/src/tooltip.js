@@ -4,6 +4,7 @@ import { h } from "./dom.js";
 import { face } from "./face.js";
 
 const GAP = 8;
+const ENOUGH = 160; // pixels in which a list can be read
 const LINGER = 150; // the pointer may cross the gap between badge and tooltip
 
 export class Tooltip {
@@ -75,18 +76,22 @@ export class Tooltip {
     if (this.element.isConnected) this.element.hidePopover?.();
   }
 
-  /** Below the badge, or above where there is more room; never outside the window, though it may have to be scrolled. */
+  /** Below the badge, or above where there is more room; over it where there is hardly any. Never outside the window. */
   #place() {
     const badge = this.badge.getBoundingClientRect();
     const { style } = this.element;
-    style.maxHeight = `${innerHeight - 2 * GAP}px`;
+    const window = innerHeight - 2 * GAP;
+    const [above, below] = [badge.top - 2 * GAP, innerHeight - badge.bottom - 2 * GAP];
+    style.maxHeight = `${window}px`;
+    const needed = this.element.getBoundingClientRect().height;
+    const isBelow = needed <= below || below >= above;
+    const room = isBelow ? below : above;
+    if (room >= ENOUGH) style.maxHeight = `${Math.min(window, room)}px`;
     const { width, height } = this.element.getBoundingClientRect();
-    const [above, below] = [badge.top - GAP - height, badge.bottom + GAP];
-    const top = below + height > innerHeight && above > 0 ? above : below;
-    const within = (/** @type {number} */ at, /** @type {number} */ size, /** @type {number} */ room) =>
-      Math.max(GAP, Math.min(at, room - size - GAP));
+    const within = (/** @type {number} */ at, /** @type {number} */ size, /** @type {number} */ space) =>
+      Math.max(GAP, Math.min(at, space - size - GAP));
     style.left = `${within(badge.left + (badge.width - width) / 2, width, innerWidth)}px`;
-    style.top = `${badge.bottom < 0 || badge.top > innerHeight ? top : within(top, height, innerHeight)}px`;
+    style.top = `${within(isBelow ? badge.bottom + GAP : badge.top - GAP - height, height, innerHeight)}px`;
   }
 
   /**
