@@ -5,11 +5,12 @@
 
 /** @typedef {import("./words.js").Viewer} Viewer */
 
+const MOST = 20; // that anybody shows
 const LEASE = 60_000; // where the service does not say until when
 
 export class Roster {
   /** @type {Map<string, Viewer & {until: number}>} */ #known = new Map();
-  /** @type {string[]} */ #shown = [];
+  /** @type {string[]} whom we show, in the order of who makes room for whom */ #shown = [];
   /** All that are named are known. */ isWhole = false;
   /** Whoever we showed and was not told of now has left. */ isSure = false;
   /** Anything was heard: names are for us. */ isHeard = false;
@@ -48,12 +49,12 @@ export class Roster {
     if (self && !this.#known.has(self.viewer_id) && (this.isWhole || isHidden)) self = null;
     const others = [...this.#known.values()].filter((one) => one.viewer_id !== self?.viewer_id);
     const here = others.filter(({ until }) => this.isSure || until > now).sort(byJoining);
-    const ids = new Set(here.map((one) => one.viewer_id));
-    const room = n - (self ? 1 : 0);
-    const stay = this.#shown.filter((id) => ids.has(id)).slice(0, room);
-    const come = here.map((one) => one.viewer_id).filter((id) => !stay.includes(id));
-    this.#shown = [...stay, ...come].slice(0, Math.max(stay.length, room));
-    const rest = here.filter((one) => this.#shown.slice(0, room).includes(one.viewer_id));
+    const ids = here.map((one) => one.viewer_id);
+    const stay = this.#shown.filter((id) => ids.includes(id));
+    this.#shown = [...stay, ...ids.filter((id) => !stay.includes(id))].slice(0, MOST);
+    const chosen = this.#shown.slice(0, Math.max(0, n - (self ? 1 : 0)));
+    const rest = here.filter((one) => chosen.includes(one.viewer_id));
+    if (!n) return [];
     return self ? [{ ...self, ...this.#known.get(self.viewer_id) }, ...rest] : rest;
   }
 }

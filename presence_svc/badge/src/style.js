@@ -9,7 +9,7 @@ const CSS = `
 :host { display: inline-block; position: relative; vertical-align: middle; --live: var(--lvb-accent, light-dark(#0a7d50, #3ddc97)); }
 :host([hidden]) { display: none; }
 [part=badge] {
-  display: inline-flex; align-items: center; gap: .4em; box-sizing: border-box; padding: var(--lvb-padding, .35em .7em .35em .55em);
+  display: inline-flex; align-items: center; vertical-align: middle; gap: .4em; box-sizing: border-box; padding: var(--lvb-padding, .35em .7em .35em .55em);
   font: var(--lvb-font, 600 .875rem/1.2 system-ui, sans-serif); font-variant-numeric: tabular-nums; white-space: nowrap;
   color: var(--lvb-color, inherit); background: var(--lvb-background, color-mix(in srgb, currentColor 8%, transparent));
   border: 1px solid var(--lvb-border, color-mix(in srgb, currentColor 16%, transparent)); border-radius: var(--lvb-radius, 99px);
@@ -19,7 +19,7 @@ const CSS = `
 [part=count] { min-width: 1ch; text-align: center; }
 [part=stack], .faces { display: inline-flex; align-items: center; vertical-align: middle; }
 [part=stack] { gap: .3em; margin-inline-start: .4em; font: var(--lvb-font, 600 .875rem/1.2 system-ui, sans-serif); font-variant-numeric: tabular-nums; cursor: default; }
-[part=stack] [part=avatar] { width: var(--lvb-stack-size, 1.75rem); height: var(--lvb-stack-size, 1.75rem); margin-inline-start: -.35rem; box-shadow: 0 0 0 2px Canvas; }
+[part=stack] [part=avatar] { width: var(--lvb-stack-size, 1.75rem); height: var(--lvb-stack-size, 1.75rem); font-size: .625rem; margin-inline-start: -.25rem; box-shadow: 0 0 0 2px Canvas; }
 [part=stack] [part=avatar]:first-child { margin-inline-start: 0; }
 [part=rest] { font-weight: 500; opacity: .8; }
 [part=rest]:empty, .faces:empty { display: none; }
