@@ -52,6 +52,13 @@ class Forbidden(PresenceError):
     title = "Forbidden"
 
 
+class NotFound(PresenceError):
+    """There is no such thing here, also because a setting has turned it off."""
+
+    status = 404
+    title = "Not found"
+
+
 class TooSlow(PresenceError):
     """The request, or a socket's first message, did not arrive within its deadline."""
 

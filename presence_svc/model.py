@@ -64,6 +64,9 @@ Name = Annotated[
 AvatarUrl = Annotated[str, BeforeValidator(_picture), StringConstraints(max_length=512)]
 
 
+LeaveToken = Annotated[str, StringConstraints(max_length=512)]
+
+
 class Body(BaseModel):
     """What a client sends; what it says beside is left aside."""
 
@@ -83,6 +86,9 @@ class Heartbeat(Body):
     anonymous: Flag = Field(False, description="counted, never named")
     hidden: Flag = Field(False, description="the tab is hidden: its lease is longer")
     seq: Seq | None = Field(None, description="grows with all that the session says")
+    leave_token: LeaveToken | None = Field(
+        None, description="without a bearer token: whose session this was, before its viewer signed out"
+    )
 
 
 class CourseHeartbeat(Heartbeat):
@@ -98,7 +104,7 @@ class Leave(Body):
     session_id: Id = "main"
     seq: Seq | None = None
     soft: Flag = False
-    leave_token: Annotated[str, StringConstraints(max_length=512)] | None = None
+    leave_token: LeaveToken | None = None
     anonymous: Flag = Field(False, description="said by a visitor who has no leave token yet")
 
 
@@ -118,6 +124,7 @@ class HeartbeatReply(BaseModel):
     expires_at: int
     next_heartbeat_ms: int
     leave_token: str
+    pseudonym: str | None = Field(None, description="with PSEUDONYMS: what others see as this viewer's id")
 
 
 class Count(BaseModel):
@@ -162,12 +169,21 @@ class CourseTotal(BaseModel):
 
 
 class Stats(BaseModel):
-    """Totals over all courses: `total` is the sum, so a viewer of two courses counts twice."""
+    """Totals over all courses: `total` is the sum, with viewers of two courses twice; `people` are distinct.
+
+    When these are not `exact`, they are right within `bound_s` seconds; null where they are not counted.
+    `page` has the courses that were asked for, the busiest first, those of the past last; null = none were.
+    """
 
     total: int
     courses: int
     top: list[CourseTotal]
     as_of: int
+    people: int | None = None
+    exact: bool = True
+    bound_s: float | None = None
+    page: list[CourseTotal] | None = None
+    next_cursor: str | None = None
 
 
 class Problem(BaseModel):

@@ -30,7 +30,8 @@ README = ROOT / "README.md"
 SETTINGS = ROOT / "docs" / "settings.md"
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text()
-    for path in [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")), *ROOT.glob("tests/**/*.md")]
+    for folder in ("*.md", "docs/**/*.md", "deploy/**/*.md", "tests/**/*.md")
+    for path in sorted(ROOT.glob(folder))
 }
 ADDRESS = "http://127.0.0.1:8000"
 WORDS_OF_THE_README = 1_500

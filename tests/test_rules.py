@@ -15,7 +15,9 @@ from tests.test_architecture import FLOORS
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
 HEADINGS = dict(re.findall(r"^#{2,4} ([A-Z]\d{1,2}): (.+)$", ARCHITECTURE, re.M))
 # Letters that begin rules; elsewhere such words are something else (M4 is a chip, W10 is base64).
-CITED = re.compile(rf"\b[{''.join(sorted({rule[0] for rule in HEADINGS}))}]\d{{1,2}}\b")
+CITED = re.compile(
+    rf"\b[{''.join(sorted({rule[0] for rule in HEADINGS}))}]\d{{1,2}}\b(?!:\d)"
+)  # but not a time, T12:00
 SECTION = re.compile(r"\b(?:DESIGN|FAULTS)(?:,? section)?,? \d")
 DOCUMENT = re.compile(r"(?<![\w/])[A-Z]{3,}\.md\b")
 NOT_OURS = {"node_modules", "vendor", ".venv", "dist", "build"}

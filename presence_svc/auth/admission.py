@@ -43,9 +43,8 @@ class Admission:
         self.rates = rates
         self.permissions = Permissions(settings)
         self._names_from_body = settings.names_from_body
-        self._joins = joins
+        self._joins, self._leave_tokens = joins, leave_tokens
         self._anonymous, self._has_anonymous = anonymous, settings.allow_anonymous
-        self._leave_tokens = leave_tokens
 
     def admit(self, authorization: bytes | None, peer: str, course_id: str, said: Heartbeat) -> Admitted:
         """The heartbeat as it may be recorded: whose it is, and under which name."""
@@ -108,16 +107,21 @@ class Admission:
         """The viewer whose session may end: by its leave token, or by one who may speak for them."""
         if self.tokens is None:
             return named(said)
-        token, viewer_id = said.leave_token, said.viewer_id
-        # A page may call its viewer as the token does: of what no id can hold, the id is a digest.
-        for known in (viewer_id, viewer_id_of(viewer_id)) if token and viewer_id else ():
-            if self._leave_tokens.holds(token or "", course_id, known, said.session_id):
-                self.rates.leave(hash((course_id, known, said.session_id)))
-                return known
+        if viewer_id := self._holder(course_id, said):
+            self.rates.leave(hash((course_id, viewer_id, said.session_id)))
+            return viewer_id
         caller = await self.enter(authorization, peer, Action.LEAVE)
         if caller.role is Role.PUBLIC:
             return self._visitor(course_id, said)
-        return named(said) if caller.role is Role.SERVICE else own(caller, viewer_id)
+        return named(said) if caller.role is Role.SERVICE else own(caller, said.viewer_id)
+
+    def _holder(self, course_id: str, said: Leave | Heartbeat) -> str:
+        """Whose session this is, by its leave token and any name that a page has for them; "" = none."""
+        token, name = said.leave_token, said.viewer_id
+        for viewer_id in (name, viewer_id_of(name)) if token and name else ():
+            if self._leave_tokens.holds(token or "", course_id, viewer_id, said.session_id):
+                return viewer_id
+        return ""
 
     def _visitor(self, course_id: str, said: Leave) -> str:
         """Who goes before the first answer has brought a leave token: only they know so long a session id."""
@@ -171,12 +175,13 @@ class Admission:
 
     def _without_token(self, peer: str, course_id: str, said: Heartbeat) -> HeartbeatWrite:
         names_somebody = said.viewer_id is not None and not said.viewer_id.startswith(PREFIX)
-        if not self._has_anonymous or (names_somebody and not said.anonymous):
+        signed_out = self._holder(course_id, said) if self._has_anonymous else ""
+        if not self._has_anonymous or (names_somebody and not said.anonymous and not signed_out):
             self.rates.unknown(peer)
             raise Unauthorized("a bearer token is needed")
         viewer_id = self._anonymous.of(course_id, said.session_id)
         unnamed = said.model_copy(update={"anonymous": True, "name": None, "avatar_url": None})
-        return HeartbeatWrite(course_id, viewer_id, unnamed)
+        return HeartbeatWrite(course_id, viewer_id, unnamed, signed_out if signed_out != viewer_id else "")
 
     def _check_course(self, caller: Caller, course_id: str) -> None:
         try:

@@ -47,6 +47,9 @@ class Pseudonyms(Rosters):
     def of(self, course_id: str, viewer_id: str) -> str:
         return "~" + _hash(self._shared.known_secret(), b"presence-alias", f"{course_id}\n{viewer_id}")
 
+    def alias(self, course_id: str, viewer_id: str) -> str:
+        return self.of(course_id, viewer_id)
+
     def seen(self, course_id: str, viewer: Viewer) -> Viewer:
         return viewer.model_copy(update={"viewer_id": self.of(course_id, viewer.viewer_id)})
 

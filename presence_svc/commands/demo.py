@@ -8,16 +8,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
 import threading
+import time
 from time import monotonic
 
 import httpx2
 from rich.console import Console
 
-from ..settings import ENV_PREFIX
+from ..settings import ENV_PREFIX, Settings, load
 from ..settings.identity import IdentitySettings
+from ..store.history.writer import Writer
+from ..store.redis.factory import open_link
 from . import serve
-from .crowd import COURSES, Crowd, Viewer
+from .crowd import CHAPTERS, COURSES, Crowd, Viewer
+from .past import WEEKS, past
 
 log = logging.getLogger("presence.demo")
 STEP_S = 0.5
@@ -28,13 +33,14 @@ RETRY_S = 2.0
 def run(size: int) -> None:
     """Serves on loopback until a signal ends it, whatever Redis and identity the environment names."""
     # Invented viewers do not belong in a real Redis, and have no tokens.
-    _forget("redis_url", "host", *IdentitySettings.model_fields)
+    _forget("redis_url", "host", "pages", "root_path", *IdentitySettings.model_fields)
     os.environ |= {f"{ENV_PREFIX}HOST": "127.0.0.1", f"{ENV_PREFIX}AUTH": "trusted"}
     stop = threading.Event()
     thread: threading.Thread | None = None
 
     def begin(url: str) -> None:
         nonlocal thread
+        asyncio.run(remember(load(), size))
         _invite(url, size)
         thread = threading.Thread(target=_live, args=(url, Crowd(size), stop), daemon=True)
         thread.start()
@@ -45,6 +51,23 @@ def run(size: int) -> None:
         stop.set()
         if thread is not None:
             thread.join(timeout=3)
+
+
+async def remember(settings: Settings, size: int) -> None:
+    """Two weeks of history for the courses, in a Redis that is empty."""
+    if not settings.history:
+        return
+    link = open_link(settings)
+    now = time.time_ns() // 1_000_000
+    try:
+        pasts = [
+            past(course, size * 0.45 / place, CHAPTERS, now, random.Random(course))
+            for place, course in enumerate(COURSES, 1)
+        ]
+        first = (now - WEEKS * 7 * 86_400_000) // 900_000 * 900_000
+        await Writer(link, settings).write(pasts, first, now)
+    finally:
+        await link.close()
 
 
 def _forget(*settings: str) -> None:

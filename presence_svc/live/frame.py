@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from ..model import Count, Viewer
+from ..store.people import People
 
 KEEP_ALIVE = b": keep-alive\n\n"
 WAITING = b": redis is away, the count follows\n\n"
@@ -64,6 +65,12 @@ def refused_frame(course_id: str, what: str, problem: Mapping[str, Any]) -> Fram
     """`event: refused`: which course is not told of, or only without its `viewers`, and why."""
     data = orjson.dumps({"course_id": course_id, "what": what, **problem})
     return Frame((course_id, "refused"), b"event: refused\ndata: %b\n\n" % data, message("refused", data))
+
+
+def people_frame(people: People) -> Frame:
+    """`event: people`: distinct viewers over all courses."""
+    data = orjson.dumps(people._asdict())
+    return Frame(("", "people"), b"event: people\ndata: %b\n\n" % data, message("people", data))
 
 
 def retry_ms() -> int:

@@ -6,22 +6,24 @@ from the channel's messages and from reads at every (re)subscription; nothing he
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from functools import partial
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
 
 import orjson
 
 from ..errors import Unavailable
-from ..model import MAX_VIEWERS, Count
+from ..model import Count
+from ..store.people import PeopleCounter
 from ..store.presence import Presence
 from ..store.roster.reader import Rosters
 from ..store.shared import Pulse
 from .bus import Bus
 from .feed import Feed
 from .listener import Listener, Selection
+from .names import tell_names
+from .people import PeopleFeed
+from .reads import Reads
 
 log = logging.getLogger("presence.hub")
 
@@ -29,14 +31,15 @@ log = logging.getLogger("presence.hub")
 class Hub:
     """`start` opens the subscription; `close` tells every stream to end."""
 
-    def __init__(self, presence: Presence, rosters: Rosters) -> None:
+    def __init__(self, presence: Presence, rosters: Rosters, people: PeopleCounter) -> None:
         self._presence = presence
         self._rosters = rosters
         self._feeds: dict[str, Feed] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._reads = Reads()
         self._warming = True
+        self._people = PeopleFeed(people)
         self.listeners: set[Listener] = set()
-        self.closing = False
+        self.draining = self.closing = False
         self.on_fan_out: Callable[[int], None] = lambda listeners: None
         self.on_lost: Callable[[], object] = lambda: None
         self.bus = Bus(presence.link, presence.keys, self._on_message, self._refresh_course, self._lost)
@@ -47,15 +50,18 @@ class Hub:
     async def stop(self) -> None:
         """Ends what runs here. Streams have been told by `close` before."""
         await self.bus.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._people.stop()
+        await self._reads.stop()
         for feed in self._feeds.values():
             feed.close()
 
+    def drain(self) -> None:
+        """The replica is going soon: it is not ready any more, and serves as before."""
+        self.draining = True
+
     def close(self) -> None:
         """The replica is going: every stream, also one that opens now, says goodbye and ends."""
-        self.closing = True
+        self.draining = self.closing = True
         for listener in self.listeners:
             listener.close()
 
@@ -67,10 +73,13 @@ class Hub:
         chapters: Selection = None,
         is_steady: bool = False,
         nameless: frozenset[str] = frozenset(),
+        people: bool = False,
     ) -> Listener:
-        """A mailbox that gets each course's count at once and at every change, and names (see Listener)."""
-        many = min(viewers, MAX_VIEWERS)
-        listener = Listener(courses, many, chapters=chapters, is_steady=is_steady, nameless=nameless)
+        """A mailbox that gets each course's count at once and at every change, and names (see Listener).
+
+        With `people` also how many there are over all courses.
+        """
+        listener = Listener(courses, viewers, chapters=chapters, is_steady=is_steady, nameless=nameless)
         self.listeners.add(listener)
         for course_id in listener.courses:
             feed = self._feeds.get(course_id)
@@ -80,13 +89,16 @@ class Hub:
             feed.listeners.add(listener)
             # What others see already: a read that fails must not leave this one with nothing.
             feed.tell(listener)
-        self._spawn(self._first(listener))
+        if people:
+            self._people.add(listener)
+        self._reads.start(self._first(listener))
         if self.closing:
             listener.close()
         return listener
 
     def detach(self, listener: Listener) -> None:
         self.listeners.discard(listener)
+        self._people.discard(listener)
         for course_id in listener.courses:
             feed = self._feeds[course_id]
             feed.listeners.discard(listener)
@@ -130,14 +142,27 @@ class Hub:
             return
         message = orjson.loads(data)
         message.pop("type")
-        if feed.update(Count.model_construct(**message, warming=self._warming)):
+        count = Count.model_construct(**message, warming=self._warming)
+        if feed.latest and count.total < feed.latest.total and not self._warming:
+            self._reads.start(self._verify(feed, count))
+        else:
+            self._heard(feed, count)
+
+    def _heard(self, feed: Feed, count: Count) -> None:
+        if feed.update(count):
             self.on_fan_out(len(feed.listeners))
             self._refresh_viewers(feed)
+
+    async def _verify(self, feed: Feed, count: Count) -> None:
+        """A lower number may be that of a Redis that has just lost its data: only a read knows (S11)."""
+        with suppress(Unavailable):
+            count = await self._presence.count(feed.course_id)
+        self._heard(feed, count)
 
     def _refresh_course(self, course_id: str) -> None:
         feed = self._feeds.get(course_id)
         if feed:
-            self._spawn(self._read(feed))
+            self._reads.start(self._read(feed))
 
     async def _read(self, feed: Feed) -> None:
         feed.update(await self._presence.count(feed.course_id))
@@ -145,44 +170,8 @@ class Hub:
 
     def _refresh_viewers(self, feed: Feed) -> None:
         """At most one read of names under way per course; what changes meanwhile asks for one more."""
-        if not feed.viewers:
-            return
-        if feed.reading:
+        if feed.viewers and feed.reading:
             feed.read_again = True
-        else:
+        elif feed.viewers:
             feed.reading = True
-            self._spawn(self._viewers_until_quiet(feed))
-
-    async def _viewers_until_quiet(self, feed: Feed) -> None:
-        try:
-            feed.read_again = True
-            while feed.read_again and feed.listeners:
-                await feed.rest()
-                feed.read_again = False
-                await self._read_viewers(feed)
-        finally:
-            feed.reading = False
-
-    async def _read_viewers(self, feed: Feed) -> None:
-        many, rosters = min(feed.viewers, MAX_VIEWERS), self._rosters
-        if not many:
-            return
-        roster = await rosters.read(feed.course_id, limit=many)
-        listed = {viewer.viewer_id for viewer in roster.viewers}
-        kept = await rosters.those(feed.course_id, [v for v in feed.kept() if v not in listed])
-        feed.tell_viewers(roster, kept, partial(rosters.seen, feed.course_id))
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(_survive(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-async def _survive(work: Coroutine[Any, Any, None]) -> None:
-    """A read that fails is made again when the subscription is: Redis's absence ends that too."""
-    try:
-        await work
-    except Unavailable:
-        log.debug("redis is away, a read waits")
-    except Exception:
-        log.exception("a read failed")
+            self._reads.start(tell_names(feed, self._rosters))

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings
 
 from ..model import ID_PATTERN
 from .addresses import is_origin, is_safe
-from .kinds import CommaSeparated, Rule, SecretsCommaSeparated
+from .kinds import NONE, CommaSeparated, Rule, SecretsCommaSeparated
 from .public_key import read_public_key
 
 SECRET_BYTES = 32
@@ -85,7 +85,7 @@ class IdentitySettings(BaseSettings):
     )
     cors_origins: CommaSeparated = Field(
         default_factory=lambda data: () if data.get("auth") == "jwt" else ("*",),
-        description="origins whose pages may call; `*` = any. None given: any (trusted), none (jwt)",
+        description="origins whose pages may call; `*` = any, `none`. None given: any (trusted), none (jwt)",
     )
     log_addresses: bool = Field(False, description="write clients' addresses to the log")
 
@@ -102,6 +102,8 @@ class IdentitySettings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value == (NONE,):
+            return ()
         for origin in value:
             if not is_origin(origin):
                 raise ValueError(

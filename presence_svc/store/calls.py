@@ -37,7 +37,7 @@ def heartbeat_call(
     refresh: Collection[str],
 ) -> ScriptCall:
     """The call that records the heartbeats of `courses`; in `refresh`: whose sets' expiry is pushed on."""
-    names: list[bytes] = [pack(keys.agenda)]
+    names: list[bytes] = [pack(keys.agenda, keys.where)]
     args: list[bytes] = [
         pack(
             settings.publish_interval_ms,
@@ -45,6 +45,7 @@ def heartbeat_call(
             settings.hidden_ttl_ms,
             settings.sessions_per_viewer,
             settings.chapters_per_course,
+            *settings.books,
             len(courses),
         )
     ]
@@ -57,9 +58,9 @@ def heartbeat_call(
             write, seq = writes[index]
             names.append(write.keys or write.pack_keys(keys))
             args += (write.head, seq, write.tail)
-    many_keys = 1 + 5 * len(courses) + 2 * heartbeats
+    many_keys = 2 + 5 * len(courses) + 2 * heartbeats
     packed = b"".join((pack_int(many_keys), *names, *args))
-    return ScriptCall(scripts.HEARTBEAT, 1 + many_keys + 6 + len(courses) + 5 * heartbeats, packed)
+    return ScriptCall(scripts.HEARTBEAT, 1 + many_keys + 9 + len(courses) + 5 * heartbeats, packed)
 
 
 def heartbeat_results(
@@ -96,11 +97,12 @@ def take_over_call(keys: Keys, settings: Settings, writes: Sequence[WithSeq]) ->
 
     By its text: an unknown SHA would be sent again behind the heartbeats, which had counted people twice.
     """
-    names: list[str] = [keys.agenda]
+    names: list[str] = [keys.agenda, keys.where]
     args: list[Any] = [
         settings.publish_interval_ms,
         settings.ttl_ms,
         settings.sessions_per_viewer,
+        *settings.books,
         len(writes),
     ]
     for write, seq in writes:
@@ -115,11 +117,12 @@ def take_over_call(keys: Keys, settings: Settings, writes: Sequence[WithSeq]) ->
 
 def leave_call(keys: Keys, settings: Settings, writes: Sequence[Any], indices: list[int]) -> Command:
     """The call that ends the sessions of a round's leaves."""
-    names: list[str] = [keys.agenda]
+    names: list[str] = [keys.agenda, keys.where]
     args: list[Any] = [
         settings.publish_interval_ms,
         settings.leave_grace_ms,
         settings.ttl_ms,
+        *settings.books,
         len(indices),
     ]
     for index in indices:

@@ -3,48 +3,117 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+from collections.abc import AsyncIterator
 from time import monotonic
 
+from ..errors import Invalid
 from ..model import CourseTotal, Stats
 from .keys import Keys
-from .presence import Presence
+from .people import PeopleCounter
 from .redis.link import Link
 
 FRESH_S = 1.0
+SHARE = 5  # a reading stands at least this many times as long as it took
 TOP = 20
-CHUNK = 500
+CHUNK = 200
 
 
 class Totals:
-    """Reading costs one count per active course: within a second all callers share one reading."""
+    """Reading costs one ZCOUNT per active course, in short steps: within a second all share one reading."""
 
-    def __init__(self, link: Link, presence: Presence, keys: Keys) -> None:
+    def __init__(self, link: Link, keys: Keys, people: PeopleCounter) -> None:
         self._link = link
-        self._presence = presence
         self._keys = keys
+        self._people = people
+        self._ranked: list[tuple[int, str]] = []  # as they are paged: (-total, course)
         self._lock = asyncio.Lock()
         self._stats: Stats | None = None
-        self._read_at = 0.0
+        self._stands_until = 0.0
 
     async def stats(self) -> Stats:
-        """The sum over courses, how many have somebody in them, and the busiest. Raises Unavailable."""
+        """The sum over courses, how many have somebody in them, the busiest, people. Raises Unavailable."""
         async with self._lock:
-            if self._stats is None or monotonic() - self._read_at > FRESH_S:
+            if self._stats is None or monotonic() > self._stands_until:
+                began = monotonic()
                 self._stats = await self._read()
-                self._read_at = monotonic()
+                ended = monotonic()
+                self._stands_until = ended + max(FRESH_S, SHARE * (ended - began))
             return self._stats
 
+    async def search(self, text: str, limit: int, cursor: str | None) -> Stats:
+        """The same, with a page of the courses whose id has `text` in it, whatever its case.
+
+        Raises Invalid for a cursor that no page has given out. Courses that change their place between two
+        pages may be in both, or in none.
+        """
+        stats = await self.stats()
+        wanted = text.lower()
+        after = _decoded(cursor) if cursor else None
+        busy = {course for _, course in self._ranked}
+        ranked = self._ranked + sorted((0, course) for course in await self._seen() - busy)
+        found = [one for one in ranked if wanted in one[1].lower() and (after is None or one > after)]
+        page = found[:limit]
+        more = _encoded(page[-1]) if len(found) > limit else None
+        shown = [CourseTotal(course_id=course, total=-rank) for rank, course in page]
+        return stats.model_copy(update={"page": shown, "next_cursor": more})
+
+    async def _seen(self) -> set[str]:
+        """Courses that have a history, also those that nobody watches now."""
+        return {course async for courses in self._slices(self._keys.seen) for course in courses}
+
     async def _read(self) -> Stats:
-        (listed, time) = await self._link.pipeline([("ZRANGE", self._keys.agenda, 0, -1), ("TIME",)])
-        courses = [course.decode() for course in listed]
-        found: list[tuple[int, str]] = []
-        for start in range(0, len(courses), CHUNK):
-            counts = await self._presence.counts(courses[start : start + CHUNK])
-            found += [(count.total, count.course_id) for count in counts if count.total]
-        found.sort(key=lambda pair: (-pair[0], pair[1]))
+        """Each slice is exact at its own moment; `as_of` is the last one's (S4)."""
+        found: dict[str, int] = {}
+        as_of = await self._now_ms()
+        async for courses in self._slices(self._keys.agenda):
+            commands = [
+                ("ZCOUNT", self._keys.course(course).viewers, f"({as_of}", "+inf") for course in courses
+            ]
+            *counts, time = await self._link.pipeline([*commands, ("TIME",)], patient=True)
+            found.update((course, n) for course, n in zip(courses, counts, strict=True) if n)
+            as_of = _ms(time)
+        self._ranked = sorted((-total, course) for course, total in found.items())
+        people = await self._people.count()
         return Stats(
-            total=sum(total for total, _ in found),
+            total=sum(found.values()),
             courses=len(found),
-            top=[CourseTotal(course_id=course, total=total) for total, course in found[:TOP]],
-            as_of=int(time[0]) * 1000 + int(time[1]) // 1000,
+            top=[CourseTotal(course_id=course, total=-rank) for rank, course in self._ranked[:TOP]],
+            as_of=as_of,
+            people=people.people if people else None,
+            exact=people.exact if people else True,
+            bound_s=people.bound_s if people else None,
         )
+
+    async def _slices(self, key: str) -> AsyncIterator[list[str]]:
+        """A set's courses, each at least once if it stays; however many there are, a step is short."""
+        cursor = b"0"
+        while True:
+            scan = ("ZSCAN", key, cursor, "COUNT", CHUNK)
+            ((cursor, flat),) = await self._link.pipeline([scan], patient=True)
+            courses = [course.decode() for course in flat[::2]]
+            for start in range(0, len(courses), CHUNK):
+                yield courses[start : start + CHUNK]
+            if cursor == b"0":
+                return
+
+    async def _now_ms(self) -> int:
+        (time,) = await self._link.pipeline([("TIME",)], patient=True)
+        return _ms(time)
+
+
+def _ms(time: list[bytes]) -> int:
+    return int(time[0]) * 1000 + int(time[1]) // 1000
+
+
+def _encoded(place: tuple[int, str]) -> str:
+    return base64.urlsafe_b64encode(f"{-place[0]} {place[1]}".encode()).decode().rstrip("=")
+
+
+def _decoded(cursor: str) -> tuple[int, str]:
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
+        total, course = raw.split(" ")
+        return -int(total), course
+    except ValueError:
+        raise Invalid([("/cursor", "is not a cursor of this route")]) from None

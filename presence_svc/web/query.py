@@ -89,14 +89,39 @@ class OneId:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text that its reader judges; empty is none."""
+    """A text that its reader judges, of `most` characters; empty is none."""
 
     name: str
+    is_required: bool = False
+    most: int | None = None
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string"} | ({"maxLength": self.most} if self.most else {})
+
+    def read(self, request: HTTPConnection) -> str | None:
+        """Raises Invalid for one that is too long."""
+        text = request.query_params.get(self.name) or None
+        if text and self.most and len(text) > self.most:
+            raise Invalid([(f"/{self.name}", f"must have {self.most} characters at most")])
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of some words; the first is what is meant when none is said."""
+
+    name: str
+    options: tuple[str, ...]
     is_required: bool = False
 
     @property
     def schema(self) -> dict[str, Any]:
-        return {"type": "string"}
+        return {"type": "string", "enum": list(self.options), "default": self.options[0]}
 
-    def read(self, request: HTTPConnection) -> str | None:
-        return request.query_params.get(self.name) or None
+    def read(self, request: HTTPConnection) -> str:
+        """Raises Invalid for any other."""
+        found = request.query_params.get(self.name, self.options[0])
+        if found not in self.options:
+            raise Invalid([(f"/{self.name}", f"must be one of {', '.join(self.options)}")])
+        return found

@@ -12,6 +12,10 @@ from ..live.hub import Hub
 from ..live.renewer import Renewer
 from ..metrics import Metrics
 from ..settings import Settings
+from ..store.census import Census
+from ..store.checkup.readiness import Readiness
+from ..store.history.answers import HistoryAnswers
+from ..store.history.export import Export
 from ..store.presence import Presence
 from ..store.roster.reader import Rosters
 from ..store.stats import Totals
@@ -26,6 +30,10 @@ class Services:
     rosters: Rosters
     seen_rosters: Rosters
     totals: Totals
+    readiness: Readiness
+    census: Census
+    history: HistoryAnswers
+    export: Export
     hub: Hub
     renewer: Renewer
     leave_tokens: LeaveTokens

@@ -39,12 +39,20 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "/v1/live"): (401, 401, 200, 403, 200, 200, 403, 200),
     ("POST", "/v1/heartbeats"): (401, 401, 403, 403, 200, 403, 403, 403),
     ("GET", "/v1/stats"): (401, 401, 403, 403, 200, 403, 403, 403),
+    ("GET", f"{COURSE}/history"): (401, 401, 403, 403, 200, 200, 403, 200),
+    ("GET", f"{COURSE}/history/calendar"): (401, 401, 403, 403, 200, 200, 403, 200),
+    ("GET", f"{COURSE}/history/heatmap"): (401, 401, 403, 403, 200, 200, 403, 200),
+    ("GET", "/v1/history/export"): (401, 401, 403, 403, 200, 403, 403, 403),
     ("GET", "/metrics"): (401, 401, 403, 403, 200, 403, 403, 403),
 }
 OPEN = {"/livez", "/readyz", "/openapi.json"}
 SOCKET = f"{COURSE}/ws"  # by plain HTTP it says to everybody what is missing
 COUNTS = {f"{COURSE}/count", "/v1/counts", f"{COURSE}/live", "/v1/live"}
-QUERY = {"/v1/counts": "?course_id=c1", "/v1/live": "?course_id=c1"}
+QUERY = {
+    f"{COURSE}/viewers/{{viewer_id}}": "?ban=0",
+    "/v1/counts": "?course_id=c1",
+    "/v1/live": "?course_id=c1",
+}
 BODIES: dict[str, Mapping[str, object]] = {
     f"{COURSE}/heartbeat": {"viewer_id": "u1", "session_id": SESSION},
     f"{COURSE}/leave": {"viewer_id": "u1", "session_id": SESSION},

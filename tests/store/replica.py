@@ -15,9 +15,10 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
 from presence_svc.model import Count, Heartbeat, Leave, Roster
-from presence_svc.settings import load
+from presence_svc.settings import Settings, load
 from presence_svc.store.agenda import Agenda
 from presence_svc.store.keys import Keys
+from presence_svc.store.people import PeopleCounter
 from presence_svc.store.presence import Presence
 from presence_svc.store.redis.link import ServerLink
 from presence_svc.store.roster.reader import Rosters
@@ -44,7 +45,7 @@ local function age_hash(key)
     if string.sub(field, 1, 2) == 's:' then
       local lease, rest = string.match(value, '^(%d+)( .*)$')
       redis.call('HSET', key, field, older(lease) .. rest)
-    elseif field == 'joined_at' or field == 'published' or field == 'dirty' then
+    elseif field == '!' or field == 'joined_at' or field == 'published' or field == 'dirty' then
       redis.call('HSET', key, field, older(value))
     end
   end
@@ -66,22 +67,30 @@ end
 
 
 class Replica:
-    """One process's way into the store. Several on one Redis are several replicas."""
+    """One process's way into the store. Several on one Redis are several replicas.
+
+    Without history and people, unless asked for: tests of presence look at all keys that there are.
+    """
 
     def __init__(self, redis: Redis, **settings: Any) -> None:
         self.redis: Any = redis  # the raw keys are looked at in every way; redis-py types replies too widely
         self.passed = 0  # ms that this replica was told to let pass
-        self.settings = load(**settings)
-        self.keys = Keys(self.settings.key_prefix)
         self.node = node_of(redis, timeout_s=GENEROUS_S)
         self.link = ServerLink(self.node)
+        self.use(load(**{"history": False, "people": False} | settings))
+
+    def use(self, settings: Settings) -> None:
+        """Builds all parts, with these settings."""
+        self.settings = settings
+        self.keys = Keys(settings.key_prefix)
         self.presence = Presence(self.link, self.settings)
         self.shared = Shared(self.link, self.settings)
         sealing = Shared(self.link, self.settings)
         sealing.secret = b"s" * 32  # at hand without a pulse: a read must write nothing
         self.rosters = Rosters(self.link, self.settings, sealing)
         self.agenda = Agenda(self.link, self.settings)
-        self.totals = Totals(self.link, self.presence, self.keys)
+        self.people = PeopleCounter(self.link, self.settings, self.keys)
+        self.totals = Totals(self.link, self.keys, self.people)
 
     async def beat(
         self, viewer: str, session: str = "main", *, course: str = "c1", **said: Any

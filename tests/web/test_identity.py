@@ -176,3 +176,22 @@ def test_a_service_must_give_ids(trusted: Service) -> None:
 
     assert (reply.status_code, reply.json()["errors"][0]["pointer"]) == (422, "/viewer_id")
     assert batch.json()["results"][0]["errors"][0]["pointer"] == "/heartbeats/0/viewer_id"
+
+
+async def test_a_viewer_learns_their_pseudonym() -> None:
+    """With PSEUDONYMS the reply, and a socket's joined, say under which id others see this viewer."""
+    with Service(
+        {"PRESENCE_AUTH": "jwt", "PRESENCE_JWT_SECRET": SECRET, "PRESENCE_PSEUDONYMS": "true"}
+    ) as made:
+        headers = bearer(None, sub="ada", name="Ada")
+        reply = post(made, "courses/alias/heartbeat", {}, headers).json()
+        async with SocketClient(made, "alias", headers=headers) as socket:
+            joined = socket.joined
+
+        assert list(names(made, "alias", headers)) == [reply["pseudonym"]] == [joined["pseudonym"]]
+        assert reply["pseudonym"].startswith("~")
+
+
+def test_without_pseudonyms_a_reply_has_none(trusted: Service) -> None:
+    """The field is there only when it says something."""
+    assert "pseudonym" not in post(trusted, "courses/plain/heartbeat", {"viewer_id": "ada"}).json()

@@ -3,6 +3,7 @@
 
 local W = 4398046511104 -- 2^42: a place's stretch of scores, see keys.py
 local DAY = 86400000
+local EMPTY = 600000 -- how long the state of a course is kept that nobody is in: longer than any lease
 
 local function clock()
   local t = redis.call('TIME')
@@ -54,21 +55,22 @@ local function publish(c, now, version)
     .. ',"as_of":' .. int(now) .. '}')
   redis.call('HSET', c.state, 'version', int(version), 'published', int(now), 'told', total)
   redis.call('HDEL', c.state, 'dirty')
-  redis.call('PEXPIRE', c.state, DAY)
+  redis.call('PEXPIRE', c.state, total > 0 and DAY or EMPTY)
 end
 
 -- Something that counts has changed: publish at once, or when the interval is over (S8).
--- Returns when a message is due, 0 when it has gone out.
+-- Returns when a message is due, 0 when it has gone out. Only messages take numbers of their own: a storm of
+-- changes within an interval must not run ahead of the clock, for after a restart versions begin at the clock.
 local function changed(c, now, interval, agenda)
   local state = redis.call('HMGET', c.state, 'version', 'published')
-  local version = math.max((tonumber(state[1]) or 0) + 1, now)
+  local version = tonumber(state[1]) or 0
   local published = tonumber(state[2]) or 0
   local due = published + interval
   if published > now or due <= now then
-    publish(c, now, version)
+    publish(c, now, math.max(version + 1, now))
     return 0
   end
-  redis.call('HSET', c.state, 'version', int(version), 'dirty', int(due))
+  redis.call('HSET', c.state, 'version', int(math.max(version, now)), 'dirty', int(due))
   redis.call('PEXPIRE', c.state, DAY)
   redis.call('ZADD', agenda, 'LT', int(due), id_of(c))
   return due
@@ -85,68 +87,4 @@ local function keep(c, now, longest)
   redis.call('PEXPIREAT', c.places, at)
   redis.call('PEXPIREAT', c.chapters, at)
   redis.call('PEXPIREAT', c.anonymous, at)
-end
-
--- A record is "lease seq place flags digest chapter"; a place of 0 is no chapter, a seq of -1 never said.
-local function parse(record)
-  local lease, seq, place, said = string.match(record, '^(%d+) (%-?%d+) (%d+) (.*)$')
-  return tonumber(lease), tonumber(seq), tonumber(place), said
-end
-
--- Has this viewer as many live sessions as they may have? Mostly the number of fields tells.
-local function is_full(key, now, limit)
-  if redis.call('HLEN', key) < limit then return false end
-  local flat, n = redis.call('HGETALL', key), 0
-  for i = 1, #flat, 2 do
-    if string.sub(flat[i], 1, 2) == 's:' and parse(flat[i + 1]) > now then n = n + 1 end
-  end
-  return n >= limit
-end
-
--- Brings a viewer's standing in the course's sets in line with the records of their sessions.
--- `was` lists places that they may have to be removed from. Returns whether a count has changed, and the
--- first of their leases to end (0 = none): whatever has become shorter must be looked at by then (S9).
-local function settle(c, viewer, key, now, was)
-  local flat = redis.call('HGETALL', key)
-  local lease, first, hidden_name, spots = 0, 0, 0, {}
-  for i = 1, #flat, 2 do
-    if string.sub(flat[i], 1, 2) == 's:' then
-      local ends, _, place, said = parse(flat[i + 1])
-      if ends <= now then
-        redis.call('HDEL', key, flat[i])
-        was[#was + 1] = place
-      else
-        lease = math.max(lease, ends)
-        if first == 0 or ends < first then first = ends end
-        if string.sub(said, 2, 2) == 'a' then hidden_name = math.max(hidden_name, ends) end
-        if place > 0 then spots[place] = math.max(spots[place] or 0, ends) end
-      end
-    end
-  end
-  local change = false
-  local function stand(zset, score, member, base)
-    local old = tonumber(redis.call('ZSCORE', zset, member) or false)
-    if score > base then
-      redis.call('ZADD', zset, int(score), member)
-      -- Lapsed but not yet swept counts as absent: a message may have gone out without them.
-      if not old or old <= base + now then change = true end
-    elseif old then
-      redis.call('ZREM', zset, member)
-      change = true
-    end
-  end
-  for _, place in ipairs(was) do
-    if place > 0 and not spots[place] then stand(c.places, 0, place .. ' ' .. viewer, 0) end
-  end
-  for place, ends in pairs(spots) do
-    stand(c.places, place * W + ends, place .. ' ' .. viewer, place * W)
-  end
-  stand(c.viewers, lease, viewer, 0)
-  stand(c.anonymous, hidden_name, viewer, 0)
-  if lease > 0 then
-    redis.call('PEXPIREAT', key, int(lease))
-  else
-    redis.call('DEL', key)
-  end
-  return change, first
 end

@@ -1,23 +1,33 @@
--- EVALSHA evict: a viewer leaves a course with all of their sessions, for good.
+-- EVALSHA evict: a viewer leaves a course with all of their sessions, and may not come back for a while (S5, S6).
 --
--- KEYS  agenda viewers places chapters anonymous state viewer:V left:V
--- ARGV  publish interval ms, how long a leave is remembered ms, V
+-- KEYS  agenda where viewers places chapters anonymous state viewer:V left:V
+-- ARGV  publish interval ms, how long a leave is remembered ms, minute ms, uniques, people, V; the last: for how long
+--       whatever they say counts for nothing, also in other sessions, ms (0 = those that they have now alone do not
+--       come back)
 -- reply when a message is due (0 = none)
 --@include _course
+--@include _history
+--@include _viewer
 --@include _left
 
+keep_books(ARGV[3], ARGV[4], ARGV[5], KEYS[2])
 local now = clock()
-local c = course_at(2)
-local key, left, was = KEYS[7], KEYS[8], {}
+local c = course_at(3)
+local key, left, was = KEYS[8], KEYS[9], {}
 make_way(KEYS[1])
 local flat = redis.call('HGETALL', key)
 for i = 1, #flat, 2 do
   if string.sub(flat[i], 1, 2) == 's:' then
-    local _, _, place = parse(flat[i + 1])
-    was[#was + 1] = place
+    local _, _, place, said = parse(flat[i + 1])
+    was[place] = chapter_in(said)
     redis.call('HDEL', key, flat[i])
     remember(left, string.sub(flat[i], 3), '!', tonumber(ARGV[2]))
   end
 end
-if not settle(c, ARGV[3], key, now, was) then return 0 end
+local ban = tonumber(ARGV[#ARGV])
+if ban > 0 then
+  redis.call('HSET', left, EVICTED, int(now + ban))
+  remember_for(left, ban)
+end
+if not settle(c, ARGV[6], key, now, was) then return 0 end
 return changed(c, now, tonumber(ARGV[1]), KEYS[1])

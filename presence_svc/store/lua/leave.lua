@@ -1,17 +1,20 @@
 -- EVALSHA leave: sessions go, for good or softly (S5, S6).
 --
--- KEYS  agenda; then per leave: viewers places chapters anonymous state viewer:V left:V
--- ARGV  publish interval ms, grace ms, how long a leave is remembered ms, how many leaves;
---       then per leave: V, S, seq ("" = none), soft (1 or 0)
+-- KEYS  agenda where; then per leave: viewers places chapters anonymous state viewer:V left:V
+-- ARGV  publish interval ms, grace ms, how long a leave is remembered ms, minute ms, uniques, people, how many
+--       leaves; then per leave: V, S, seq ("" = none), soft (1 or 0)
 -- reply now; then per leave: when a message is due (0 = none)
 --
 -- A leave for good wins over every heartbeat of its session, whichever comes first: both orders end alike.
 -- A soft one cuts the lease to the grace, unless the session has said something newer since.
 --@include _course
+--@include _history
+--@include _viewer
 --@include _left
 
 local agenda, interval = KEYS[1], tonumber(ARGV[1])
 local grace, memory = tonumber(ARGV[2]), tonumber(ARGV[3])
+keep_books(ARGV[4], ARGV[5], ARGV[6], KEYS[2])
 local now = clock()
 local reply = { now }
 make_way(agenda)
@@ -33,7 +36,7 @@ local function soften(key, left, session, seq)
   lease = math.min(lease, now + grace)
   redis.call('HSET', key, 's:' .. session, int(lease) .. ' ' .. int(seq) .. ' ' .. place .. ' ' .. said)
   if seq >= 0 then remember(left, session, int(seq), memory) end
-  return place
+  return place, said
 end
 
 local function depart(key, left, session)
@@ -41,20 +44,20 @@ local function depart(key, left, session)
   if record then redis.call('HDEL', key, 's:' .. session) end
   remember(left, session, '!', memory)
   if not record then return nil end
-  local _, _, place = parse(record)
-  return place
+  local _, _, place, said = parse(record)
+  return place, said
 end
 
-for i = 1, tonumber(ARGV[4]) do
-  local k, a = 2 + (i - 1) * 7, 5 + (i - 1) * 4
+for i = 1, tonumber(ARGV[7]) do
+  local k, a = 3 + (i - 1) * 7, 8 + (i - 1) * 4
   local c = course_at(k)
   local key, left, viewer, session = KEYS[k + 5], KEYS[k + 6], ARGV[a], ARGV[a + 1]
   local seq, soft = tonumber(ARGV[a + 2]), ARGV[a + 3] == '1'
-  local place
-  if soft then place = soften(key, left, session, seq) else place = depart(key, left, session) end
+  local place, said
+  if soft then place, said = soften(key, left, session, seq) else place, said = depart(key, left, session) end
   reply[i + 1] = 0
   if place then
-    local change, first = settle(c, viewer, key, now, { place })
+    local change, first = settle(c, viewer, key, now, { [place] = chapter_in(said) })
     if first > 0 then redis.call('ZADD', agenda, 'LT', int(first), id_of(c)) end
     if change then reply[i + 1] = changed(c, now, interval, agenda) end
   end

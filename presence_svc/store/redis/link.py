@@ -7,6 +7,7 @@ Redis has refused to run. Raises Unavailable and nothing else for what Redis doe
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from .resp import ScriptCall, packed_command
 __all__ = ["Command", "Link", "PubSub", "ServerLink"]
 
 Command = tuple[Any, ...]
+log = logging.getLogger("presence.redis")
 
 
 class Link(ABC):
@@ -32,6 +34,8 @@ class Link(ABC):
     """
 
     timeout_s: float
+    db: int = 0
+    _told: frozenset[str] = frozenset()
 
     @property
     @abstractmethod
@@ -60,6 +64,10 @@ class Link(ABC):
         """A reply or an error for each command; those to one server run in order, in one exchange."""
 
     @abstractmethod
+    async def warm(self) -> None:
+        """Waits a moment for a first connection, or a slow Redis would be an absent one at start."""
+
+    @abstractmethod
     def pubsub(self) -> PubSub:
         """A subscription's connection, of redis-py."""
 
@@ -78,8 +86,16 @@ class Link(ABC):
         replies = await self.results(commands, patient=patient)
         for reply in replies:
             if isinstance(reply, PresenceError):
+                self._tell(reply.__cause__)
                 raise reply
         return replies
+
+    def _tell(self, error: BaseException | None) -> None:
+        """One line for each kind of error; health tells of states, and metrics count them all."""
+        code = error.code if isinstance(error, ReplyError) else ""
+        if code and code not in self._told | REFUSES_WRITES | NOT_SERVING:
+            self._told |= {code}
+            log.error("redis: %s (more of this kind are counted, not logged)", error)
 
 
 class ServerLink(Link):
@@ -88,6 +104,7 @@ class ServerLink(Link):
     def __init__(self, node: Node) -> None:
         self.node = node
         self.timeout_s = node.timeout_s
+        self.db = node.access.db
 
     @property
     def away(self) -> bool:
@@ -107,6 +124,9 @@ class ServerLink(Link):
     ) -> list[Any | PresenceError]:
         return await exchange(self.node, commands, patient=patient)
 
+    async def warm(self) -> None:
+        await self.node.warm()
+
     def pubsub(self) -> PubSub:
         return self.node.client.pubsub()
 
@@ -125,11 +145,11 @@ async def exchange(
     deadline = asyncio.get_running_loop().time() + node.timeout_s
     replies = await node.exchange([by_sha(command) for command in commands], deadline, patient=patient)
     for at, reply in enumerate(replies):
-        if isinstance(reply, ReplyError):
+        if type(reply) is ReplyError:
             if reply.code == "NOSCRIPT":
                 again = list(map(by_text, commands[at:]))
                 replies[at:] = await node.exchange(again, deadline, patient=patient)
-            return [error_of(reply) if isinstance(reply, ReplyError) else reply for reply in replies]
+            return [error_of(reply) if type(reply) is ReplyError else reply for reply in replies]
     return replies
 
 

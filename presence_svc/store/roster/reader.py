@@ -40,6 +40,10 @@ class Rosters:
         """What others may see of a viewer."""
         return viewer
 
+    def alias(self, course_id: str, viewer_id: str) -> str:
+        """What others see as this viewer's id, where that is another; else ""."""
+        return ""
+
     async def page(
         self, course_id: str, *, limit: int, cursor: str | None = None, chapter_id: str = ""
     ) -> Roster:

@@ -23,6 +23,9 @@ from ..selection import CHAPTERS, of_counts, trimmed
 LIMIT = Whole("limit", 1, 100, default=20)
 CURSOR = Text("cursor")
 CHAPTER = OneId("chapter_id")
+SEARCH = Text("q", most=128)
+PAGE = Whole("limit", 1, 200, default=50)
+BAN = Whole("ban", 0, 30 * 86_400, default=60)  # s; none given = PRESENCE_TTL
 
 
 async def leave(request: Request) -> Response:
@@ -84,18 +87,31 @@ async def viewers(request: Request) -> Response:
 
 
 async def evict(request: Request) -> Response:
-    """`DELETE /v1/courses/{course_id}/viewers/{viewer_id}`: 204."""
+    """`DELETE /v1/courses/{course_id}/viewers/{viewer_id}?ban=60`: 204.
+
+    For as many seconds nothing that the viewer says counts: for a TTL unless told otherwise, and not at all
+    for who removes themselves.
+    """
     check_origin(request)
-    viewer_id = body.checked_id(request.path_params["viewer_id"], "/viewer_id")
-    course_id = body.course_id(request.scope)
+    course_id, viewer_id = body.course_id(request.scope), request.path_params["viewer_id"]
+    ban_s = BAN.read(request) if BAN.name in request.query_params else None
+    service = service_of(request)
     caller = await enter(request, Action.EVICT, course_id)
-    if caller.role is Role.VIEWER and caller.subject != viewer_id:
-        raise Forbidden("a viewer may remove themselves only")
-    await service_of(request).presence.evict(course_id, viewer_id)
+    if caller.role is Role.VIEWER:
+        if viewer_id not in (caller.subject, caller.said):
+            raise Forbidden("a viewer may remove themselves only")
+        await service.presence.evict(course_id, caller.subject, ban_s or 0)
+    else:
+        viewer_id = body.checked_id(viewer_id, "/viewer_id")
+        await service.presence.evict(course_id, viewer_id, service.settings.ttl if ban_s is None else ban_s)
     return Response(status_code=204)
 
 
 async def stats(request: Request) -> Response:
-    """`GET /v1/stats`: the sum over courses, the active ones, the busiest."""
+    """`GET /v1/stats`: the sum over courses, people, the busiest; with `q`, `limit` or `cursor` a page."""
     await enter(request, Action.STATS)
-    return json((await service_of(request).totals.stats()).model_dump())
+    totals = service_of(request).totals
+    if not {"q", "limit", "cursor"} & request.query_params.keys():
+        return json((await totals.stats()).model_dump())
+    found = await totals.search(SEARCH.read(request) or "", PAGE.read(request), CURSOR.read(request))
+    return json(found.model_dump())

@@ -67,7 +67,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "operationId": route.operation_id or f"{route.method}_{route.path.split('/')[-1].strip('{}')}",
         "tags": list(route.tags),
         "parameters": parameters,
-        "responses": {str(route.status): _response(route.reply)}
+        "responses": {str(route.status): _response(route)}
         | {str(status): _problem() for status in route.errors},
     }
     if route.has_etag:
@@ -82,12 +82,17 @@ def _operation(route: Route) -> dict[str, Any]:
     return described
 
 
-def _response(reply: type[BaseModel] | str | None) -> dict[str, Any]:
+def _response(route: Route) -> dict[str, Any]:
+    reply = route.reply
     if reply is None:
         return {"description": "Done"}  # also: from here on it is a WebSocket
     if isinstance(reply, str):
         return {"description": "A stream", "content": {reply: {"schema": {"type": "string"}}}}
-    return {"description": "OK", "content": {"application/json": {"schema": _ref(reply)}}}
+    first, *others = route.media
+    content: dict[str, Any] = {first: {"schema": _ref(reply)}}
+    content |= {media: {"schema": {"type": "string"}} for media in others}
+    headers = {name: {"description": what, "schema": {"type": "string"}} for name, what in route.headers}
+    return {"description": "OK", "content": content} | ({"headers": headers} if headers else {})
 
 
 def _problem() -> dict[str, Any]:

@@ -12,6 +12,7 @@ from starlette.routing import Route as StarletteRoute
 from ..query import Parameter
 
 ERRORS = (401, 403, 422, 429, 503)
+KEPT_ERRORS = (401, 403, 404, 422, 429, 503)  # of what a setting may turn off
 BODY_ERRORS = (400, 401, 403, 408, 413, 415, 422, 429, 503)
 
 
@@ -19,8 +20,9 @@ BODY_ERRORS = (400, 401, 403, 408, 413, 415, 422, 429, 503)
 class Route:
     """`endpoint` is an async function of a Request, or an ASGI app. Without `summary` it is not described.
 
-    `reply` is a model, or the media type of a stream. `is_public`: some settings of AUTH=jwt, or a leave
-    token, let in who has no bearer token.
+    `reply` is a model, or the media type of a stream; `media` are the types that a model's reply may have,
+    the first by default, and `headers` what it carries besides. `is_public`: some settings of AUTH=jwt, or a
+    leave token, let in who has no bearer token.
     """
 
     method: str
@@ -37,6 +39,8 @@ class Route:
     has_text_body: bool = False
     has_etag: bool = False
     is_public: bool = True
+    media: tuple[str, ...] = ("application/json",)
+    headers: tuple[tuple[str, str], ...] = ()
 
     def mounted(self) -> StarletteRoute:
         """As the router wants it."""

@@ -8,15 +8,17 @@ from __future__ import annotations
 from starlette.routing import Route as StarletteRoute
 
 from ... import model
+from ...store.history import model as past
 from .. import selection
 from ..paths import COURSE, HEARTBEAT, SOCKET
 from ..sse import endpoint as sse
 from ..ws import endpoint as ws
-from . import courses, heartbeats, operations
-from .route import BODY_ERRORS, Route
+from . import courses, export, heartbeats, history, operations
+from .ranges import FROM, TO, TZ
+from .route import BODY_ERRORS, KEPT_ERRORS, Route
 
 STREAM = "text/event-stream"
-HEARTBEATS, STREAMS = ("heartbeats",), ("streams",)
+HEARTBEATS, STREAMS, HISTORY = ("heartbeats",), ("streams",), ("history",)
 
 ROUTES = (
     Route("post", HEARTBEAT, heartbeats.SingleHeartbeat(), "A session says: I am here", model.HeartbeatReply,
@@ -32,7 +34,7 @@ ROUTES = (
     Route("get", f"{COURSE}/viewers", courses.viewers, "Who is there, by name", model.Roster,
           query=(courses.LIMIT, courses.CURSOR, courses.CHAPTER), is_public=False),
     Route("delete", f"{COURSE}/viewers/{{viewer_id}}", courses.evict, "Remove a viewer with all sessions",
-          status=204, is_public=False),
+          query=(courses.BAN,), status=204, is_public=False),
     Route("post", "/v1/heartbeats", heartbeats.heartbeats, "Many heartbeats in one call",
           heartbeats.HeartbeatResults, heartbeats.HeartbeatBatch, errors=BODY_ERRORS, tags=HEARTBEATS,
           is_public=False),
@@ -41,10 +43,25 @@ ROUTES = (
     Route("get", SOCKET, ws.upgrade, "WebSocket: join, be counted while it is open, hear of changes",
           query=selection.TOLD, status=101, errors=(403, 422, 426, 429), tags=STREAMS),
     Route("get", "/v1/live", sse.CatalogueStream(), "Counts of a catalogue as they change", STREAM,
-          query=(selection.STREAMED, *selection.TOLD), tags=STREAMS, operation_id="get_live_catalogue"),
+          query=(selection.STREAMED, *selection.TOLD, sse.PEOPLE), tags=STREAMS,
+          operation_id="get_live_catalogue"),
     Route("post", "/v1/live", sse.CatalogueStream(), "The same of more courses than a query holds", STREAM,
           selection.Watch, errors=BODY_ERRORS, tags=STREAMS, operation_id="post_live_catalogue"),
-    Route("get", "/v1/stats", courses.stats, "Live totals over all courses", model.Stats, is_public=False),
+    Route("get", "/v1/stats", courses.stats, "Live totals over all courses", model.Stats,
+          query=(courses.SEARCH, courses.PAGE, courses.CURSOR), is_public=False),
+    Route("get", f"{COURSE}/history", history.history, "What was: peak, average and viewer minutes",
+          past.History, query=(history.STEP, FROM, TO, history.CHAPTER, TZ, history.FORMAT),
+          errors=KEPT_ERRORS, tags=HISTORY, has_etag=True, is_public=False,
+          media=("application/json", "text/csv")),
+    Route("get", f"{COURSE}/history/calendar", history.calendar, "When it is watched: by weekday and hour",
+          past.Calendar, query=(history.WEEKS, TZ), errors=KEPT_ERRORS, tags=HISTORY, is_public=False),
+    Route("get", f"{COURSE}/history/heatmap", history.heatmap, "Its chapters by quarters of an hour",
+          past.Heatmap, query=(FROM, TO, TZ, history.CHAPTERS), errors=KEPT_ERRORS, tags=HISTORY,
+          is_public=False),
+    Route("get", "/v1/history/export", export.export, "Closed quarters of all courses, in order of closing",
+          past.ExportRow, query=(export.CURSOR, export.LIMIT, export.FORMAT), errors=KEPT_ERRORS,
+          tags=HISTORY, is_public=False, media=(export.LINES, "text/csv"),
+          headers=(("Presence-Cursor", "where the next page begins, also when it is not there yet"),)),
     Route("get", "/livez", operations.livez),
     Route("get", "/readyz", operations.readyz),
     Route("get", "/metrics", operations.metrics),

@@ -22,11 +22,13 @@ from ...live.frame import KEEP_ALIVE, WAITING, Frame, refused_frame
 from ...live.listener import Listener
 from .. import body
 from ..problems import problem
-from ..request import check_origin, credentials
+from ..query import Whole
+from ..request import check_origin, credentials, enter
 from ..selection import Wanted, of_query, of_stream
 from ..services import Services
 from .stream import ADOPT, Stream
 
+PEOPLE = Whole("people", 0, 1, default=0)
 FIRST_S = 0.15
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -47,13 +49,16 @@ class CourseStream:
 
 
 class CatalogueStream:
-    """`GET /v1/live?course_id=a&course_id=b`, or POST with the courses in a body."""
+    """`GET /v1/live?course_id=a&course_id=b&people=1`, or POST with the courses in a body."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         if request.method == "POST":
             check_origin(request)
-        await _stream(request, await of_stream(request), receive, send)
+        people = bool(PEOPLE.read(request))
+        if people:  # who may ask for the totals of all courses
+            await enter(request, Action.STATS)
+        await _stream(request, await of_stream(request), receive, send, people=people)
 
 
 class _Allowed(NamedTuple):
@@ -88,7 +93,9 @@ async def _allowed(request: Request, wanted: Wanted) -> _Allowed:
     return _Allowed(caller, tuple(courses), frozenset(nameless), refused)
 
 
-async def _stream(request: Request, wanted: Wanted, receive: Receive, send: Send) -> None:
+async def _stream(
+    request: Request, wanted: Wanted, receive: Receive, send: Send, *, people: bool = False
+) -> None:
     service: Services = request.app.state.service
     caller, courses, nameless, refused = await _allowed(request, wanted)
     service.capacity.take()
@@ -98,7 +105,12 @@ async def _stream(request: Request, wanted: Wanted, receive: Receive, send: Send
         service.capacity.give_back()
         raise
     listener = service.hub.attach(
-        courses, wanted.viewers, chapters=wanted.chapters, is_steady=wanted.is_steady, nameless=nameless
+        courses,
+        wanted.viewers,
+        chapters=wanted.chapters,
+        is_steady=wanted.is_steady,
+        nameless=nameless,
+        people=people,
     )
     stream = Stream(service, caller, listener, give_back)
     is_adopted = False

@@ -104,7 +104,8 @@ class JoiningSocket:
         seq = NEWEST if said.seq is None else write.seq
         result: HeartbeatResult = await self.service.presence.heartbeat(write, seq)
         if result.expires_at <= result.as_of:
-            raise Invalid([("/session_id", "has left: who comes again needs a new session")])
+            reason = "has left, or its viewer was removed: who comes again needs a new session"
+            raise Invalid([("/session_id", reason)])
         number = result.seq if said.seq is None else said.seq
         reply = message("joined", cached.reply(result, self._handler.interval_ms))
         return Joined(caller, said, write, number, reply, self._wanted._replace(courses=courses))

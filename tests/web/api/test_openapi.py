@@ -94,6 +94,10 @@ def test_what_nobody_may_without_a_token_asks_for_one(described: dict[str, Any])
         ("delete", "/v1/courses/{course_id}/viewers/{viewer_id}"),
         ("post", "/v1/heartbeats"),
         ("get", "/v1/stats"),
+        ("get", "/v1/courses/{course_id}/history"),
+        ("get", "/v1/courses/{course_id}/history/calendar"),
+        ("get", "/v1/courses/{course_id}/history/heatmap"),
+        ("get", "/v1/history/export"),
     }
     assert all(
         "security" not in op

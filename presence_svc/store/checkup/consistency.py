@@ -1,98 +1,38 @@
-"""What can be wrong with a Redis and with the data in it, found without changing anything.
+"""Whether whoever is in a course's set has a hash, and the other way round. Called by examine.
 
-Called by `presence-svc doctor`. Bounded: it looks at a sample of at most SAMPLE viewers.
+Bounded: it looks at a sample of at most SAMPLE viewers.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from ..errors import Unavailable
-from .keys import Keys
+from ..keys import Keys
+from .finding import Asked, Finding
 
-OLDEST = (7, 0)
-CLOCK_LIMIT_MS = 5_000
 SAMPLE = 10_000
 SCANS = 1_000
 PAGE = 1_000
 SECOND_LOOK_S = 0.3
 
 
-class Finding(NamedTuple):
-    """One thing that was looked at."""
-
-    fine: bool
-    what: str
-    detail: str
-
-
-async def examine(redis: Redis, keys: Keys) -> list[Finding]:
-    """All findings about one Redis. Raises Unavailable when it does not answer."""
-    try:
-        began = time.perf_counter()
-        await redis.ping()
-        took_ms = (time.perf_counter() - began) * 1000
-        info = await redis.info()
-        return [
-            Finding(True, "reachable", f"answered in {took_ms:.1f} ms"),
-            _version(info),
-            _eviction(info),
-            await _clock(redis),
-            await _consistency(redis, keys),
-        ]
-    except (RedisError, OSError, TimeoutError) as error:
-        raise Unavailable(f"Redis: {str(error) or type(error).__name__}") from error
-
-
-def _version(info: dict[str, Any]) -> Finding:
-    """Valkey says which Redis it is like, and its own version beside that."""
-    version = str(info["redis_version"])
-    name = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
-    major, minor = (int(part) for part in version.split(".")[:2])
-    fine = (major, minor) >= OLDEST
-    return Finding(fine, "version", name if fine else f"{name} is too old: 7.0 at least")
-
-
-def _eviction(info: dict[str, Any]) -> Finding:
-    policy = str(info["maxmemory_policy"])
-    if policy == "noeviction":
-        return Finding(True, "eviction", policy)
-    return Finding(
-        False,
-        "eviction",
-        f"maxmemory-policy is {policy}: Redis may drop parts of a course when memory is short,"
-        " set it to noeviction",
-    )
-
-
-async def _clock(redis: Redis) -> Finding:
-    """Leases go by Redis's clock alone (S3); tokens and logs go by ours."""
-    before_ms = time.time() * 1000
-    seconds, micros = await redis.time()
-    here_ms = (before_ms + time.time() * 1000) / 2
-    apart_ms = seconds * 1000 + micros / 1000 - here_ms
-    return Finding(abs(apart_ms) <= CLOCK_LIMIT_MS, "clock", f"Redis is {apart_ms:+.0f} ms from here")
-
-
-async def _consistency(redis: Redis, keys: Keys) -> Finding:
+async def consistency(redis: Redis, asked: Asked) -> list[Finding]:
     """Whoever is in a course's set has a hash, and the other way round."""
+    keys = asked.keys
     pairs = await _listed(redis, keys) | await _hashed(redis, keys)
     wrong = await _wrong(redis, keys, pairs)
     if wrong:  # perhaps one that came or went between the two looks at it
         await asyncio.sleep(SECOND_LOOK_S)
         wrong = await _wrong(redis, keys, wrong)
     if not wrong:
-        return Finding(True, "consistency", f"{len(pairs):,} viewers have their key and their place")
+        return [Finding(True, "consistency", f"{len(pairs):,} viewers have their key and their place")]
     shown = ", ".join(f"{viewer_id} in {course_id}" for course_id, viewer_id in sorted(wrong)[:5])
-    return Finding(
-        False, "consistency", f"{len(wrong):,} of {len(pairs):,} viewers have one without: {shown}"
-    )
+    detail = f"{len(wrong):,} of {len(pairs):,} viewers have one without: {shown}"
+    return [Finding(False, "consistency", detail)]
 
 
 async def _listed(redis: Redis, keys: Keys) -> set[tuple[str, str]]:

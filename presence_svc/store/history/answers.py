@@ -1,0 +1,189 @@
+"""What the history routes and `presence-svc history` answer: steps, a calendar, chapters over time.
+
+Raises Unavailable. Ranges are checked by the callers; adding up runs beside the loop, it may take some ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+from ...settings import Settings
+from ..keys import Keys
+from ..redis.link import Link
+from . import steps
+from .model import Calendar, ChapterHeat, Heatmap, History
+from .model import Step as StepName
+from .reader import Known, Reader
+from .series import Series, Unit, total
+from .steps import Step
+
+WEEK_MS = 7 * steps.DAY_MS
+DIGITS = 3
+
+
+class HistoryAnswers:
+    """Reads through Reader, adds up by the clock on the wall of a zone."""
+
+    def __init__(self, link: Link, settings: Settings) -> None:
+        self._settings = settings
+        self.reader = Reader(link, settings, Keys(settings.key_prefix))
+
+    async def known(self, course_id: str) -> Known:
+        """What the others are answered from: how late it is, and what nobody heard."""
+        return await self.reader.known(course_id)
+
+    async def history(
+        self,
+        known: Known,
+        course_id: str,
+        chapter_id: str | None,
+        step: StepName,
+        wanted: Sequence[Step],
+        zone: ZoneInfo,
+    ) -> History:
+        """A course, or a chapter of it, by the steps that are wanted (one at least)."""
+        number = await self.reader.number(course_id, chapter_id)
+        low, high = wanted[0].begin, wanted[-1].end
+        read = {"1m": self.reader.minutes, "1d": self._days if _is_utc(zone) else self.reader.quarters}.get(
+            step, self.reader.quarters
+        )
+        found = await read(course_id, number, low, high, known)
+        is_daily = step == "1d" and _is_utc(zone) and chapter_id is None
+        uniques = await self.reader.uniques(course_id, low, high) if is_daily else {}
+        columns = await asyncio.to_thread(added_up, found, wanted)
+        unique = [
+            uniques.get(one.begin // self.reader.day_ms, 0) if is_daily and peak is not None else None
+            for one, (peak, _, _, _) in zip(wanted, columns, strict=True)
+        ]
+        if self._settings.uniques == "off":
+            unique = [None] * len(wanted)
+        return History(
+            course_id=course_id,
+            chapter_id=chapter_id,
+            step=step,
+            tz=str(zone),
+            **{"from": low},
+            to=high,
+            as_of=known.now,
+            unique_approximate=self._settings.uniques == "hll",
+            t=[one.begin for one in wanted],
+            peak=[peak for peak, _, _, _ in columns],
+            average=[average for _, average, _, _ in columns],
+            viewer_minutes=[area for _, _, area, _ in columns],
+            unique=unique,
+            partial=[partial for _, _, _, partial in columns],
+        )
+
+    async def _days(self, course_id: str, number: str | None, begin: int, end: int, known: Known) -> Series:
+        return await self.reader.days(course_id, number, begin, end, known)
+
+    async def calendar(self, known: Known, course_id: str, weeks: int, zone: ZoneInfo) -> Calendar:
+        """The last weeks up to today, by weekday and hour."""
+        end = next(iter(steps.days(known.now, known.now + 1, zone))).end
+        begin = next(iter(steps.days(end - weeks * WEEK_MS, end, zone))).begin
+        found = await self.reader.quarters(course_id, "", begin, end, known)
+        peak, average = await asyncio.to_thread(by_weekday, found, begin, end, zone)
+        return Calendar(
+            course_id=course_id,
+            tz=str(zone),
+            weeks=weeks,
+            **{"from": begin},
+            to=end,
+            as_of=known.now,
+            peak=peak,
+            average=average,
+        )
+
+    async def heatmap(
+        self, known: Known, course_id: str, wanted: Sequence[Step], zone: ZoneInfo, limit: int
+    ) -> Heatmap:
+        """The chapters with the most viewer time, by the quarters that are wanted (one at least)."""
+        low, high = wanted[0].begin, wanted[-1].end
+        found: list[ChapterHeat] = []
+        candidates = await self.reader.busiest(course_id, low, high, 2 * limit)
+        for number, chapter_id in candidates.items():
+            read = await self.reader.quarters(course_id, number, low, high, known)
+            area = sum(unit.area for unit in read.units)
+            if area:
+                columns = added_up(read, wanted)
+                found.append(
+                    ChapterHeat(
+                        chapter_id=chapter_id,
+                        viewer_minutes=minutes(area),
+                        peak=[peak for peak, _, _, _ in columns],
+                        average=[average for _, average, _, _ in columns],
+                    )
+                )
+                found.sort(key=lambda heat: (-heat.viewer_minutes, heat.chapter_id))
+                del found[limit:]
+        return Heatmap(
+            course_id=course_id,
+            tz=str(zone),
+            **{"from": low},
+            to=high,
+            as_of=known.now,
+            t=[one.begin for one in wanted],
+            chapters=found,
+        )
+
+
+def _is_utc(zone: ZoneInfo) -> bool:
+    return str(zone) in ("UTC", "Etc/UTC", "Etc/GMT", "GMT", "Etc/UCT", "UCT", "Zulu", "Etc/Zulu")
+
+
+async def steps_of(
+    step: StepName, begin: int, end: int, zone: ZoneInfo, *, limit: int, minute_ms: int = 60_000
+) -> list[Step]:
+    """The steps that a range touches, whole, one at least; beyond `limit` not all of them."""
+    found: Iterable[Step]
+    end = max(end, begin + 1)
+    if step in ("1m", "15m"):
+        found = steps.even(begin, end, minute_ms * (1 if step == "1m" else 15))
+    else:
+        found = (steps.hours if step == "1h" else steps.days)(begin, end, zone)
+    return await asyncio.to_thread(list, islice(found, limit))
+
+
+def minutes(area: int) -> float:
+    """Viewer time in ms as viewer minutes."""
+    return round(area / 60_000, DIGITS)
+
+
+Column = tuple[int | None, float | None, float | None, bool]
+
+
+def column(unit: Unit) -> Column:
+    """Peak, average, viewer minutes and whether a part is unknown."""
+    if not unit.length:
+        return None, None, None, True
+    return unit.peak, round(unit.area / unit.length, DIGITS), minutes(unit.area), unit.torn
+
+
+def added_up(found: Series, wanted: Iterable[Step]) -> list[Column]:
+    """A column for each step, of the units that lie in it."""
+    return [
+        column(
+            total(found.units[one.begin // found.size - found.first : one.end // found.size - found.first])
+        )
+        for one in wanted
+    ]
+
+
+def by_weekday(
+    found: Series, begin: int, end: int, zone: ZoneInfo
+) -> tuple[list[list[int | None]], list[list[float | None]]]:
+    """Peak and average of every hour of the week."""
+    cells: list[list[list[Unit]]] = [[[] for _ in range(24)] for _ in range(7)]
+    for offset, unit in enumerate(found.units):
+        at = (found.first + offset) * found.size
+        if begin <= at < end and unit.length:
+            there = steps.local(at, zone)
+            cells[there.weekday()][there.hour].append(unit)
+    columns = [[column(total(units)) for units in row] for row in cells]
+    return (
+        [[peak for peak, _, _, _ in row] for row in columns],
+        [[average for _, average, _, _ in row] for row in columns],
+    )
