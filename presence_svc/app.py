@@ -139,15 +139,9 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
     seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
     people = PeopleCounter(link, settings, presence.keys)
     hub = Hub(presence, seen_rosters, people)
-    agenda = Agenda(link, settings)
-    sweeper = Sweeper(agenda, shared, settings)
+    sweeper = Sweeper(agenda := Agenda(link, settings), shared, settings)
     answers = HistoryAnswers(link, settings)
-
-    def look() -> None:
-        metrics.nodes(link.servers(), link.redirections)
-        metrics.sweep_lag.set(agenda.lag_s)
-
-    metrics.look = look
+    metrics.look = lambda: metrics.nodes(link.servers(), link.redirections, agenda.lag_s)
     leave_tokens, rates = LeaveTokens(shared), Rates(settings)
     admission = Admission(
         settings,

@@ -159,10 +159,7 @@ def sweep(as_json: Json = False) -> None:
 
 
 @cli.command()
-def keys(
-    course: Course,
-    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
-) -> None:
+def keys(course: Course, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """Show the names of a course's keys and of its channel in Redis."""
     from .commands import keys as command
 

@@ -131,8 +131,11 @@ class Metrics:
         """Counts an error of Redis by its first word: OOM, READONLY, NOPERM, ..."""
         self.redis_errors.labels(code).inc()
 
-    def nodes(self, nodes: Iterable[tuple[str, bool, int]], redirections: Mapping[str, int]) -> None:
-        """Takes each server's state, and what has been counted since the start; those that are gone go."""
+    def nodes(
+        self, nodes: Iterable[tuple[str, bool, int]], redirections: Mapping[str, int], lag_s: float
+    ) -> None:
+        """Takes each server's state, what has been counted since the start, and how late sweeps are."""
+        self.sweep_lag.set(lag_s)
         states = list(nodes)
         for name in self._known - {name for name, _, _ in states}:
             self._node_up.labels(name).set(float("nan"))  # neither up nor down: it is no longer one

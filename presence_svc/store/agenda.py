@@ -107,15 +107,13 @@ class Agenda:
 
     def _to_look_at(self, *, everywhere: bool) -> list[Partition]:
         now, partitions = asyncio.get_running_loop().time(), self.keys.partitions
-        is_time = now - self._full_at >= FULL_SHARE * self.settings.sweep_interval
-        if everywhere or len(partitions) == 1 or is_time:
+        everywhere |= now - self._full_at >= FULL_SHARE * self.settings.sweep_interval
+        if everywhere or len(partitions) == 1:
             self._full_at = now
             self._looks.clear()
             return list(partitions)
         ripe = [number for number, at in self._looks.items() if at <= now]
-        for number in ripe:
-            del self._looks[number]
-        return [partitions[number] for number in ripe]
+        return [partitions[number] for number in ripe if self._looks.pop(number)]
 
     async def courses(self) -> list[str]:
         """Every course with something on an agenda: with somebody in it, or just left. Raises Unavailable."""
@@ -132,8 +130,8 @@ class Agenda:
             # ends nobody's lease: whoever beat before it has one beyond it.
             longest = max(settings.hidden_ttl_ms, settings.quarter_ms + settings.minute_ms)
             outlived = max(1, settings.ttl_ms - round(settings.heartbeat_interval * 1000))
-            args = (COURSES, CLAIM_MS, longest, unheard_ms(settings), outlived)
-            args += (settings.ttl_ms, settings.days_ms)
+            gaps = (unheard_ms(settings), outlived, settings.ttl_ms, settings.days_ms)
+            args = (COURSES, CLAIM_MS, longest, *gaps)
         return ("EVALSHA", scripts.DUE, len(names), *names, *args)
 
     async def sweep(self, course_ids: Sequence[str]) -> list[Swept]:

@@ -74,12 +74,13 @@ from functools import lru_cache
 from typing import NamedTuple, Self
 
 from ..settings import Settings
-from .redis.cluster.slots import SLOTS, slot_of, slot_of_tag, tags
+from .history.keys import HistoryKeys
+from .redis.cluster.slots import SLOTS, Partition, partition_keys, slot_of_tag, tags
 from .redis.resp import pack
 
+__all__ = ["CourseKeys", "Keys", "Partition"]
+
 COURSES_CACHED = 10_000
-MINUTES_A_DAY = 1_440
-BLOCK = 365  # days in a hash
 
 
 class CourseKeys(NamedTuple):
@@ -92,38 +93,7 @@ class CourseKeys(NamedTuple):
     state: str
 
 
-class TierKeys(NamedTuple):
-    """The keys that a course's closed minutes go to, in the order in which sweep.lua takes them."""
-
-    minutes: str
-    quarters: str
-    days: str
-    uniques: str
-    numbers: str
-    seen: str
-    closed: str
-
-
-class Partition(NamedTuple):
-    """The keys that the courses of a partition have in common; `base` opens every name of it."""
-
-    number: int
-    base: str
-    agenda: str
-    since: str
-    where: str
-    heard: str
-    gaps: str
-    seen: str
-    slot: int
-    packed_agenda: bytes  # and `where`
-
-    @property
-    def tag(self) -> str:
-        return self.base.partition("{")[2].partition("}")[0]
-
-
-class Keys:
+class Keys(HistoryKeys):
     """Builds key names; the only place where a hash tag is written.
 
     `partitions` of a Cluster, 0 = one server: it has a single partition with the names above.
@@ -150,9 +120,9 @@ class Keys:
 
     def _partitions(self, many: int) -> tuple[Partition, ...]:
         if not many:
-            return (_partition(0, f"{self.prefix}:", f"{self.prefix}:agenda:0"),)
+            return (partition_keys(0, f"{self.prefix}:", f"{self.prefix}:agenda:0"),)
         bases = [f"{self.prefix}:{{{tag}}}:" for tag in tags(many)]
-        return tuple(_partition(number, base, f"{base}agenda") for number, base in enumerate(bases))
+        return tuple(partition_keys(number, base, f"{base}agenda") for number, base in enumerate(bases))
 
     def _partition_of(self, course_id: str) -> Partition:
         if not self.is_partitioned:
@@ -179,37 +149,6 @@ class Keys:
 
     def left(self, course_id: str, viewer_id: str) -> str:
         return f"{self._base(course_id)}left:{viewer_id}"
-
-    def minutes(self, course_id: str, hour: int) -> str:
-        return f"{self._base(course_id)}minutes:{hour}"
-
-    def quarters(self, course_id: str, day: int) -> str:
-        return f"{self._base(course_id)}quarters:{day}"
-
-    def days(self, course_id: str, block: int) -> str:
-        return f"{self._base(course_id)}days:{block}"
-
-    def uniques(self, course_id: str, day: int) -> str:
-        return f"{self._base(course_id)}uniques:{day}"
-
-    def numbers(self, course_id: str) -> str:
-        return f"{self._base(course_id)}numbers"
-
-    def closed(self, quarter: int, partition: Partition) -> str:
-        return f"{partition.base}closed:{quarter}"
-
-    def tiers(self, course_id: str, minute: int, closing: int) -> TierKeys:
-        """Where this minute goes, when it is closed in the quarter `closing`."""
-        day, partition = minute // MINUTES_A_DAY, self.partition_of(course_id)
-        return TierKeys(
-            self.minutes(course_id, minute // 60),
-            self.quarters(course_id, day),
-            self.days(course_id, day // BLOCK),
-            self.uniques(course_id, day),
-            self.numbers(course_id),
-            partition.seen,
-            self.closed(closing, partition),
-        )
 
     def channel(self, course_id: str) -> str:
         return f"{self._base(course_id)}changes"
@@ -250,20 +189,3 @@ class Keys:
     def pattern(self, ending: str) -> str:
         """Fits every key of a course that ends so."""
         return f"{self.prefix}:{{*}}:*:{ending}" if self.is_partitioned else f"{self.prefix}:{{*}}:{ending}"
-
-
-def _partition(number: int, base: str, agenda: str) -> Partition:
-    ending = "" if agenda == f"{base}agenda" else ":0"  # as one server has always had them
-    where = f"{base}where"
-    return Partition(
-        number,
-        base,
-        agenda,
-        since=f"{base}since",
-        where=where,
-        heard=f"{base}heard{ending}",
-        gaps=f"{base}gaps{ending}",
-        seen=f"{base}seen{ending}",
-        slot=slot_of(agenda),
-        packed_agenda=pack(agenda, where),
-    )

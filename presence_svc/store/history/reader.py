@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 from ...settings import Settings
 from ..agenda import unheard_ms
 from ..counts import count_call
-from ..keys import BLOCK, MINUTES_A_DAY, Keys
+from ..keys import Keys
 from ..redis.link import Command, Link
+from .keys import BLOCK, MINUTES_A_DAY
 from .series import Gap, Series, Value, merged, minutes_of, series, value_of
 
 _OPEN = re.compile(rb"m(\d+)")

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ...settings import Settings
-from ..keys import BLOCK, Keys
+from ..keys import Keys
 from ..redis.link import Command, Link
+from .keys import BLOCK
 from .reader import QUARTERS_A_DAY
 from .series import Value
 

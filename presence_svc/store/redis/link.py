@@ -55,15 +55,8 @@ class Link(ABC):
         """Why writes are refused now (OOM, ...), or "" when they are not."""
 
     @abstractmethod
-    def observe(
-        self,
-        *,
-        on_back: Callable[[], object] | None = None,
-        on_exchange: Callable[[float], object] | None = None,
-        on_failure: Callable[[], object] | None = None,
-        on_refusal: Callable[[str], object] | None = None,
-    ) -> None:
-        """Who is to hear of exchanges (their seconds), failures, error replies and Redis's return."""
+    def observe(self, **hooks: Callable[..., object] | None) -> None:
+        """`on_exchange(seconds)`, `on_failure()`, `on_refusal(code)` for error replies, `on_back()`."""
 
     @abstractmethod
     async def results(
@@ -165,7 +158,7 @@ class ServerLink(Link):
     def places(self) -> list[Address]:
         return [self.node.address]
 
-    def place_of(self, channel: str) -> Address | None:
+    def place_of(self, channel: str) -> Address:
         return self.node.address
 
     def servers(self) -> list[NodeState]:

@@ -1,4 +1,4 @@
-"""Which Cluster slot a key is in, and the tags that spread the partitions evenly over all slots.
+"""Which Cluster slot a key is in, and partitions: the tags that spread them evenly, the keys of each.
 
 Used by store.keys and by store.redis.cluster. Pure.
 """
@@ -8,6 +8,9 @@ from __future__ import annotations
 from binascii import crc_hqx
 from functools import cache
 from itertools import count, product
+from typing import NamedTuple
+
+from ..resp import pack
 
 SLOTS = 16_384
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -44,3 +47,40 @@ def tags(partitions: int) -> tuple[str, ...]:
                 if len(found) == partitions:
                     return tuple(found[k] for k in range(partitions))
     raise AssertionError("letters have an end")  # never: lengths have none
+
+
+class Partition(NamedTuple):
+    """The keys that the courses of a partition have in common; `base` opens every name of it."""
+
+    number: int
+    base: str
+    agenda: str
+    since: str
+    where: str
+    heard: str
+    gaps: str
+    seen: str
+    slot: int
+    packed_agenda: bytes  # and `where`
+
+    @property
+    def tag(self) -> str:
+        return self.base.partition("{")[2].partition("}")[0]
+
+
+def partition_keys(number: int, base: str, agenda: str) -> Partition:
+    """The keys of one partition, by what opens its names and by its agenda."""
+    ending = "" if agenda == f"{base}agenda" else ":0"  # as one server has always had them
+    where = f"{base}where"
+    return Partition(
+        number,
+        base,
+        agenda,
+        since=f"{base}since",
+        where=where,
+        heard=f"{base}heard{ending}",
+        gaps=f"{base}gaps{ending}",
+        seen=f"{base}seen{ending}",
+        slot=slot_of(agenda),
+        packed_agenda=pack(agenda, where),
+    )
