@@ -16,7 +16,7 @@ from .. import scripts
 from ..keys import Keys
 
 SCRIPTED = frozenset(name.lower() for name in re.findall(r"try\('([A-Z]+)'", scripts.CHECK.text))
-DIRECT = frozenset({"ping", "evalsha", "eval", "getex", "zscan", "subscribe", "unsubscribe"})
+DIRECT = frozenset({"ping", "evalsha", "eval", "getex", "hscan", "zscan", "subscribe", "unsubscribe"})
 
 
 def acl_line(prefix: str, user: str = "presence") -> str:
