@@ -443,5 +443,5 @@ def test_history_that_cannot_be_kept(name: str, value: str, monkeypatch: pytest.
     """Each tier outlives what it is made from; the message names the variable that is in the way."""
     monkeypatch.setenv(f"PRESENCE_{name}", value)
 
-    with pytest.raises(Misconfigured, match="PRESENCE_(HISTORY|UNIQUES)"):
+    with pytest.raises(Misconfigured, match=r"PRESENCE_(HISTORY|UNIQUES)"):
         load()
