@@ -14,7 +14,8 @@ export class Hub {
   /** @type {import("./words.js").State} */ state = "connecting";
   #isAsleep = false;
   #areNamesApart = false;
-  #lookAfter = 0;
+  #lookedAt = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #lookTimer;
   /** @type {ReturnType<typeof setTimeout>[]} */ #lossTimers = [];
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #sleepTimer;
 
@@ -28,7 +29,7 @@ export class Hub {
 
   /** @param {string} base @param {boolean} isGuess */
   constructor(base, isGuess) {
-    this.service = new Service(base, isGuess, (isSwitch) => this.#turn(isSwitch));
+    this.service = new Service(base, isGuess, (isSwitch, isOut) => this.#turn(isSwitch, isOut));
     this.source = new Source(this.service, {
       want: () => this.#want(),
       hear: (event, news) => this.#hear(event, news),
@@ -64,13 +65,17 @@ export class Hub {
     const isAnother = getToken && this.service.getToken;
     this.service.authorize(getToken);
     // A page may make a new function whenever it draws itself: not each is a reason to ask for a token.
-    if (!isAnother || Date.now() < this.#lookAfter) return;
-    this.#lookAfter = Date.now() + LOOK;
-    this.service.identify().then(() => this.#retry(), () => {}); // what fails here fails again in the next request
+    const wait = this.#lookedAt + (this.service.subject ? LOOK : HOLD) - Date.now();
+    if (!isAnother || (wait > 0 && this.service.subject)) return;
+    clearTimeout(this.#lookTimer);
+    this.#lookTimer = setTimeout(() => {
+      this.#lookedAt = Date.now();
+      this.service.identify().then(() => this.#retry(), () => {}); // what fails here fails again in the next request
+    }, Math.max(0, wait));
   }
 
-  /** The tokens are somebody else's from now on. @param {boolean} isSwitch somebody was signed in before */
-  #turn(isSwitch) {
+  /** The tokens are somebody else's from now on. @param {boolean} isSwitch somebody was signed in before @param {boolean} isOut nobody is now */
+  #turn(isSwitch, isOut) {
     this.#areNamesApart = false;
     for (const course of this.courses.values()) course.isNameless = false;
     this.#retry();
@@ -78,7 +83,7 @@ export class Hub {
     if (!isSwitch) return;
     for (const course of this.courses.values()) {
       course.roster.clear();
-      for (const presence of course.presences.values()) presence.turn();
+      for (const presence of course.presences.values()) presence.turn(isOut);
       course.notify();
     }
     this.source.pause(); // what was opened for somebody who has gone
