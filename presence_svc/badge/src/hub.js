@@ -80,6 +80,7 @@ export class Hub {
     for (const course of this.courses.values()) course.isNameless = false;
     this.#retry();
     if (!this.#isAsleep) setTimeout(() => this.#open(), isSwitch ? HOLD : 0); // two people by turns must not make a storm
+    if (!isSwitch && !isOut) for (const presence of this.#presences()) presence.beatSoon();
     if (!isSwitch) return;
     for (const course of this.courses.values()) {
       course.roster.clear();
@@ -102,16 +103,17 @@ export class Hub {
   /** @returns {import("./ask.js").Want} */
   #want() {
     /** @type {Record<string, number>} */ const courses = {};
-    let chapters = false;
+    /** @type {(string[] | null)[]} */ const chapters = [];
     for (const [id, course] of this.courses) {
       if (!course.isWatched) this.courses.delete(id);
       else if (!course.refusal) {
         const options = [...course.sessions].map((session) => session.options);
         courses[id] = course.isNameless ? 0 : Math.max(0, ...options.map(({ viewers }) => viewers ?? 0));
-        chapters ||= options.some((one) => one.chapters !== false);
+        for (const { chapters: all, chapterId } of options) chapters.push(all !== false ? null : chapterId ? [String(chapterId)] : []);
       }
     }
-    return { courses, chapters, areApart: this.#areNamesApart };
+    const areAll = chapters.some((some) => !some);
+    return { courses, chapters: areAll ? null : chapters.flatMap((some) => some ?? []), areApart: this.#areNamesApart };
   }
 
   /** @param {string} event @param {any} news */
@@ -208,8 +210,12 @@ export class Hub {
     this.#become("offline");
   }
 
+  #presences() {
+    return [...this.courses.values()].flatMap((course) => [...course.presences.values()]);
+  }
+
   #beat() {
-    for (const course of this.courses.values()) for (const presence of course.presences.values()) presence.beat();
+    for (const presence of this.#presences()) presence.beat();
   }
 
   /** Listens, together with the other pages of whoever we are. */
@@ -242,12 +248,12 @@ export class Hub {
   }
 
   #suspend() {
-    for (const course of this.courses.values()) for (const presence of course.presences.values()) presence.suspend();
+    for (const presence of this.#presences()) presence.suspend();
     this.#sleep(); // a cached page to which data comes is thrown out of the back/forward cache
   }
 
   #restore() {
-    for (const course of this.courses.values()) for (const presence of course.presences.values()) presence.join();
+    for (const presence of this.#presences()) presence.join();
     this.#seen();
   }
 }

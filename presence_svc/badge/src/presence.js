@@ -208,6 +208,11 @@ export class Presence {
     this.course.hub.service.farewell(`${this.course.path}/leave`, body);
   }
 
+  /** Says anew who we are, unless a heartbeat that says so is under way. */
+  beatSoon() {
+    if (!this.#beating) this.#beatIn(0);
+  }
+
   #beatIn(/** @type {number} */ delay) {
     clearTimeout(this.#timer);
     if (!this.#isAway) this.#timer = setTimeout(() => this.beat(), delay);
