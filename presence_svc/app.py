@@ -21,6 +21,7 @@ from .auth.rates import Rates
 from .errors import Misconfigured, Unavailable
 from .live.hub import Hub
 from .live.loop_lag import LoopLag
+from .live.mender import Mender
 from .live.renewer import Renewer
 from .live.standstill import Standstill
 from .live.sweeper import Sweeper
@@ -35,7 +36,7 @@ from .store.checkup.preflight import preflight
 from .store.checkup.readiness import Readiness
 from .store.history.answers import HistoryAnswers
 from .store.history.export import Export
-from .store.people import PeopleCounter
+from .store.people import PeopleBooks, PeopleCounter
 from .store.presence import Presence
 from .store.redis.factory import open_link
 from .store.redis.link import Link
@@ -99,6 +100,8 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         service.hub.start()
         service.renewer.start()
         sweeper.start()
+        mender = Mender(PeopleBooks(link, settings, service.presence.keys))
+        mender.start()
         standstill = Standstill(min(LONGEST_STOP_S, max(1.0, settings.ttl / 2)))
         service.presence.is_late = standstill.is_late
         standstill.start()
@@ -109,6 +112,7 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         standstill.stop()
         await service.hub.stop()
         await service.renewer.stop()
+        await mender.stop()
         await sweeper.stop()
         await service.census.close()
         loop_lag.stop()

@@ -18,7 +18,7 @@ from ..keys import Keys, Partition
 SCRIPTED = frozenset(
     {"publish"} | {name.lower() for name in re.findall(r"try\('([A-Z]+)'", scripts.CHECK.text)}
 )
-DIRECT = frozenset({"ping", "evalsha", "eval", "getex", "zscan", "subscribe", "unsubscribe"})
+DIRECT = frozenset({"ping", "evalsha", "eval", "getex", "hscan", "zscan", "subscribe", "unsubscribe"})
 
 
 ON_A_CLUSTER = frozenset({"spublish", "ssubscribe", "sunsubscribe", "cluster|slots", "asking"})

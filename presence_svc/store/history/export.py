@@ -99,7 +99,7 @@ class Export:
     async def _lines(self, place: Place, now: int) -> tuple[Place, list[tuple[Closed, int]]]:
         """The next lines of the log, each with its size, and where they begin.
 
-        The newest log may still grow. On a Cluster there is one per partition, read when all are whole.
+        The newest log may still grow. A Cluster has one per partition: all are read when all are whole.
         """
         partitions = self._keys.partitions
         end = now + 1 if len(partitions) == 1 else now
