@@ -97,9 +97,8 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         with contextlib.suppress(Unavailable):  # leave tokens need the common secret
             await link.start()
             await sweeper.pulse()
-        service.hub.start()
-        service.renewer.start()
-        sweeper.start()
+        for part in (service.hub, service.renewer, sweeper):
+            part.start()
         mender = Mender(PeopleBooks(link, settings, service.presence.keys))
         mender.start()
         standstill = Standstill(min(LONGEST_STOP_S, max(1.0, settings.ttl / 2)))
@@ -137,16 +136,14 @@ def _open_files(service: Services) -> OpenFiles:
 
 def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, Sweeper]:
     """Every part of a replica, wired; nothing runs yet."""
-    presence = Presence(link, settings)
-    shared = Shared(link, settings)
+    presence, shared = Presence(link, settings), Shared(link, settings)
     rosters = Rosters(link, settings, shared)
     seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
     people = PeopleCounter(link, settings, presence.keys)
     hub = Hub(presence, seen_rosters, people)
     sweeper = Sweeper(agenda := Agenda(link, settings), shared, settings)
-    answers = HistoryAnswers(link, settings)
     metrics.look = lambda: metrics.nodes(link.servers(), link.redirections, agenda.lag_s)
-    leave_tokens, rates = LeaveTokens(shared), Rates(settings)
+    answers, leave_tokens, rates = HistoryAnswers(link, settings), LeaveTokens(shared), Rates(settings)
     admission = Admission(
         settings,
         rates=rates,
