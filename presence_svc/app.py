@@ -21,6 +21,7 @@ from .auth.rates import Rates
 from .errors import Misconfigured, Unavailable
 from .live.hub import Hub
 from .live.loop_lag import LoopLag
+from .live.mender import Mender
 from .live.renewer import Renewer
 from .live.standstill import Standstill
 from .live.sweeper import Sweeper
@@ -35,7 +36,7 @@ from .store.checkup.preflight import preflight
 from .store.checkup.readiness import Readiness
 from .store.history.answers import HistoryAnswers
 from .store.history.export import Export
-from .store.people import PeopleCounter
+from .store.people import PeopleBooks, PeopleCounter
 from .store.presence import Presence
 from .store.redis.factory import open_link
 from .store.redis.link import Link
@@ -94,10 +95,13 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         app.state.service = handler.service = service
         await preflight(link, service.presence.keys)
         with contextlib.suppress(Unavailable):  # leave tokens need the common secret
+            await link.start()
             await sweeper.pulse()
         service.hub.start()
         service.renewer.start()
         sweeper.start()
+        mender = Mender(PeopleBooks(link, settings, service.presence.keys))
+        mender.start()
         standstill = Standstill(min(LONGEST_STOP_S, max(1.0, settings.ttl / 2)))
         service.presence.is_late = standstill.is_late
         standstill.start()
@@ -108,6 +112,7 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         standstill.stop()
         await service.hub.stop()
         await service.renewer.stop()
+        await mender.stop()
         await sweeper.stop()
         await service.census.close()
         loop_lag.stop()
@@ -138,8 +143,15 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
     seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
     people = PeopleCounter(link, settings, presence.keys)
     hub = Hub(presence, seen_rosters, people)
-    sweeper = Sweeper(Agenda(link, settings), shared, settings)
+    agenda = Agenda(link, settings)
+    sweeper = Sweeper(agenda, shared, settings)
     answers = HistoryAnswers(link, settings)
+
+    def look() -> None:
+        metrics.nodes(link.servers(), link.redirections)
+        metrics.sweep_lag.set(agenda.lag_s)
+
+    metrics.look = look
     leave_tokens, rates = LeaveTokens(shared), Rates(settings)
     admission = Admission(
         settings,
@@ -177,6 +189,7 @@ def _observe(link: Link, service: Services, sweeper: Sweeper) -> None:
 
     def on_pulse(pulse: Pulse) -> None:
         hub.on_pulse(pulse)
+        metrics.look()
         metrics.settle()
 
     def on_back() -> None:

@@ -226,6 +226,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def counts_are_true(self) -> None:
         """S1, S2, S4: what history hears of changes nothing of what is."""
+        self.model.at(self.now)
         for count in self.run(self.replicas[1].presence.counts(COURSES)):
             total, anonymous, chapters = self.model.count(count.course_id)
             assert (count.total, count.anonymous, count.chapters) == (total, anonymous, chapters)
