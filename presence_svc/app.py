@@ -95,6 +95,7 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         app.state.service = handler.service = service
         await preflight(link, service.presence.keys)
         with contextlib.suppress(Unavailable):  # leave tokens need the common secret
+            await link.start()
             await sweeper.pulse()
         service.hub.start()
         service.renewer.start()
@@ -142,8 +143,15 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
     seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
     people = PeopleCounter(link, settings, presence.keys)
     hub = Hub(presence, seen_rosters, people)
-    sweeper = Sweeper(Agenda(link, settings), shared, settings)
+    agenda = Agenda(link, settings)
+    sweeper = Sweeper(agenda, shared, settings)
     answers = HistoryAnswers(link, settings)
+
+    def look() -> None:
+        metrics.nodes(link.servers(), link.redirections)
+        metrics.sweep_lag.set(agenda.lag_s)
+
+    metrics.look = look
     leave_tokens, rates = LeaveTokens(shared), Rates(settings)
     admission = Admission(
         settings,
@@ -181,6 +189,7 @@ def _observe(link: Link, service: Services, sweeper: Sweeper) -> None:
 
     def on_pulse(pulse: Pulse) -> None:
         hub.on_pulse(pulse)
+        metrics.look()
         metrics.settle()
 
     def on_back() -> None:

@@ -41,8 +41,8 @@ class PeopleCounter:
 
     async def count(self) -> People | None:
         """Exact at the moment Redis answers, unless very many leases have just ended. None = not counted."""
-        if not self._settings.people:
-            return None
+        if not self._settings.people or self._keys.is_partitioned:
+            return None  # on a Cluster a viewer's courses are in several partitions: nobody adds them up yet
         courses: list[str] = []
         for _ in range(TRIES):
             now, people, is_exact = await self._ask(courses)
@@ -50,7 +50,7 @@ class PeopleCounter:
                 break
             soon = now + CLAIM_MS + AHEAD_MS
             (found,) = await self._link.pipeline(
-                [("ZRANGEBYSCORE", self._keys.agenda, "-inf", soon, "LIMIT", 0, COURSES)]
+                [("ZRANGEBYSCORE", self._keys.partitions[0].agenda, "-inf", soon, "LIMIT", 0, COURSES)]
             )
             courses = [course.decode() for course in found]
         return People(people=people, exact=bool(is_exact), bound_s=None if is_exact else BOUND_S, as_of=now)
@@ -58,7 +58,11 @@ class PeopleCounter:
     async def _ask(self, courses: list[str]) -> tuple[int, int, int]:
         """A script may touch no key that it was not given: which courses to look at is found out before."""
         keys = self._keys
-        names = (keys.agenda, keys.where, *(keys.course(course).viewers for course in courses))
+        names = (
+            keys.partitions[0].agenda,
+            keys.partitions[0].where,
+            *(keys.course(course).viewers for course in courses),
+        )
         reply: tuple[int, int, int] = await self._link.call(
             scripts.PEOPLE, names, (CLAIM_MS, LAPSED, *courses)
         )
