@@ -76,6 +76,7 @@ class PeopleBooks:
         self._link = link
         self.is_kept = settings.people
         self._keys = keys
+        self._at = 0  # a partition has its own books, of its own courses
         self._counted: bytes | int = 0
         self._agenda: bytes | int = 0
         self._courses: list[str] = []
@@ -84,14 +85,17 @@ class PeopleBooks:
     async def mend(self) -> int:
         """One bounded step; how many were wrong. Raises Unavailable."""
         pairs = (await self._some_counted() + await self._some_present())[:PAIRS]
+        partition = self._keys.partitions[self._at]
+        if int(self._counted) == 0 and int(self._agenda) == 0 and not self._courses:
+            self._at = (self._at + 1) % len(self._keys.partitions)
         if not pairs:
             return 0
-        names = (self._keys.where, *(self._keys.course(course).viewers for _, course in pairs))
+        names = (partition.where, *(self._keys.course(course).viewers for _, course in pairs))
         args = [word for pair in pairs for word in pair]
         return int(await self._link.call(scripts.MEND, names, args))
 
     async def _some_counted(self) -> list[tuple[str, str]]:
-        scan = ("HSCAN", self._keys.where, self._counted, "COUNT", STEP)
+        scan = ("HSCAN", self._keys.partitions[self._at].where, self._counted, "COUNT", STEP)
         ((self._counted, flat),) = await self._link.pipeline([scan])
         return [
             (viewer.decode(), course)
@@ -102,7 +106,7 @@ class PeopleBooks:
     async def _some_present(self) -> list[tuple[str, str]]:
         """Some viewers of one course; then the next course has its turn."""
         if not self._courses:
-            scan = ("ZSCAN", self._keys.agenda, self._agenda, "COUNT", STEP)
+            scan = ("ZSCAN", self._keys.partitions[self._at].agenda, self._agenda, "COUNT", STEP)
             ((self._agenda, flat),) = await self._link.pipeline([scan])
             self._courses = [course.decode() for course in flat[::2]]
         if not self._courses:
