@@ -36,7 +36,8 @@ from .store.checkup.preflight import preflight
 from .store.checkup.readiness import Readiness
 from .store.history.answers import HistoryAnswers
 from .store.history.export import Export
-from .store.people import PeopleBooks, PeopleCounter
+from .store.people.books import PeopleBooks
+from .store.people.counter import PeopleCounter
 from .store.presence import Presence
 from .store.redis.factory import open_link
 from .store.redis.link import Link

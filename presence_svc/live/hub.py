@@ -14,7 +14,7 @@ import orjson
 
 from ..errors import PresenceError, Unavailable
 from ..model import Count
-from ..store.people import PeopleCounter
+from ..store.people.counter import PeopleCounter
 from ..store.presence import Presence
 from ..store.roster.reader import Rosters
 from ..store.shared import Pulse

@@ -10,7 +10,7 @@ import logging
 import random
 
 from ..errors import Unavailable
-from ..store.people import PeopleBooks
+from ..store.people.books import PeopleBooks
 
 log = logging.getLogger("presence.mender")
 PAUSE_S = 1.0

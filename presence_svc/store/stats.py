@@ -10,7 +10,7 @@ from time import monotonic
 from ..errors import Invalid
 from ..model import CourseTotal, Stats
 from .keys import Keys
-from .people import PeopleCounter
+from .people.counter import PeopleCounter
 from .redis.link import Link
 
 FRESH_S = 1.0

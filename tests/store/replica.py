@@ -19,7 +19,7 @@ from presence_svc.model import Count, Heartbeat, Leave, Roster
 from presence_svc.settings import Settings, load
 from presence_svc.store.agenda import Agenda
 from presence_svc.store.keys import Keys
-from presence_svc.store.people import PeopleCounter
+from presence_svc.store.people.counter import PeopleCounter
 from presence_svc.store.presence import Presence
 from presence_svc.store.redis.factory import open_link
 from presence_svc.store.redis.link import Link, ServerLink

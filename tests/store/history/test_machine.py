@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from presence_svc.store import agenda
-from presence_svc.store.people import PeopleCounter
+from presence_svc.store.people.counter import PeopleCounter
 from presence_svc.store.redis.url import connect
 from tests.rig import REAL_BACKENDS
 from tests.store.history import clock

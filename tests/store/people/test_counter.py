@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from presence_svc.store import people
+from presence_svc.store.people import books, counter
 from tests.rig import Backend
 from tests.store.replica import SIGNING_IN, Replica
 
@@ -70,21 +70,21 @@ async def test_signing_in_moves_a_person(counting: Replica) -> None:
 
 async def test_too_many_to_look_at_is_said(counting: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
     """When more leases have just ended than one call looks at, the number says that it is not exact."""
-    monkeypatch.setattr(people, "LAPSED", 10)
+    monkeypatch.setattr(counter, "LAPSED", 10)
     await asyncio.gather(*(counting.beat(f"v{n}") for n in range(30)))
     await counting.pass_time(61_000)
     found = await counting.people.count()
     await counting.settle()
 
     assert found is not None
-    assert (found.exact, found.bound_s) == (False, people.BOUND_S)
+    assert (found.exact, found.bound_s) == (False, counter.BOUND_S)
     assert await told(counting) == (0, True)
 
 
 async def mended(replica: Replica) -> int:
     """A whole round, whatever its steps."""
-    books = people.PeopleBooks(replica.link, replica.settings, replica.keys)
-    return sum([await books.mend() for _ in range(40)])
+    found = books.PeopleBooks(replica.link, replica.settings, replica.keys)
+    return sum([await found.mend() for _ in range(40)])
 
 
 async def test_sets_that_have_gone_leave_nobody_behind(counting: Replica) -> None:
