@@ -110,7 +110,8 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
     shared = Shared(link, settings)
     rosters = Rosters(link, settings, shared)
     seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
-    hub = Hub(presence, seen_rosters)
+    people = PeopleCounter(link, settings, presence.keys)
+    hub = Hub(presence, seen_rosters, people)
     hub.on_fan_out, hub.on_lost = metrics.frames.inc, metrics.resubscribed.inc
 
     def on_pulse(pulse: Pulse) -> None:
@@ -146,7 +147,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         presence=presence,
         rosters=rosters,
         seen_rosters=seen_rosters,
-        totals=Totals(link, presence, presence.keys, PeopleCounter(link, settings, presence.keys)),
+        totals=Totals(link, presence, presence.keys, people),
         history=answers,
         export=Export(link, settings, answers.reader),
         hub=hub,

@@ -47,6 +47,8 @@ ACROSS_MODULES = {
     "auth/test_hostile_token": "tokens, claims and both paths of a heartbeat, by generated tokens",
     "server/test_fast_path_clock": "the fast path and its timeouts, by a clock that the test turns",
     "store/lua/test_read": "the scripts that only read: count, viewers and since",
+    "store/history/test_closing": "minutes as sweep.lua closes them, and how they are read",
+    "store/history/test_machine": "history and people against brute force, by generated histories",
     "store/test_machine": "all of store against a model, by generated histories",
     "store/test_memory": "all of store on a Redis that is full",
     "web/api/test_schemathesis": "every route, by requests made from the API's own description",

@@ -23,7 +23,7 @@ def run(token: str | None = None) -> int:
     findings = _findings(token)
     console = Console(highlight=False, soft_wrap=True)
     for finding in findings:
-        mark = "[green]ok   [/]" if finding.fine else "[red]wrong[/]"
+        mark = "[yellow]warn [/]" if finding.warns else "[green]ok   [/]" if finding.fine else "[red]wrong[/]"
         console.print(f"{mark} {finding.what}: ", end="")
         console.print(finding.detail, markup=False)
     return 0 if all(finding.fine for finding in findings) else 1
@@ -46,16 +46,16 @@ def _redis(settings: Settings) -> list[Finding]:
             return [Finding(False, "redis", error.detail)]
     url = settings.redis_url.get_secret_value()
     try:
-        return asyncio.run(_examine(url, Keys(settings.key_prefix)))
+        return asyncio.run(_examine(url, Keys(settings.key_prefix), keeps_history=settings.history))
     except Misconfigured as error:
         return [Finding(False, "settings", error.detail)]
     except Unavailable as error:
         return [Finding(False, "reachable", error.detail)]
 
 
-async def _examine(url: str, keys: Keys) -> list[Finding]:
+async def _examine(url: str, keys: Keys, *, keeps_history: bool) -> list[Finding]:
     client = connect(url, timeout_s=TIMEOUT_S)
     try:
-        return await examine(client, keys)
+        return await examine(client, keys, keeps_history=keeps_history)
     finally:
         await client.aclose()

@@ -6,7 +6,7 @@ import random
 
 import orjson
 
-from ..model import Count, Roster
+from ..model import Count, People, Roster
 
 KEEP_ALIVE = b": keep-alive\n\n"
 WAITING = b": redis is away, the count follows\n\n"
@@ -57,6 +57,12 @@ def viewers_frame(course_id: str, roster: Roster, version: int) -> Frame:
     )
     text = b"event: viewers\ndata: %b\n\n" % data
     return Frame((course_id, "viewers"), text, message("viewers", data))
+
+
+def people_frame(people: People) -> Frame:
+    """`event: people`: distinct viewers over all courses."""
+    data = orjson.dumps(people.__dict__)
+    return Frame(("", "people"), b"event: people\ndata: %b\n\n" % data, message("people", data))
 
 
 def retry_ms() -> int:

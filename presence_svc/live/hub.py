@@ -15,6 +15,7 @@ import orjson
 
 from ..errors import Unavailable
 from ..model import MAX_VIEWERS, Count
+from ..store.people import PeopleCounter
 from ..store.presence import Presence
 from ..store.roster.reader import Rosters
 from ..store.shared import Pulse
@@ -22,6 +23,7 @@ from .bus import Bus
 from .feed import Feed
 from .frame import Frame, viewers_frame
 from .listener import Listener
+from .people import PeopleFeed
 
 log = logging.getLogger("presence.hub")
 
@@ -29,12 +31,13 @@ log = logging.getLogger("presence.hub")
 class Hub:
     """`start` opens the subscription; `close` tells every stream to end."""
 
-    def __init__(self, presence: Presence, rosters: Rosters) -> None:
+    def __init__(self, presence: Presence, rosters: Rosters, people: PeopleCounter) -> None:
         self._presence = presence
         self._rosters = rosters
         self._feeds: dict[str, Feed] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._warming = True
+        self._people = PeopleFeed(people)
         self.listeners: set[Listener] = set()
         self.closing = False
         self.on_fan_out: Callable[[int], None] = lambda listeners: None
@@ -47,6 +50,7 @@ class Hub:
     async def stop(self) -> None:
         """Ends what runs here. Streams have been told by `close` before."""
         await self.bus.stop()
+        await self._people.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -59,8 +63,11 @@ class Hub:
         for listener in self.listeners:
             listener.close()
 
-    def attach(self, courses: tuple[str, ...], viewers: int) -> Listener:
-        """A mailbox that gets each course's count at once and at every change; `viewers` names if > 0."""
+    def attach(self, courses: tuple[str, ...], viewers: int, *, people: bool = False) -> Listener:
+        """A mailbox that gets each course's count at once and at every change; `viewers` names if > 0.
+
+        With `people` also how many there are over all courses.
+        """
         listener = Listener(courses, min(viewers, MAX_VIEWERS))
         self.listeners.add(listener)
         for course_id in courses:
@@ -71,6 +78,8 @@ class Hub:
             feed.listeners.add(listener)
             # What others see already: a read that fails must not leave this one with nothing.
             feed.tell(listener)
+        if people:
+            self._people.add(listener)
         self._spawn(self._first(listener))
         if self.closing:
             listener.close()
@@ -78,6 +87,7 @@ class Hub:
 
     def detach(self, listener: Listener) -> None:
         self.listeners.discard(listener)
+        self._people.discard(listener)
         for course_id in listener.courses:
             feed = self._feeds[course_id]
             feed.listeners.discard(listener)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from ..errors import Unavailable
 from .keys import Keys
@@ -25,14 +25,15 @@ SECOND_LOOK_S = 0.3
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at."""
+    """One thing that was looked at. `warns`: nothing is wrong, but somebody should know."""
 
     fine: bool
     what: str
     detail: str
+    warns: bool = False
 
 
-async def examine(redis: Redis, keys: Keys) -> list[Finding]:
+async def examine(redis: Redis, keys: Keys, *, keeps_history: bool = False) -> list[Finding]:
     """All findings about one Redis. Raises Unavailable when it does not answer."""
     try:
         began = time.perf_counter()
@@ -43,6 +44,7 @@ async def examine(redis: Redis, keys: Keys) -> list[Finding]:
             Finding(True, "reachable", f"answered in {took_ms:.1f} ms"),
             _version(info),
             _eviction(info),
+            *([await _persistence(redis)] if keeps_history else []),
             await _clock(redis),
             await _consistency(redis, keys),
         ]
@@ -68,6 +70,25 @@ def _eviction(info: dict[str, Any]) -> Finding:
         "eviction",
         f"maxmemory-policy is {policy}: Redis may drop parts of a course when memory is short,"
         " set it to noeviction",
+    )
+
+
+async def _persistence(redis: Redis) -> Finding:
+    """Presence heals within a lease; history that is gone is gone."""
+    try:
+        found = await redis.config_get("appendonly", "save")
+    except ResponseError:  # a managed service that lets nobody ask
+        return Finding(True, "persistence", "cannot be asked here: see that a restart keeps the data")
+    if found.get("appendonly") == "yes":
+        return Finding(True, "persistence", "an append-only file: history outlives a restart")
+    if found.get("save"):
+        return Finding(True, "persistence", "snapshots: a restart loses history since the last one")
+    return Finding(
+        True,
+        "persistence",
+        "Redis keeps nothing over a restart, and PRESENCE_HISTORY is on: set appendonly yes, collect the"
+        " export (docs/history.md), or set PRESENCE_HISTORY=off",
+        warns=True,
     )
 
 

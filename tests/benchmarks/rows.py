@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import change, crowd, expiry, fanout, rate, redis_cost
+from tests.benchmarks import change, crowd, expiry, fanout, history, rate, redis_cost
 from tests.benchmarks.row import Row
 
 ROWS = [
@@ -12,6 +12,7 @@ ROWS = [
     Row("batch", "single heartbeats, as heartbeats", rate.batch),
     Row("redis-cpu", "pipelined SET PX + ZADD, Redis's processor time", redis_cost.cost),
     Row("redis-bytes", "used_memory; structures by MEMORY USAGE", redis_cost.memory),
+    Row("history", "the same with PRESENCE_HISTORY and PRESENCE_PEOPLE off, in turns", history.cost),
     Row("frame", "transport.write in a loop on uvloop, per listener", fanout.frames),
     Row("listener-bytes", "resident memory before", fanout.memory),
     Row("socket-bytes", "resident memory before", fanout.sockets_memory),

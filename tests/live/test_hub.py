@@ -29,7 +29,7 @@ def replica(valkey_backend: Backend) -> Replica:
 
 @pytest.fixture
 async def hub(replica: Replica) -> AsyncIterator[Hub]:
-    made = Hub(replica.presence, replica.rosters)
+    made = Hub(replica.presence, replica.rosters, replica.people)
     made.start()
     yield made
     made.close()
@@ -238,7 +238,7 @@ async def test_the_end_of_warming_is_told(replica: Replica, hub: Hub) -> None:
 async def test_a_redis_that_restarts_empty_is_not_trusted_before_a_pulse(own_server: EmbeddedServer) -> None:
     """S11: viewers come back one by one; the message about the first of them says `warming`, as reads do."""
     replica = Replica(connect(own_server.url, timeout_s=5))
-    hub = Hub(replica.presence, replica.rosters)
+    hub = Hub(replica.presence, replica.rosters, replica.people)
     lost: list[int] = []
     hub.on_lost = lambda: lost.append(1)
     hub.start()
@@ -280,7 +280,7 @@ async def test_a_lost_subscription_reads_again(own_server: EmbeddedServer, fault
     async with Proxy(own_server.url) as proxy:
         outside, inside = connect(own_server.url, timeout_s=5), connect(proxy.url, timeout_s=1)
         writer, reader = Replica(outside), Replica(inside)
-        hub = Hub(reader.presence, reader.rosters)
+        hub = Hub(reader.presence, reader.rosters, reader.people)
         lost: list[int] = []
         hub.on_lost = lambda: lost.append(1)
         hub.start()

@@ -39,7 +39,7 @@ ROUTES = (
     Route("get", SOCKET, ws.upgrade, "WebSocket: join, be counted while it is open, hear of changes",
           query=(ws.VIEWERS,), status=101, errors=(403, 422, 426, 429), tags=STREAMS),
     Route("get", "/v1/live", sse.CatalogueStream(), "Counts of a catalogue as they change", STREAM,
-          query=(sse.COURSES, sse.VIEWERS), tags=STREAMS, operation_id="get_live_catalogue"),
+          query=(sse.COURSES, sse.VIEWERS, sse.PEOPLE), tags=STREAMS, operation_id="get_live_catalogue"),
     Route("get", "/v1/stats", courses.stats, "Live totals over all courses", model.Stats,
           query=(courses.SEARCH, courses.PAGE, courses.CURSOR), is_public=False),
     Route("get", f"{COURSE}/history", history.history, "What was: peak, average and viewer minutes",

@@ -29,6 +29,7 @@ from .stream import ADOPT, Stream
 
 COURSES = Ids("course_id", most=100)
 VIEWERS = Whole("viewers", 0, MAX_VIEWERS, default=0)
+PEOPLE = Whole("people", 0, 1, default=0)
 FIRST_S = 0.15
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -49,15 +50,20 @@ class CourseStream:
 
 
 class CatalogueStream:
-    """`GET /v1/live?course_id=a&course_id=b`."""
+    """`GET /v1/live?course_id=a&course_id=b&people=1`."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
         courses = tuple(dict.fromkeys(COURSES.read(request)))
-        await _stream(request, courses, receive, send)
+        people = bool(PEOPLE.read(request))
+        if people:  # who may ask for the totals of all courses
+            await enter(request, Action.STATS)
+        await _stream(request, courses, receive, send, people=people)
 
 
-async def _stream(request: Request, courses: tuple[str, ...], receive: Receive, send: Send) -> None:
+async def _stream(
+    request: Request, courses: tuple[str, ...], receive: Receive, send: Send, *, people: bool = False
+) -> None:
     service: Services = request.app.state.service
     viewers = VIEWERS.read(request)
     caller = await enter(request, Action.VIEWERS if viewers else Action.COUNT, *courses)
@@ -67,7 +73,7 @@ async def _stream(request: Request, courses: tuple[str, ...], receive: Receive, 
     except Limited:
         service.capacity.give_back()
         raise
-    stream = Stream(service, caller, service.hub.attach(courses, viewers), give_back)
+    stream = Stream(service, caller, service.hub.attach(courses, viewers, people=people), give_back)
     is_adopted = False
     try:
         adopt = request.scope.get("extensions", {}).get(ADOPT, {}).get("adopt")
