@@ -21,7 +21,7 @@ export class CalendarPicture {
     };
     this.#grid.show({
       caption: `Average and peak by weekday and hour over ${weeks} weeks, times of ${zone}`,
-      corner: "",
+      corner: "Weekday",
       columns: Array.from({ length: 24 }, (_, hour) => ({ short: hour % 3 ? "" : hourName(hour), title: `${hourName(hour)} to ${hourName(hour + 1)}` })),
       rows: average.map((values, row) => ({ short: weekdays.short[row], title: weekdays.long[row], cells: values.map(cell(row)) })),
       now: [now.weekday, now.hour],

@@ -23,7 +23,7 @@ export class ChaptersPicture {
     const isLabelled = (/** @type {number} */ index) => isFirst(index) && (index < t.length - t.length / 16 || t.length < LABELS);
     this.#grid.show({
       caption: "Average and peak by chapter over time, the most watched first",
-      corner: "",
+      corner: "Chapter",
       columns: t.map((ms, index) => ({ short: isLabelled(index) ? label(ms) : "", title: range === "28d" ? date(ms) : moment(ms) })),
       rows: chapters.map((one) => ({
         short: chapterOf(id, one.chapter_id),

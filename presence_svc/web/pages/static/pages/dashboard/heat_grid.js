@@ -45,7 +45,9 @@ export class HeatGrid {
   /** @param {Heat} heat */
   #build({ caption, corner, columns, rows }) {
     const head = element("tr");
-    head.append(element("th", "corner", corner), ...columns.map(({ short, title }) => header("col", short, title)));
+    const first = header("col", "", corner);
+    first.className = "corner";
+    head.append(first, ...columns.map(({ short, title }) => header("col", short, title)));
     const top = element("thead");
     top.append(head);
     const body = element("tbody");
@@ -91,12 +93,13 @@ export class HeatGrid {
   }
 }
 
-/** @param {"col" | "row"} scope @param {string} text @param {string} title */
+/** What is seen may be short, or nothing; what is read aloud is whole. @param {"col" | "row"} scope @param {string} text @param {string} title */
 function header(scope, text, title) {
-  const made = element("th", "", text);
+  const [made, seen] = [element("th"), element("span", "", text)];
   made.scope = scope;
   made.title = title;
-  if (text !== title) made.setAttribute("aria-label", title);
+  seen.setAttribute("aria-hidden", "true");
+  made.append(seen, element("span", "unseen", title));
   return made;
 }
 
