@@ -20,12 +20,19 @@ from .auth.leave_token import LeaveTokens
 from .auth.rates import Rates
 from .errors import Misconfigured, Unavailable
 from .live.hub import Hub
+from .live.loop_lag import LoopLag
 from .live.renewer import Renewer
+from .live.standstill import Standstill
 from .live.sweeper import Sweeper
 from .metrics import Metrics
+from .server.open_files import OpenFiles
+from .server.request_head import close_after_answers
 from .server.shutdown import on_shutdown
 from .settings import Settings
 from .store.agenda import Agenda
+from .store.census import Census
+from .store.checkup.preflight import preflight
+from .store.checkup.readiness import Readiness
 from .store.history.answers import HistoryAnswers
 from .store.history.export import Export
 from .store.people import PeopleCounter
@@ -42,6 +49,8 @@ from .web.dispatch import Dispatch
 from .web.heartbeat import HeartbeatHandler, cors_options
 from .web.pages import files as pages
 from .web.services import Services
+
+LONGEST_STOP_S = 2.0  # of this process: what was said before it is not sent after it
 
 
 def app_from_env() -> ASGIApp:
@@ -68,10 +77,8 @@ def create_app(settings: Settings) -> ASGIApp:
         lifespan=_lifespan(settings, metrics, handler),
     )
     app.router.redirect_slashes = False  # it would send clients to whatever host they have named
-    app.state.openapi, app.state.handler = (
-        openapi.document(routes.ROUTES, names_itself=settings.auth != "jwt"),
-        handler,
-    )
+    app.state.handler = handler
+    app.state.openapi = openapi.document(routes.ROUTES, names_itself=settings.auth != "jwt")
     return Dispatch(AccessLog(app, metrics, settings.access_log, addresses=settings.log_addresses), handler)
 
 
@@ -81,17 +88,27 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         """Stops in the order of need: streams first, then what feeds them, then the way to Redis."""
         link = open_link(settings)
         service, sweeper = build(settings, link, metrics)
+        files = _open_files(service)
         app.state.service = handler.service = service
+        await preflight(link, service.presence.keys)
         with contextlib.suppress(Unavailable):  # leave tokens need the common secret
             await sweeper.pulse()
         service.hub.start()
         service.renewer.start()
         sweeper.start()
-        with on_shutdown(service.hub.close):
-            yield {"service": service, "handler": handler}
+        standstill = Standstill(min(LONGEST_STOP_S, max(1.0, settings.ttl / 2)))
+        service.presence.is_late = standstill.is_late
+        standstill.start()
+        loop_lag = LoopLag(metrics.loop_lag.observe)
+        loop_lag.start()
+        with on_shutdown(service.hub, settings.drain_delay, settings.drain_spread, close_after_answers):
+            yield {"service": service, "handler": handler, "files": files}
+        standstill.stop()
         await service.hub.stop()
         await service.renewer.stop()
         await sweeper.stop()
+        await service.census.close()
+        loop_lag.stop()
         await service.admission.close()
         await service.presence.close()
         await link.close()
@@ -99,40 +116,27 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
     return lifespan
 
 
+def _open_files(service: Services) -> OpenFiles:
+    """Watched by the connections of our own server; streams leave room for what is more important."""
+
+    def on_state(scarce: bool) -> None:
+        service.capacity.is_scarce = scarce
+        service.metrics.files_scarce.set(scarce)
+
+    files = OpenFiles(on_state)
+    service.metrics.files_limit.set(files.limit)
+    return files
+
+
 def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, Sweeper]:
     """Every part of a replica, wired; nothing runs yet."""
-    link.observe(
-        on_exchange=metrics.exchange.observe,
-        on_failure=metrics.redis_failures.inc,
-        on_refusal=metrics.refused,
-    )
-    presence = Presence(link, settings, on_group=metrics.group.observe)
+    presence = Presence(link, settings)
     shared = Shared(link, settings)
     rosters = Rosters(link, settings, shared)
     seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
     people = PeopleCounter(link, settings, presence.keys)
     hub = Hub(presence, seen_rosters, people)
-    hub.on_fan_out, hub.on_lost = metrics.frames.inc, metrics.resubscribed.inc
-
-    def on_pulse(pulse: Pulse) -> None:
-        hub.on_pulse(pulse)
-        metrics.settle()
-
-    sweeper = Sweeper(
-        Agenda(link, settings),
-        shared,
-        settings,
-        on_pulse=on_pulse,
-        on_gone=metrics.expired.inc,
-        on_closed=metrics.closed,
-    )
-    presence.on_due = sweeper.poke
-
-    def on_back() -> None:
-        hub.refresh()
-        sweeper.poke(0)  # whoever has started without Redis waits for the common secret
-
-    link.observe(on_back=on_back)
+    sweeper = Sweeper(Agenda(link, settings), shared, settings)
     answers = HistoryAnswers(link, settings)
     leave_tokens, rates = LeaveTokens(shared), Rates(settings)
     admission = Admission(
@@ -141,15 +145,18 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         joins=Joins(presence, rates),
         anonymous=AnonymousIds(shared),
         leave_tokens=leave_tokens,
+        on_repair=metrics.repaired.inc,
     )
     service = Services(
         settings=settings,
         presence=presence,
         rosters=rosters,
         seen_rosters=seen_rosters,
-        totals=Totals(link, presence, presence.keys, people),
+        totals=Totals(link, presence.keys, people),
         history=answers,
         export=Export(link, settings, answers.reader),
+        readiness=Readiness(link, presence.keys),
+        census=Census(link, presence.keys),
         hub=hub,
         renewer=Renewer(presence, settings),
         leave_tokens=leave_tokens,
@@ -158,4 +165,28 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         capacity=Capacity(settings.streams_limit),
         metrics=metrics,
     )
+    _observe(link, service, sweeper)
     return service, sweeper
+
+
+def _observe(link: Link, service: Services, sweeper: Sweeper) -> None:
+    """Who is told of what: the one place where parts hear of each other that are not made of each other."""
+    presence, hub, metrics = service.presence, service.hub, service.metrics
+
+    def on_pulse(pulse: Pulse) -> None:
+        hub.on_pulse(pulse)
+        metrics.settle()
+
+    def on_back() -> None:
+        hub.refresh()
+        sweeper.poke(0)  # whoever has started without Redis waits for the common secret
+
+    link.observe(
+        on_exchange=metrics.exchange.observe,
+        on_failure=metrics.redis_failures.inc,
+        on_refusal=metrics.refused,
+        on_back=on_back,
+    )
+    presence.on_due, presence.on_group = sweeper.poke, metrics.group.observe
+    sweeper.on_pulse, sweeper.on_gone, sweeper.on_closed = on_pulse, metrics.expired.inc, metrics.closed
+    hub.on_fan_out, hub.on_lost = metrics.frames.inc, metrics.resubscribed.inc

@@ -5,6 +5,7 @@ Every setting is an environment variable; an option sets the same variable for t
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -19,10 +20,10 @@ cli = typer.Typer(
     name="presence-svc",
     help="Who is watching which course and chapter, now. Settings are environment variables PRESENCE_*.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 Url = Annotated[str, typer.Option("--url", help="Where the service listens.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON: one object, or one a line.")]
 Course = Annotated[str, typer.Argument(help="The course's id.", metavar="COURSE")]
 Host = Annotated[str | None, typer.Option(help="Sets PRESENCE_HOST.", show_default=False)]
 Port = Annotated[int | None, typer.Option(help="Sets PRESENCE_PORT.", show_default=False)]
@@ -30,11 +31,13 @@ LOCAL = "http://127.0.0.1:8000"
 
 
 def main() -> None:
-    """Entry point. Our own errors become one line and status 2, never a traceback."""
+    """Entry point. Our own errors become one line and status 2, Ctrl-C status 130, nothing a traceback."""
     try:
         cli()
     except PresenceError as error:
         sys.exit(_complain(error.detail))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def _complain(message: str) -> int:
@@ -96,12 +99,12 @@ def demo(
 @cli.command()
 def watch(
     course: Course,
-    lines: Annotated[bool, typer.Option("--json", help="Print one JSON object per change.")] = False,
+    lines: Json = False,
 ) -> None:
     """Show a course's count live, as Redis publishes it (PRESENCE_REDIS_URL)."""
     from .commands import watch as command
 
-    command.run(course, as_json=lines)
+    raise typer.Exit(command.run(course, as_json=lines))
 
 
 @cli.command()
@@ -135,20 +138,21 @@ def simulate(
     api_key: Annotated[
         str | None, typer.Option(envvar="PRESENCE_API_KEY", help="Sent as a bearer token.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Simulate viewers who come, change chapters and go, and print how quickly they were answered."""
     from .commands import simulate as command
 
     plan = command.Plan(url, viewers, courses, seconds, interval, api_key)
-    raise typer.Exit(command.run(plan))
+    raise typer.Exit(command.run(plan, as_json=as_json))
 
 
 @cli.command()
-def sweep() -> None:
+def sweep(as_json: Json = False) -> None:
     """Remove what has expired and publish what is due, once."""
     from .commands import sweep as command
 
-    command.run()
+    command.run(as_json=as_json)
 
 
 @cli.command()
@@ -160,11 +164,13 @@ def token(
         typer.Option(help="A course that it opens; may be repeated. None = all.", show_default=False),
     ] = None,
     seconds: Annotated[float, typer.Option(min=1, max=31_536_000, help="Seconds until it expires.")] = 3600,
+    as_json: Json = False,
 ) -> None:
     """Make a token for development (PRESENCE_AUTH=jwt with PRESENCE_JWT_SECRET)."""
     from .commands import token as command
 
-    typer.echo(command.make(viewer, name=name, courses=tuple(course or ()), seconds=seconds))
+    made = command.make(viewer, name=name, courses=tuple(course or ()), seconds=seconds)
+    typer.echo(json.dumps({"token": made, "viewer_id": viewer, "expires_in": seconds}) if as_json else made)
 
 
 @cli.command()

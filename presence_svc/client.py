@@ -85,18 +85,26 @@ class _Course:
                 asked = message is None
                 if asked:
                     await pubsub.ping()
+                    if (count := self._newest) and count.warming and (count := await self._reread()):
+                        yield count
                 elif count := await self._hear(message):
                     yield count
 
     async def _hear(self, message: dict[str, Any]) -> Count | None:
-        """Something new, or None. Reads when the subscription stands, and while warming."""
-        warming = self._newest is not None and self._newest.warming
-        if message["type"] == "subscribe" or warming:
-            return self._read(await self._presence.count(self._course_id))
+        """Something new, or None. Reads when the subscription stands, while warming, and what is lower."""
+        if message["type"] == "subscribe" or (self._newest and self._newest.warming):
+            return await self._reread()
         if message["type"] != "message":
             return None
-        said = orjson.loads(message["data"])
-        return self._take(Count.model_validate(said | {"warming": False}))
+        said = Count.model_validate(orjson.loads(message["data"]) | {"warming": False})
+        if (
+            self._newest and said.total < self._newest.total and said.version > self._version
+        ):  # perhaps Redis has just lost its data (S11)
+            return await self._reread()
+        return self._take(said)
+
+    async def _reread(self) -> Count | None:
+        return self._read(await self._presence.count(self._course_id))
 
     def _read(self, count: Count) -> Count | None:
         """A read is newer than all that was heard before it, whatever version Redis remembers."""

@@ -6,7 +6,10 @@ PROMETHEUS_MULTIPROC_DIR and `/metrics` of any worker adds all of them up.
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Sequence
+from typing import Literal
 
 from prometheus_client import (
     CollectorRegistry,
@@ -48,19 +51,42 @@ class Metrics:
         self.expired = self._counter("presence_expired_viewers", "viewers whose lease ran out")
         self.minutes_closed = self._counter("presence_minutes_closed", "minutes of history written")
         self.partial = self._counter("presence_history_partial", "of these, minutes that lack something")
+        self.repaired = self._counter(
+            "presence_repaired_texts", "bodies, messages and tokens with half a surrogate pair"
+        )
         self.frames = self._counter("presence_frames", "frames handed to streams")
         self.resubscribed = self._counter("presence_resubscriptions", "lost subscriptions")
-        self.streams = Gauge(
-            "presence_streams",
-            "streams open now",
+        self._over_rate = self._counter("presence_over_rate", "refused for a rate", ["policy"])
+        self.streams = self._gauge("presence_streams", "streams open now", "livesum")
+        self.loop_lag = Histogram(
+            "presence_loop_lag_seconds",
+            "how late the event loop came to what was due",
+            buckets=SECONDS_BUCKETS,
             registry=self.registry,
-            multiprocess_mode="livesum",
+        )
+        heads = {
+            "viewers": "viewers present",
+            "anonymous_viewers": "of these without a name",
+            "courses": "courses",
+        }
+        self._heads = [
+            self._gauge(f"presence_{name}", f"{help_}, over all courses and replicas", "livemostrecent")
+            for name, help_ in heads.items()
+        ]
+        self.files_limit = self._gauge(
+            "presence_open_files_limit", "files that a worker may open, connections included", "livemin"
+        )
+        self.files_scarce = self._gauge(
+            "presence_open_files_scarce", "workers that are near this limit", "livesum"
         )
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             ProcessCollector(registry=self.registry)
 
     def _counter(self, name: str, help_: str, labels: list[str] | None = None) -> Counter:
         return Counter(name, help_, labels or [], registry=self.registry)
+
+    def _gauge(self, name: str, help_: str, mode: Literal["livesum", "livemin", "livemostrecent"]) -> Gauge:
+        return Gauge(name, help_, registry=self.registry, multiprocess_mode=mode)
 
     def answered(self, route: str, status: int) -> None:
         """Counts one answer; `route` is a route's name, never a path."""
@@ -71,6 +97,15 @@ class Metrics:
         """Counts minutes of history that this process has closed."""
         self.minutes_closed.inc(minutes)
         self.partial.inc(partial)
+
+    def count_heads(self, found: Sequence[int] | None) -> None:
+        """Sets viewers, the anonymous among them, and courses; None = nobody knows, which is not 0."""
+        for place, gauge in enumerate(self._heads):
+            gauge.set(found[place] if found else math.nan)
+
+    def over_rate(self, policy: str) -> None:
+        """Counts one refusal; `policy` is a rate's name."""
+        self._over_rate.labels(policy).inc()
 
     def refused(self, code: str) -> None:
         """Counts an error of Redis by its first word: OOM, READONLY, NOPERM, ..."""

@@ -5,17 +5,30 @@ Used by web (in and out), client and the command line. Refuses ids that could br
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AnyUrl, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    AnyUrl,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+)
+
+from .text import is_visible
 
 ID_PATTERN = r"^[A-Za-z0-9_.:@~|=+-]{1,128}$"
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+# A viewer as a page knows them: with AUTH=jwt it may be what the token says, which no id can hold.
+ViewerName = Annotated[str, StringConstraints(min_length=1, max_length=1_024)]
 MAX_SAFE_INT = 2**53 - 1
 MAX_VIEWERS = 20  # names that a stream tells
 
 
-def _integral(value: Any) -> Any:
+def integral(value: Any) -> Any:
     """JSON has one number type: 2.0 is an integer there; true and "2" are not."""
     if isinstance(value, bool | str):
         raise ValueError("must be an integer")
@@ -43,26 +56,39 @@ def _picture(value: Any) -> Any:
 
 
 Flag = Annotated[bool, BeforeValidator(_boolean)]
-Seq = Annotated[Annotated[int, Field(ge=0, le=MAX_SAFE_INT)], BeforeValidator(_integral)]
-Name = Annotated[str, StringConstraints(max_length=80, strip_whitespace=True)]
+Seq = Annotated[Annotated[int, Field(ge=0, le=MAX_SAFE_INT)], BeforeValidator(integral)]
+Name = Annotated[
+    Annotated[str, StringConstraints(max_length=80, strip_whitespace=True)] | None,
+    AfterValidator(lambda name: name if name is None or is_visible(name) else None),
+]
 AvatarUrl = Annotated[str, BeforeValidator(_picture), StringConstraints(max_length=512)]
 
 
-class _Body(BaseModel):
+LeaveToken = Annotated[str, StringConstraints(max_length=512)]
+
+
+class Body(BaseModel):
+    """What a client sends; what it says beside is left aside."""
+
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Heartbeat(_Body):
+class Heartbeat(Body):
     """A session says: I am here. Its statement is whole: no `chapter_id` means in no chapter."""
 
-    viewer_id: Id | None = Field(None, description="the viewer; with AUTH=jwt the token's subject")
+    viewer_id: ViewerName | None = Field(
+        None, description="the viewer: an id; with AUTH=jwt that of the token, or what its claim says"
+    )
     session_id: Id = Field("main", description="one tab or device of the viewer")
     chapter_id: Id | None = None
-    name: Name | None = Field(None, description="shown to others; absent = as it was")
+    name: Name = Field(None, description="shown to others; absent, or nothing to be seen = as it was")
     avatar_url: AvatarUrl | None = Field(None, description="https only; absent = as it was")
     anonymous: Flag = Field(False, description="counted, never named")
     hidden: Flag = Field(False, description="the tab is hidden: its lease is longer")
     seq: Seq | None = Field(None, description="grows with all that the session says")
+    leave_token: LeaveToken | None = Field(
+        None, description="without a bearer token: whose session this was, before its viewer signed out"
+    )
 
 
 class CourseHeartbeat(Heartbeat):
@@ -71,33 +97,20 @@ class CourseHeartbeat(Heartbeat):
     course_id: Id
 
 
-class Leave(_Body):
+class Leave(Body):
     """A session says: I am gone. `soft` = perhaps a reload: the lease is cut to LEAVE_GRACE."""
 
-    viewer_id: Id | None = None
+    viewer_id: ViewerName | None = None
     session_id: Id = "main"
     seq: Seq | None = None
     soft: Flag = False
-    leave_token: Annotated[str, StringConstraints(max_length=512)] | None = None
+    leave_token: LeaveToken | None = None
 
 
-class Join(Heartbeat):
-    """A socket's first message: a heartbeat, with a token if one is needed, and how many names to tell."""
-
-    token: Annotated[str, StringConstraints(max_length=8_192)] | None = None
-    viewers: Annotated[Annotated[int, Field(ge=0, le=MAX_VIEWERS)], BeforeValidator(_integral)] = 0
-
-
-class Move(_Body):
-    """The viewer goes to another chapter; null = to none."""
-
-    chapter_id: Id | None
-
-
-class Visibility(_Body):
-    """The tab is hidden, or shown again."""
-
-    hidden: Flag
+MAX_CHAPTERS_ASKED = 100
+Chapters = Literal["all", "none"] | Annotated[list[Id], Field(max_length=MAX_CHAPTERS_ASKED)]
+Many = Annotated[Annotated[int, Field(ge=0, le=MAX_VIEWERS)], BeforeValidator(integral)]
+Order = Literal["recent", "joined"]
 
 
 class HeartbeatReply(BaseModel):
@@ -110,6 +123,7 @@ class HeartbeatReply(BaseModel):
     expires_at: int
     next_heartbeat_ms: int
     leave_token: str
+    pseudonym: str | None = Field(None, description="with PSEUDONYMS: what others see as this viewer's id")
 
 
 class Count(BaseModel):
@@ -146,15 +160,6 @@ class Roster(BaseModel):
     named: int
     anonymous: int
     next_cursor: str | None
-
-
-class People(BaseModel):
-    """Distinct viewers over all courses at `as_of`; when not `exact`, right within `bound_s` seconds."""
-
-    people: int
-    exact: bool
-    bound_s: float | None
-    as_of: int
 
 
 class CourseTotal(BaseModel):

@@ -15,8 +15,9 @@ from tests.rig import ROOT
 
 PACKAGE = ROOT / "presence_svc"
 FLOORS = [
-    {"errors", ""},
-    {"settings", "model", "metrics", "logs"},
+    {"errors", "", "text"},
+    {"model"},
+    {"settings", "metrics", "logs"},
     {"store"},
     {"live"},
     {"auth"},
@@ -54,6 +55,7 @@ ACROSS_MODULES = {
     "web/api/test_schemathesis": "every route, by requests made from the API's own description",
     "web/test_fuzz": "every route, by hostile bytes",
     "web/test_headers": "what every answer has, whichever route gives it",
+    "web/test_identity": "whose a heartbeat is, from the token or body to the reply",
     "web/test_take_over": "signing in, over both paths of a heartbeat",
 }
 MODULES_IN_A_ROOM = 16

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from presence_svc.auth.subject import named
+from presence_svc.errors import Invalid
 from presence_svc.model import MAX_SAFE_INT, Heartbeat, Leave
 
 ALLOWED = string.ascii_letters + string.digits + "_.:@~|=+-"
@@ -25,15 +27,19 @@ def test_every_allowed_id_is_taken_as_it_is(text: str) -> None:
 def test_every_other_id_is_refused(text: str) -> None:
     """H2: nothing that could break out of a Redis key, a JSON text or a line."""
     for model in (Heartbeat, Leave):
+        with pytest.raises((ValidationError, Invalid)):
+            named(model(viewer_id=text))
         with pytest.raises(ValidationError):
-            model(viewer_id=text)
+            model(session_id=text)
 
 
 @pytest.mark.parametrize("text", ["a\n", "a\r", "ä", "a b", "a{b}", "*", "a/b", "a\x00", 'a"', "a\\"])
 def test_dangerous_ids_are_refused(text: str) -> None:
     """The usual ones by name: a newline at the end slips through many patterns."""
+    with pytest.raises(Invalid, match="/viewer_id: String should match pattern"):
+        named(Heartbeat(viewer_id=text))
     with pytest.raises(ValidationError):
-        Heartbeat(viewer_id=text)
+        Heartbeat(chapter_id=text)
 
 
 @pytest.mark.parametrize(("seq", "taken"), [(0, 0), (2.0, 2), (MAX_SAFE_INT, MAX_SAFE_INT), (None, None)])

@@ -8,7 +8,7 @@ import pytest
 from joserfc import jwk
 
 from presence_svc.errors import Misconfigured
-from presence_svc.settings import Settings, load, load_beside_others
+from presence_svc.settings import Settings, ignored_names, load, load_beside_others
 from presence_svc.settings.identity import IdentitySettings
 from presence_svc.settings.names import RENAMED
 
@@ -26,6 +26,9 @@ OF_TOKENS = {
     "JWT_NAME_CLAIM": "nick",
     "JWT_PICTURE_CLAIM": "face",
     "JWT_COURSES_CLAIM": "courses",
+    "JWT_ID_CLAIM": "user_id",
+    "JWT_CREATOR_CLAIM": "teaches",
+    "CREATOR_KEYS": KEYS[1] + " c1",
     "NAMES_FROM_BODY": "true",
     "SERVICE_KEYS": KEYS[0],
     "ALLOW_ANONYMOUS": "true",
@@ -85,15 +88,11 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("WORKERS", "0"),
         ("KEY_PREFIX", "a:b"),
         ("KEY_PREFIX", "{x}"),
-        ("KEY_PREFIX", ""),
         ("REDIS_URL", "http://localhost"),
         ("REDIS_TIMEOUT", "0.5"),
         ("CHAPTERS_PER_COURSE", "2048"),
         ("SESSIONS_PER_VIEWER", "0"),
         ("AUTH", "none"),
-        ("HOST", ""),
-        ("JWT_ISSUER", ""),
-        ("JWT_COURSES_CLAIM", ""),
         ("TRUSTED_PROXIES", "10.0.0.0/33"),
         ("TRUSTED_PROXIES", "10.0.0.1/8"),
         ("TRUSTED_PROXIES", "proxy.example"),
@@ -186,6 +185,67 @@ def test_names_that_are_not_for_us_are_left_alone(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv(name, "tcp://10.0.0.1:8000")
 
     assert load().port == 8000
+
+
+KUBERNETES = {
+    "SERVICE_HOST": "10.0.0.1",
+    "SERVICE_PORT": "8000",
+    "SERVICE_PORT_HTTP": "8000",
+    "PORT": "tcp://10.0.0.1:8000",
+    "PORT_8000_TCP": "tcp://10.0.0.1:8000",
+    "PORT_8000_TCP_PROTO": "tcp",
+    "PORT_8000_TCP_PORT": "8000",
+    "PORT_8000_TCP_ADDR": "10.0.0.1",
+}
+
+
+@pytest.mark.parametrize("service", ["PRESENCE", "PRESENCE_SVC", "PRESENCE_REDIS_URL", "PRESENCE_AUTH"])
+@pytest.mark.parametrize("address", ["10.0.0.1", "[fd00::1]"])
+def test_a_service_of_our_name_says_nothing_to_us(
+    monkeypatch: pytest.MonkeyPatch, service: str, address: str
+) -> None:
+    """Kubernetes puts these into every pod beside a Service called so; `serve` names them once."""
+    names = [f"{service}_{name}" for name in KUBERNETES]
+    for name, value in zip(names, KUBERNETES.values(), strict=True):
+        monkeypatch.setenv(name, value.replace("10.0.0.1", address))
+
+    assert (load().port, load().redis_url, load().auth) == (8000, None, None)
+    assert ignored_names() == sorted(names)
+
+
+@pytest.mark.parametrize("value", ["tcp8000", "tcp://", "http://10.0.0.1:8000", "8000/tcp"])
+def test_a_mistake_in_the_same_variable_is_one(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """Only what Kubernetes writes is recognised."""
+    monkeypatch.setenv("PRESENCE_PORT", value)
+    with pytest.raises(Misconfigured) as refused:
+        load()
+
+    assert "PRESENCE_PORT" in refused.value.detail
+
+
+def test_a_port_that_is_none_of_ours_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known by its value: no Service has written this one."""
+    monkeypatch.setenv("PRESENCE_REDIS_PORT", "6379")
+    with pytest.raises(Misconfigured) as refused:
+        load()
+
+    assert "PRESENCE_REDIS_PORT: there is no such setting" in refused.value.detail
+
+
+@pytest.mark.parametrize("name", [*Settings.model_fields, "atuh"])
+def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """`${VAR:-}` in a compose file is how people say nothing; whatever kind of setting it is."""
+    monkeypatch.setenv(f"PRESENCE_{name.upper()}", "")
+
+    assert load() == Settings()
+
+
+@pytest.mark.parametrize(("name", "nothing"), [("cors_origins", ()), ("trusted_proxies", "")])
+def test_none_is_said_in_a_word(monkeypatch: pytest.MonkeyPatch, name: str, nothing: object) -> None:
+    """Where nothing is not what goes without saying."""
+    monkeypatch.setenv(f"PRESENCE_{name.upper()}", "none")
+
+    assert getattr(load(), name) == nothing
 
 
 def test_a_client_lives_beside_its_programs_variables(monkeypatch: pytest.MonkeyPatch) -> None:

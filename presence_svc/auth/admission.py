@@ -7,7 +7,7 @@ Refuses with Unauthorized, Forbidden, Limited, Invalid or Unavailable.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from ..errors import Forbidden, Unauthorized, Unavailable
 from ..model import Heartbeat, Leave
@@ -18,8 +18,8 @@ from .caller import PUBLIC, SERVICE, Caller, Role, TokenRefused
 from .joins import Admitted, Joins, session_of
 from .leave_token import LeaveTokens
 from .rates import Pace, Rates
-from .roles import Action, rights
-from .subject import named, own, under_own_name
+from .roles import Action, Permissions
+from .subject import named, own, under_own_name, viewer_id_of
 from .tokens import Tokens
 
 # Also while a key cannot be looked up: whoever makes tokens up must not ask for free then.
@@ -37,10 +37,11 @@ class Admission:
         joins: Joins,
         anonymous: AnonymousIds,
         leave_tokens: LeaveTokens,
+        on_repair: Callable[[], object] = lambda: None,
     ) -> None:
-        self.tokens = Tokens(settings) if settings.auth == "jwt" else None
+        self.tokens = Tokens(settings, on_repair=on_repair) if settings.auth == "jwt" else None
         self.rates = rates
-        self._rights = rights(settings)
+        self.permissions = Permissions(settings)
         self._names_from_body = settings.names_from_body
         self._joins = joins
         self._anonymous, self._has_anonymous = anonymous, settings.allow_anonymous
@@ -82,6 +83,14 @@ class Admission:
 
     async def enter(self, authorization: bytes | None, peer: str, action: Action, *courses: str) -> Caller:
         """Whoever may do this in all of these courses. All but services are counted, also the refused."""
+        caller = await self.identify(authorization, peer)
+        for course_id in courses or ("",):
+            if refusal := self.permissions.refusal(caller, action, course_id):
+                raise refusal
+        return caller
+
+    async def identify(self, authorization: bytes | None, peer: str) -> Caller:
+        """Who asks, counted, before what they may is looked at."""
         if self.tokens is None:
             return SERVICE
         try:
@@ -89,25 +98,34 @@ class Admission:
         except UNBELIEVED:
             self.rates.unknown(peer)
             raise
-        if caller.role is Role.VIEWER:
-            self.rates.read(caller.subject)
-        elif caller.role is Role.PUBLIC:
+        if caller.role is Role.PUBLIC:
             self.rates.unknown(peer)
-        self._check(caller, action, courses)
+        elif caller.role is not Role.SERVICE:
+            self.rates.read(caller.subject)
         return caller
 
     async def leaver(self, authorization: bytes | None, peer: str, course_id: str, said: Leave) -> str:
         """The viewer whose session may end: by its leave token, or by one who may speak for them."""
         if self.tokens is None:
             return named(said)
-        token, viewer_id = said.leave_token, said.viewer_id
-        if token and viewer_id and self._leave_tokens.holds(token, course_id, viewer_id, said.session_id):
+        if viewer_id := self._holder(course_id, said):
             self.rates.leave(hash((course_id, viewer_id, said.session_id)))
             return viewer_id
         caller = await self.enter(authorization, peer, Action.LEAVE)
         if caller.role is Role.PUBLIC:
             raise Unauthorized("a leave needs a token, or the leave_token of its session")
-        return named(said) if caller.role is Role.SERVICE else own(caller, viewer_id)
+        return named(said) if caller.role is Role.SERVICE else own(caller, said.viewer_id)
+
+    def _holder(self, course_id: str, said: Leave | Heartbeat) -> str:
+        """Whose session this is, by its leave token; "" without one that holds.
+
+        A page may call its viewer as the token does: of what no id can hold, the id is a digest.
+        """
+        token, name = said.leave_token, said.viewer_id
+        for viewer_id in (name, viewer_id_of(name)) if token and name else ():
+            if self._leave_tokens.holds(token or "", course_id, viewer_id, said.session_id):
+                return viewer_id
+        return ""
 
     def caller(self, authorization: bytes | None) -> Caller | Awaitable[Caller]:
         """Whose credentials these are."""
@@ -123,19 +141,6 @@ class Admission:
         caller = self.caller(authorization)
         return caller if isinstance(caller, Caller) else await caller
 
-    def may(self, caller: Caller, action: Action) -> bool:
-        return action in self._rights[caller.role]
-
-    def _check(self, caller: Caller, action: Action, courses: tuple[str, ...]) -> None:
-        if self.may(caller, action):
-            if not self.may(PUBLIC, action):  # what strangers may see, nobody needs a course for
-                for course_id in courses:
-                    caller.check_course(course_id)
-            return
-        if caller.role is Role.PUBLIC:
-            raise Unauthorized("a bearer token is needed")
-        raise Forbidden(f"a {caller.role.value} may not do this")
-
     async def _admit_later(
         self, caller: Awaitable[Caller], peer: str, course_id: str, said: Heartbeat
     ) -> HeartbeatWrite:
@@ -150,6 +155,9 @@ class Admission:
     def _admit(self, caller: Caller, peer: str, course_id: str, said: Heartbeat) -> Admitted:
         if caller.role is Role.SERVICE:
             return HeartbeatWrite(course_id, named(said), said)
+        if caller.role is Role.CREATOR:
+            self.rates.read(caller.subject)
+            raise Forbidden("a creator's key looks on, and is nobody's who watches")
         if caller.role is Role.VIEWER:
             self._check_course(caller, course_id)
             previous = self._anonymous.previous(course_id, said.session_id) if self._has_anonymous else ""
@@ -163,12 +171,13 @@ class Admission:
 
     def _without_token(self, peer: str, course_id: str, said: Heartbeat) -> HeartbeatWrite:
         names_somebody = said.viewer_id is not None and not said.viewer_id.startswith(PREFIX)
-        if Action.HEARTBEAT not in self._rights[Role.PUBLIC] or (names_somebody and not said.anonymous):
+        signed_out = self._holder(course_id, said) if self._has_anonymous else ""
+        if not self._has_anonymous or (names_somebody and not said.anonymous and not signed_out):
             self.rates.unknown(peer)
             raise Unauthorized("a bearer token is needed")
         viewer_id = self._anonymous.of(course_id, said.session_id)
         unnamed = said.model_copy(update={"anonymous": True, "name": None, "avatar_url": None})
-        return HeartbeatWrite(course_id, viewer_id, unnamed)
+        return HeartbeatWrite(course_id, viewer_id, unnamed, signed_out if signed_out != viewer_id else "")
 
     def _check_course(self, caller: Caller, course_id: str) -> None:
         try:

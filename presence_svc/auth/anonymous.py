@@ -9,7 +9,7 @@ from __future__ import annotations
 from hashlib import blake2b
 
 from ..errors import Invalid
-from ..model import Roster
+from ..model import Viewer
 from ..settings import Settings
 from ..store.redis.link import Link
 from ..store.roster.reader import Rosters
@@ -47,16 +47,11 @@ class Pseudonyms(Rosters):
     def of(self, course_id: str, viewer_id: str) -> str:
         return "~" + _hash(self._shared.known_secret(), b"presence-alias", f"{course_id}\n{viewer_id}")
 
-    async def page(
-        self, course_id: str, *, limit: int, cursor: str | None = None, chapter_id: str = ""
-    ) -> Roster:
-        """Rosters.page with other ids."""
-        roster = await super().page(course_id, limit=limit, cursor=cursor, chapter_id=chapter_id)
-        viewers = [
-            viewer.model_copy(update={"viewer_id": self.of(course_id, viewer.viewer_id)})
-            for viewer in roster.viewers
-        ]
-        return roster.model_copy(update={"viewers": viewers})
+    def alias(self, course_id: str, viewer_id: str) -> str:
+        return self.of(course_id, viewer_id)
+
+    def seen(self, course_id: str, viewer: Viewer) -> Viewer:
+        return viewer.model_copy(update={"viewer_id": self.of(course_id, viewer.viewer_id)})
 
 
 def _hash(secret: bytes, person: bytes, said: str) -> str:

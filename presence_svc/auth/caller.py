@@ -10,10 +10,11 @@ from ..errors import Forbidden, Unauthorized
 
 
 class Role(enum.Enum):
-    """PUBLIC has shown no credentials, VIEWER a token, SERVICE an API key."""
+    """PUBLIC has shown no credentials, VIEWER a token, CREATOR a key to some courses, SERVICE an API key."""
 
     PUBLIC = "public"
     VIEWER = "viewer"
+    CREATOR = "creator"
     SERVICE = "service"
 
 
@@ -21,7 +22,8 @@ class Role(enum.Enum):
 class Caller:
     """A role and, for a viewer, what the token says. Times in s since 1970.
 
-    `courses`: the ids with a blank around each, since a set takes ten times the memory; None = any.
+    `courses` that are open, and those `owned`: the ids with a blank around each, since a set takes ten times
+    the memory; None = any. `said`: what the token calls the viewer, where that can be no id.
     `expires_at` is the token's end; until `holds_until` it need not be judged again.
     """
 
@@ -30,6 +32,8 @@ class Caller:
     name: str | None = None
     avatar_url: str | None = None
     courses: str | None = None
+    owned: str | None = ""
+    said: str = ""
     expires_at: float = math.inf
     holds_until: float = math.inf
 
@@ -37,6 +41,10 @@ class Caller:
         """Raises Forbidden for a course that the token does not list."""
         if self.courses is not None and f" {course_id} " not in self.courses:
             raise Forbidden("the token does not open this course")
+
+    def owns(self, course_id: str) -> bool:
+        """Whether this is the course's creator."""
+        return self.owned is None or f" {course_id} " in self.owned
 
 
 PUBLIC = Caller(Role.PUBLIC)

@@ -7,56 +7,73 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Any, cast
 
+from joserfc.errors import ExpiredTokenError, InvalidClaimError, MissingClaimError
+from joserfc.jwt import ClaimsOption, JWTClaimsRegistry
 from pydantic import TypeAdapter, ValidationError
 
-from ..model import ID_PATTERN, AvatarUrl, Id
+from ..model import ID_PATTERN, AvatarUrl
 from ..settings import Settings
-from .anonymous import PREFIX
+from ..text import is_visible, whole
 from .caller import Caller, Role, TokenRefused
+from .subject import claimed, viewer_id_of
 
 NAME_CHARS = 80
 ID = re.compile(ID_PATTERN)
-_id: TypeAdapter[str] = TypeAdapter(Id)
+NO_END = "the token never expires: it needs `exp`"
+OTHER_ISSUER = "the token is of another issuer"
 _picture: TypeAdapter[str] = TypeAdapter(AvatarUrl)
 
 
 def caller_of(claims: dict[str, Any], settings: Settings, now: float) -> Caller:
     """Raises TokenRefused, with a reason that its owner may read. `now` in seconds since 1970."""
-    _check_times(claims, settings.jwt_leeway, now)
+    _check_registered(claims, settings, now)
     _check_parties(claims, settings)
     if settings.jwt_preset == "clerk":
         _check_clerk(claims)
+    said = claimed(_at(claims, settings.jwt_id_claim), settings.jwt_id_claim)
+    subject = viewer_id_of(said)
     return Caller(
         Role.VIEWER,
-        subject=_subject(claims),
+        subject=subject,
+        said="" if said == subject else whole(said),
         name=_name(_at(claims, settings.jwt_name_claim)),
         avatar_url=_avatar(_at(claims, settings.jwt_picture_claim)),
         courses=_courses(claims, settings.jwt_courses_claim),
-        expires_at=_time(claims, "exp"),
+        owned=_owned(claims, settings.jwt_creator_claim),
+        expires_at=float(claims["exp"]),
     )
 
 
-def _check_times(claims: dict[str, Any], leeway: float, now: float) -> None:
-    if "exp" not in claims:
-        raise TokenRefused("the token never expires: it needs `exp`")
-    if _time(claims, "exp") + leeway <= now:
-        raise TokenRefused("the token has expired")
-    if "nbf" in claims and _time(claims, "nbf") - leeway > now:
-        raise TokenRefused("the token is not valid yet")
+def _check_registered(claims: dict[str, Any], settings: Settings, now: float) -> None:
+    """Times and issuer, by the rules of RFC 7519."""
+    issuer: dict[str, ClaimsOption] = {}
+    if settings.jwt_issuer is not None:
+        issuer["iss"] = {"essential": True, "value": settings.jwt_issuer}
+    registry = JWTClaimsRegistry(
+        now=cast(Any, lambda: now), leeway=cast(Any, settings.jwt_leeway), exp={"essential": True}, **issuer
+    )
+    try:
+        registry.validate({name: claims[name] for name in ("exp", "nbf", *issuer) if name in claims})
+    except ExpiredTokenError:
+        raise TokenRefused("the token has expired") from None
+    except MissingClaimError as error:
+        is_time = error.claim != "iss"  # of several that are missing, the time comes first
+        raise TokenRefused(NO_END if is_time else OTHER_ISSUER) from None
+    except InvalidClaimError as error:
+        raise TokenRefused(_wrong(error.claim, claims)) from None
 
 
-def _time(claims: dict[str, Any], name: str) -> float:
+def _wrong(name: str, claims: dict[str, Any]) -> str:
+    if name == "iss":
+        return OTHER_ISSUER
     value = claims[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise TokenRefused(f"`{name}` is not a time")
-    return float(value)
+    is_time = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return "the token is not valid yet" if is_time else f"`{name}` is not a time"
 
 
 def _check_parties(claims: dict[str, Any], settings: Settings) -> None:
-    if settings.jwt_issuer is not None and claims.get("iss") != settings.jwt_issuer:
-        raise TokenRefused("the token is of another issuer")
     named = claims.get("aud", [])
     audience = [named] if isinstance(named, str) else named
     if not isinstance(audience, list):
@@ -78,16 +95,6 @@ def _check_clerk(claims: dict[str, Any]) -> None:
         raise TokenRefused("the session is pending: its sign-in is not complete")
 
 
-def _subject(claims: dict[str, Any]) -> str:
-    try:
-        subject = _id.validate_python(claims.get("sub"))
-    except ValidationError:
-        raise TokenRefused("`sub` is missing, or not an id that a viewer can have") from None
-    if subject.startswith(PREFIX):
-        raise TokenRefused("`sub` looks like an anonymous viewer's id")
-    return subject
-
-
 def _at(claims: dict[str, Any], path: str) -> Any:
     """The claim of this name, else the one that is reached by its dots."""
     if path in claims:
@@ -99,21 +106,30 @@ def _at(claims: dict[str, Any], path: str) -> Any:
 
 
 def _name(value: Any) -> str | None:
-    return (value.strip()[:NAME_CHARS] or None) if isinstance(value, str) else None
+    """None for what shows nothing; halves of surrogate pairs cannot be stored."""
+    name = whole(value).strip()[:NAME_CHARS] if isinstance(value, str) else ""
+    return name if is_visible(name) else None
 
 
 def _avatar(value: Any) -> str | None:
     try:
-        return _picture.validate_python(value)
+        return _picture.validate_python(whole(value) if isinstance(value, str) else value)
     except ValidationError:
         return None
 
 
 def _courses(claims: dict[str, Any], name: str | None) -> str | None:
     """As Caller has them. A token without the claim opens no course: it must say `*` to open all."""
-    if name is None:
-        return None
-    value = _at(claims, name)
+    return None if name is None else _listed(_at(claims, name))
+
+
+def _owned(claims: dict[str, Any], name: str | None) -> str | None:
+    """As Caller has them: those whose creator this is."""
+    return "" if name is None else _listed(_at(claims, name))
+
+
+def _listed(value: Any) -> str | None:
+    """Ids with a blank around each; None for any."""
     listed = value.split() if isinstance(value, str) else value
     if not isinstance(listed, list):
         return ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import random
 from collections import Counter
 from collections.abc import Callable
 from time import monotonic
@@ -36,17 +37,17 @@ class Rates:
         rate, burst, many = settings.beats_per_s, settings.beat_burst, settings.sessions_per_viewer
         crowd, lease_s = settings.address_sessions, max(settings.ttl, settings.hidden_ttl)
 
-        def buckets(policy: str, rate: float, burst: int) -> TokenBuckets:
-            return TokenBuckets(policy, rate, burst, settings.buckets_limit, clock)
+        def buckets(policy: str, rate: float, burst: int, *, is_shared: bool = False) -> TokenBuckets:
+            return TokenBuckets(policy, rate, burst, settings.buckets_limit, clock, is_shared=is_shared)
 
         self._clock, self._lease_s = clock, lease_s
         self.sessions = buckets("session", rate, burst)
         self.leaves = buckets("leave", rate, burst)
         self.viewers = buckets("viewer", rate * many, burst * many)
         self.reads = buckets("read", settings.read_rate, settings.read_burst)
-        self.addresses = buckets("address", settings.address_rate, settings.address_burst)
-        self.crowds = buckets("crowd", crowd / settings.asked_s, crowd)
-        self.joins = buckets("join", settings.join_rate, settings.join_burst)
+        self.addresses = buckets("address", settings.address_rate, settings.address_burst, is_shared=True)
+        self.crowds = buckets("crowd", crowd / settings.asked_s, crowd, is_shared=True)
+        self.joins = buckets("join", settings.join_rate, settings.join_burst, is_shared=True)
         self.joined = buckets("joined", 1 / lease_s, 1)  # viewers of courses: who has joined within a lease
         self._streams: Counter[int] = Counter()
         self._per_viewer, self._per_address = settings.streams_per_viewer, settings.streams_per_address
@@ -120,7 +121,7 @@ class Rates:
         """Counts a viewer's stream, or an address's; call the result at its end. Raises Limited."""
         key = hash(viewer_id) if viewer_id else _hash_of(address)
         if self._streams[key] >= (self._per_viewer if viewer_id else self._per_address):
-            raise Limited("too many streams are open", retry_after_s=5)
+            raise Limited("too many streams are open", retry_after_s=random.uniform(5, 15))
         self._streams[key] += 1
 
         def close() -> None:

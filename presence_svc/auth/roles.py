@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 
+from ..errors import Forbidden, PresenceError, Unauthorized
 from ..settings import Settings
-from .caller import Role
+from .caller import Caller, Role
 
 
 class Action(enum.Enum):
@@ -18,13 +19,15 @@ class Action(enum.Enum):
     EVICT = "evict"
     BATCH = "batch"
     STATS = "stats"
+    METRICS = "metrics"
     HISTORY = "history"
     EXPORT = "export"
-    METRICS = "metrics"
 
 
 # A viewer acts for themselves only, in the courses that the token opens; the gate sees to that.
 VIEWER = frozenset({Action.HEARTBEAT, Action.LEAVE, Action.COUNT, Action.VIEWERS, Action.EVICT})
+# Of their own courses: by a key with nothing else, or by a token beside what a viewer may.
+CREATOR = frozenset({Action.COUNT, Action.VIEWERS, Action.HISTORY})
 
 
 def rights(settings: Settings) -> dict[Role, frozenset[Action]]:
@@ -37,4 +40,37 @@ def rights(settings: Settings) -> dict[Role, frozenset[Action]]:
         public.add(Action.HEARTBEAT)
     if settings.public_counts:
         public.add(Action.COUNT)
-    return {Role.PUBLIC: frozenset(public), Role.VIEWER: VIEWER, Role.SERVICE: everything}
+    return {
+        Role.PUBLIC: frozenset(public),
+        Role.VIEWER: VIEWER,
+        Role.CREATOR: CREATOR,
+        Role.SERVICE: everything,
+    }
+
+
+class Permissions:
+    """The table, asked course by course."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._rights = rights(settings)
+
+    def may(self, caller: Caller, action: Action) -> bool:
+        """Whether the role may, in some course at least."""
+        return action in self._rights[caller.role]
+
+    def refusal(self, caller: Caller, action: Action, course_id: str = "") -> PresenceError | None:
+        """Why they may not, in this course; None for who may. What strangers may see needs no course."""
+        if action in self._rights[Role.PUBLIC] and action in self._rights[caller.role]:
+            return None
+        if course_id and action in CREATOR and caller.owns(course_id):
+            return None
+        if not self.may(caller, action):
+            if caller.role is Role.PUBLIC:
+                return Unauthorized("a bearer token is needed")
+            return Forbidden(f"a {caller.role.value} may not do this")
+        if course_id:
+            try:
+                caller.check_course(course_id)
+            except Forbidden as error:
+                return error
+        return None

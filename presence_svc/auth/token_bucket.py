@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections import OrderedDict
 from collections.abc import Callable
 from time import monotonic
@@ -34,7 +35,10 @@ class Bucket:
 
 
 class TokenBuckets:
-    """A bucket per key. Keys are hashes, salted per process: a fraction of the memory of ids."""
+    """A bucket per key. Keys are hashes, salted per process: a fraction of the memory of ids.
+
+    `is_shared`: many clients that know nothing of each other take from one bucket.
+    """
 
     def __init__(
         self,
@@ -43,8 +47,11 @@ class TokenBuckets:
         burst: int,
         room: int,
         clock: Callable[[], float] = monotonic,
+        *,
+        is_shared: bool = False,
     ) -> None:
         self.policy = policy
+        self._is_shared = is_shared
         self.burst = burst
         self._gap_s = 1 / rate
         self._depth_s = burst / rate
@@ -93,6 +100,8 @@ class TokenBuckets:
             raise self.refusal(detail, wait_s)
 
     def refusal(self, detail: str, wait_s: float) -> OverRate:
+        """Those who share a bucket are told to come back by turns, within the time that it takes to fill."""
+        wait_s += random.uniform(0, self._depth_s if self._is_shared else wait_s / 2)
         return OverRate(detail, self.policy, self.burst, self._depth_s, wait_s)
 
     def _forget(self) -> None:

@@ -31,4 +31,4 @@ class TokenCache(OrderedDict[bytes, Caller]):
 
 
 def weight(caller: Caller) -> int:
-    return ALONE + len(caller.courses or "")
+    return ALONE + len(caller.courses or "") + len(caller.owned or "") + len(caller.said)

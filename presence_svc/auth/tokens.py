@@ -19,7 +19,8 @@ from joserfc.jws import deserialize_compact
 from joserfc.util import urlsafe_b64decode
 
 from ..settings import Settings
-from .caller import SERVICE, Caller, TokenRefused
+from ..text import loads_as_said
+from .caller import SERVICE, Caller, Role, TokenRefused
 from .claims import caller_of
 from .jwks import FixedKey, Jwks
 from .signing_key import SigningKey, from_pem, from_secret
@@ -32,13 +33,24 @@ TYPES = ("jwt", "at+jwt", "application/at+jwt")
 
 
 class Tokens:
-    """`clock` is in seconds since 1970."""
+    """`clock` is in seconds since 1970; `on_repair` is called for claims with half a surrogate pair."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], float] = time.time,
+        on_repair: Callable[[], object] = lambda: None,
+    ) -> None:
         self._settings = settings
+        self._on_repair = on_repair
         self._clock = clock
         self._salt = secrets.token_bytes(16)
-        self._services = [self._digest(key.get_secret_value().encode()) for key in settings.service_keys]
+        self._keys = [
+            (self._digest(key.get_secret_value().encode()), SERVICE) for key in settings.service_keys
+        ]
+        self._keys += [
+            (self._digest(key.encode()), creator(key, courses)) for key, courses in settings.creators
+        ]
         self._verdicts = TokenCache()
         self.keys = _keys(settings)
 
@@ -48,8 +60,9 @@ class Tokens:
         if known is not None:
             return known
         digest = self._digest(token)
-        if self._is_service(digest):
-            return self._remember(digest, SERVICE)
+        holder = self._holder(digest)
+        if holder is not None:
+            return self._remember(digest, holder)
         kid, algorithm = _header(token)
         keys = self.keys.find(kid)
         if not keys and self.keys.may_look():
@@ -68,9 +81,10 @@ class Tokens:
     def _digest(self, token: bytes) -> bytes:
         return blake2b(token, key=self._salt, digest_size=16).digest()
 
-    def _is_service(self, digest: bytes) -> bool:
-        """Compares with every key, and each in constant time."""
-        return sum(hmac.compare_digest(digest, service) for service in self._services) > 0
+    def _holder(self, digest: bytes) -> Caller | None:
+        """Whose API key this is. Compares with every key, and each in constant time."""
+        found = [caller for known, caller in self._keys if hmac.compare_digest(digest, known)]
+        return found[0] if found else None
 
     async def _look_and_verify(self, token: bytes, digest: bytes, kid: str, algorithm: str) -> Caller:
         await self.keys.look()
@@ -83,7 +97,11 @@ class Tokens:
         fitting = [key for key in keys if algorithm in key.algorithms]
         if not fitting:
             raise TokenRefused("the token's `alg` is not its key's")
-        claims = _signed(token, fitting[:TRIED])
+        signed = _signed(token, fitting[:TRIED])
+        try:
+            claims = loads_as_said(signed, self._on_repair)
+        except ValueError:
+            raise TokenRefused("the token holds no JSON") from None
         if not isinstance(claims, dict):
             raise TokenRefused("the token holds no claims")
         return self._remember(digest, caller_of(claims, self._settings, self._clock()))
@@ -102,6 +120,14 @@ def _keys(settings: Settings) -> FixedKey | Jwks:
     if settings.jwt_public_key:
         return FixedKey(from_pem(settings.jwt_public_key))
     return Jwks(settings.jwks_url or "")
+
+
+def creator(key: str, courses: tuple[str, ...]) -> Caller:
+    """The holder of a creator's key; limits know them by a digest of it, which is no viewer's id."""
+    listed = None if "*" in courses else f" {' '.join(courses)} "
+    return Caller(
+        Role.CREATOR, subject="creator/" + blake2b(key.encode(), digest_size=16).hexdigest(), courses=listed
+    )
 
 
 def _header(token: bytes) -> tuple[str, str]:
@@ -124,9 +150,9 @@ def _header(token: bytes) -> tuple[str, str]:
     return kid, algorithm
 
 
-def _signed(token: bytes, keys: list[SigningKey]) -> Any:
+def _signed(token: bytes, keys: list[SigningKey]) -> bytes:
     """What one of these keys has signed. Whatever a parser makes of hostile bytes is a refusal."""
     for key in keys:
         with suppress(Exception):
-            return orjson.loads(deserialize_compact(token, key.key, registry=key.registry).payload or b"")
+            return deserialize_compact(token, key.key, registry=key.registry).payload or b""
     raise TokenRefused("the token's signature does not hold")

@@ -8,14 +8,16 @@ from rich.console import Console
 
 from ..errors import Misconfigured, Unavailable
 from ..settings import Settings, load
-from ..store.checkup import Finding, examine
+from ..store.checkup.examine import examine
+from ..store.checkup.finding import Finding
 from ..store.keys import Keys
 from ..store.redis.embedded import bundled_binary
-from ..store.redis.url import connect
+from ..store.redis.url import parse
 from . import token as tokens
 from .serve import check_exposure
 
 TIMEOUT_S = 2.0
+CONNECTIONS = 2
 
 
 def run(token: str | None = None) -> int:
@@ -46,16 +48,20 @@ def _redis(settings: Settings) -> list[Finding]:
             return [Finding(False, "redis", error.detail)]
     url = settings.redis_url.get_secret_value()
     try:
-        return asyncio.run(_examine(url, Keys(settings.key_prefix), keeps_history=settings.history))
+        return asyncio.run(_examine(url, settings))
     except Misconfigured as error:
         return [Finding(False, "settings", error.detail)]
     except Unavailable as error:
         return [Finding(False, "reachable", error.detail)]
 
 
-async def _examine(url: str, keys: Keys, *, keeps_history: bool) -> list[Finding]:
-    client = connect(url, timeout_s=TIMEOUT_S)
+async def _examine(url: str, settings: Settings) -> list[Finding]:
+    address, access = parse(url)
+    client = access.client(address, timeout_s=TIMEOUT_S, pool=CONNECTIONS)
     try:
-        return await examine(client, keys, keeps_history=keeps_history)
+        keys, pool = Keys(settings.key_prefix), settings.redis_pool
+        return await examine(
+            client, keys, db=access.db, pool=pool, user=access.username, keeps_history=settings.history
+        )
     finally:
         await client.aclose()

@@ -1,18 +1,18 @@
-"""`presence-svc serve`: one listening socket, uvicorn on it, a Redis of our own if none is named.
+"""`presence-svc serve`: listening sockets, uvicorn on them, a Redis of our own if none is named.
 
-The parent process owns what workers share: the socket, the embedded server, the metrics directory.
+The parent process owns what workers share: the sockets, the embedded server, the metrics directory.
 Refuses to listen on anything but loopback without PRESENCE_AUTH.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gc
-import ipaddress
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,16 @@ from .. import __version__
 from ..errors import Misconfigured
 from ..logs import logging_config
 from ..server.compatibility import protocols
-from ..settings import Settings, load
+from ..server.open_files import raise_limit
+from ..settings import Settings, ignored_names, load
+from ..store.checkup.preflight import preflight
+from ..store.keys import Keys
 from ..store.redis.embedded import EmbeddedServer
 from ..store.redis.factory import open_link
+from .listeners import is_loopback, listen, url_of
 from .workers import Workers, metrics_directory, startup
 
-GRACE_S = 8  # backstop of the drain; with what comes after it we end before a container's 10 s
+GRACE_S = 5  # backstop of the drain; with DRAIN_SPREAD before it we end before a container's 10 s
 POLITE = 65_536  # bytes up to which a message is told why it is too large; beyond it the socket just closes
 GC_THRESHOLDS = (20_000, 50, 100)
 
@@ -41,13 +45,22 @@ def run(
     """Serves until a signal ends it. `on_listening` gets the URL before the first request."""
     settings = load()
     check_exposure(settings)
+    if data_dir is not None and settings.redis_url is not None:
+        raise Misconfigured(
+            "--data is for the embedded server, and PRESENCE_REDIS_URL names another one: give one of them"
+        )
+    raise_limit()
     if settings.redis_url is not None:
-        open_link(settings)  # says what is wrong with its options before anybody is told that we listen
+        asyncio.run(
+            _preflight(settings)
+        )  # what is wrong with Redis is said before anybody is told that we listen
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
+    if others := ignored_names():
+        say(f"ignored, since no settings of ours have these names or values: {', '.join(others)}")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     with ExitStack() as stack:
-        listener = stack.enter_context(_listen(settings))
+        listeners = stack.enter_context(listen(settings))
         if settings.redis_url is None:
             server = stack.enter_context(EmbeddedServer(data_dir=data_dir))
             os.environ["PRESENCE_REDIS_URL"] = server.url
@@ -57,15 +70,23 @@ def run(
             )
         if settings.workers > 1:
             stack.enter_context(metrics_directory())
-        url = _address(settings, listener)
+        url = url_of(listeners[0])
         say(f"presence-svc {__version__} listens on {url} ({url}/demo, {url}/docs)")
         on_listening(url)
-        _serve(settings, listener)
+        _serve(settings, listeners)
+
+
+async def _preflight(settings: Settings) -> None:
+    link = open_link(settings)
+    try:
+        await preflight(link, Keys(settings.key_prefix))
+    finally:
+        await link.close()
 
 
 def check_exposure(settings: Settings) -> None:
     """Who may reach us must be decided in so many words. Raises Misconfigured."""
-    if _is_loopback(settings.host):
+    if is_loopback(settings):
         return
     if settings.auth is None:
         raise Misconfigured(
@@ -117,39 +138,11 @@ def app() -> Any:
     return made
 
 
-def _serve(settings: Settings, listener: socket.socket) -> None:
+def _serve(settings: Settings, listeners: list[socket.socket]) -> None:
     config = uvicorn.Config(**server_options(settings))
     if settings.workers > 1:
-        raise SystemExit(Workers(config, [listener]).serve())
-    uvicorn.Server(config).run(sockets=[listener])
-
-
-@contextmanager
-def _listen(settings: Settings) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        listener = socket.create_server((settings.host, settings.port), family=family)
-    except OSError as error:
-        reason = str(error.strerror).partition(" (while ")[0]  # a resolver's errno is none of the system's
-        raise Misconfigured(
-            f"cannot listen on {settings.host}:{settings.port} ({reason}): set PRESENCE_HOST or PRESENCE_PORT"
-        ) from None
-    with listener:
-        yield listener
-
-
-def _address(settings: Settings, listener: socket.socket) -> str:
-    """The URL to open: of this machine when we listen everywhere."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
-    port = listener.getsockname()[1]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        raise SystemExit(Workers(config, listeners).serve())
+    uvicorn.Server(config).run(sockets=listeners)
 
 
 def _end(number: int, frame: object) -> None:

@@ -7,6 +7,7 @@ at the end. Latency is what a client sees, including the wait for a connection.
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import random
 from collections import Counter
@@ -20,9 +21,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from .crowd import COURSES, Crowd, Viewer
+from .terminal import INTERRUPTED, fail, interruptible
 
 CONNECTIONS = 100
 RETRY_S = 1.0
+PROBE_S = 5.0
 RAMP_SHARE = 0.2
 LONGEST_RAMP_S = 10.0
 
@@ -49,16 +52,49 @@ class Tally:
     present: int = 0
 
 
-def run(plan: Plan) -> int:
-    """Runs the plan and prints a summary. Returns 1 when anything went wrong, else 0."""
-    tally = Tally()
-    console = Console()
+def run(plan: Plan, *, as_json: bool = False) -> int:
+    """Runs the plan and prints a summary. Returns 0, 1 when anything went wrong, or 130 after Ctrl-C."""
+    tally, status = Tally(), 0
+    console = Console(stderr=as_json)
     try:
-        asyncio.run(_simulate(plan, tally, console))
+        if trouble := trouble_at(plan.url):
+            return fail(trouble)
+        with interruptible():
+            asyncio.run(_simulate(plan, tally, console))
     except KeyboardInterrupt:
         console.print("interrupted; the results until then:")
-    console.print(summary(tally))
-    return 1 if tally.errors or not tally.heartbeats else 0
+        status = INTERRUPTED
+    print(json.dumps(figures(tally))) if as_json else console.print(summary(tally))
+    return status or (1 if tally.errors or not tally.heartbeats else 0)
+
+
+def trouble_at(url: str) -> str | None:
+    """Why nobody can be simulated at this address, in a sentence; None when the service is there."""
+    advice = "name the service with --url, as in http://127.0.0.1:8000"
+    try:
+        parts = httpx2.URL(url)
+        if parts.scheme not in ("http", "https") or not parts.host:
+            return f"{url!r} is no URL of a service: {advice}"
+        reply = httpx2.get(f"{url.rstrip('/')}/livez", timeout=PROBE_S)
+    except (httpx2.InvalidURL, ValueError):
+        return f"{url!r} is no URL of a service: {advice}"
+    except httpx2.HTTPError as error:
+        return f"nobody answers at {url} ({str(error) or type(error).__name__}): {advice}"
+    return None if reply.is_success else f"{url} is something else (/livez: {reply.status_code}): {advice}"
+
+
+def figures(tally: Tally) -> dict[str, Any]:
+    """The summary as numbers."""
+    shares = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99, "max_ms": 1}
+    calls = {"heartbeat": tally.heartbeats, "leave": tally.leaves}
+    return {
+        **{
+            name: {"answered": len(found)}
+            | {key: round(percentile(found, share), 3) for key, share in shares.items()}
+            for name, found in calls.items()
+        },
+        "errors": dict(tally.errors),
+    }
 
 
 def summary(tally: Tally) -> Table:

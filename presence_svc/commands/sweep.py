@@ -6,6 +6,7 @@ For a Redis whose service is down: what has expired goes, what is due is publish
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import NamedTuple
 
 from rich.console import Console
@@ -23,12 +24,15 @@ class Swept(NamedTuple):
     viewers: int
 
 
-def run() -> None:
+def run(*, as_json: bool = False) -> None:
     """Raises Misconfigured without a Redis to sweep, Unavailable when it does not answer."""
     settings = load()
     if settings.redis_url is None:
         raise Misconfigured("PRESENCE_REDIS_URL is not set: there is nothing to sweep")
     swept = asyncio.run(sweep(settings))
+    if as_json:
+        print(json.dumps(swept._asdict()))
+        return
     Console().print(f"{swept.courses:,} courses looked at, {swept.viewers:,} viewers removed")
 
 

@@ -17,7 +17,7 @@ from ..auth.jwks import FixedKey, Jwks
 from ..auth.tokens import Tokens
 from ..errors import Forbidden, Misconfigured, PresenceError
 from ..settings import Settings, load
-from ..store.checkup import Finding
+from ..store.checkup.finding import Finding
 
 
 def make(viewer_id: str, *, name: str | None, courses: tuple[str, ...], seconds: float) -> str:

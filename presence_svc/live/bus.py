@@ -39,6 +39,7 @@ class Bus:
     ) -> None:
         self._link = link
         self._keys = keys
+        self._own = f"{keys.bus}:{link.db}"
         self._on_message = on_message
         self._on_subscribed = on_subscribed
         self._on_lost = on_lost
@@ -83,7 +84,7 @@ class Bus:
         self._asked = set()
         self._open = pubsub = self._link.pubsub()
         try:
-            await pubsub.subscribe(self._keys.bus)
+            await pubsub.subscribe(self._own)
             self._heard = asyncio.get_running_loop().time()
             self._changed.set()
             async with asyncio.TaskGroup() as tasks:
@@ -110,7 +111,7 @@ class Bus:
 
     def _take(self, message: dict[str, Any]) -> None:
         channel = (message["channel"] or b"").decode()
-        if channel == self._keys.bus:
+        if channel == self._own:
             return
         try:
             if message["type"] == "message":

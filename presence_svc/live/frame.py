@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
+from typing import Any
 
 import orjson
 
-from ..model import Count, People, Roster
+from ..model import Count, Viewer
+from ..store.people import People
 
 KEEP_ALIVE = b": keep-alive\n\n"
 WAITING = b": redis is away, the count follows\n\n"
@@ -38,30 +41,35 @@ def message(kind: str, data: bytes) -> str:
     return f'{{"type":"{kind}",{data[1:].decode()}'
 
 
-def count_frame(count: Count) -> Frame:
-    """`event: count`; the id is the version."""
-    data = orjson.dumps(count.__dict__)
+def count_frame(count: Count, chapters: Mapping[str, int]) -> Frame:
+    """`event: count`, with these of its chapters; the id is the version."""
+    data = orjson.dumps({**count.__dict__, "chapters": chapters})
     text = b"event: count\nid: %d\ndata: %b\n\n" % (count.version, data)
     return Frame((count.course_id, "count"), text, message("count", data))
 
 
-def viewers_frame(course_id: str, roster: Roster, version: int) -> Frame:
-    """`event: viewers`: the most recently heard from, and how many there are in all."""
+def viewers_frame(course_id: str, viewers: list[Viewer], total: int, version: int) -> Frame:
+    """`event: viewers`: some of those who are there by name, and how many there are in all."""
     data = orjson.dumps(
         {
             "course_id": course_id,
-            "viewers": [viewer.__dict__ for viewer in roster.viewers],
-            "total": roster.total,
+            "viewers": [viewer.__dict__ for viewer in viewers],
+            "total": total,
             "version": version,
         }
     )
-    text = b"event: viewers\ndata: %b\n\n" % data
-    return Frame((course_id, "viewers"), text, message("viewers", data))
+    return Frame((course_id, "viewers"), b"event: viewers\ndata: %b\n\n" % data, message("viewers", data))
+
+
+def refused_frame(course_id: str, what: str, problem: Mapping[str, Any]) -> Frame:
+    """`event: refused`: which course is not told of, or only without its `viewers`, and why."""
+    data = orjson.dumps({"course_id": course_id, "what": what, **problem})
+    return Frame((course_id, "refused"), b"event: refused\ndata: %b\n\n" % data, message("refused", data))
 
 
 def people_frame(people: People) -> Frame:
     """`event: people`: distinct viewers over all courses."""
-    data = orjson.dumps(people.__dict__)
+    data = orjson.dumps(people._asdict())
     return Frame(("", "people"), b"event: people\ndata: %b\n\n" % data, message("people", data))
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import orjson
@@ -21,11 +23,12 @@ from ..store.roster.reader import Rosters
 from ..store.shared import Pulse
 from .bus import Bus
 from .feed import Feed
-from .frame import Frame, viewers_frame
-from .listener import Listener
+from .listener import Listener, Selection
 from .people import PeopleFeed
 
 log = logging.getLogger("presence.hub")
+GOODBYE_STEP_S = 0.05
+GOODBYES_PER_S = 100  # at least: a few need not wait for each other
 
 
 class Hub:
@@ -39,7 +42,7 @@ class Hub:
         self._warming = True
         self._people = PeopleFeed(people)
         self.listeners: set[Listener] = set()
-        self.closing = False
+        self.draining = self.closing = False
         self.on_fan_out: Callable[[int], None] = lambda listeners: None
         self.on_lost: Callable[[], object] = lambda: None
         self.bus = Bus(presence.link, presence.keys, self._on_message, self._refresh_course, self._lost)
@@ -57,20 +60,45 @@ class Hub:
         for feed in self._feeds.values():
             feed.close()
 
+    def drain(self) -> None:
+        """The replica is going soon: it is not ready any more, and serves as before."""
+        self.draining = True
+
+    async def close_slowly(self, spread_s: float) -> None:
+        """As close, within `spread_s`: those who are sent away do not all come to the others at once."""
+        self.draining = self.closing = True
+        waiting = list(self.listeners)
+        steps = max(1, math.ceil(min(spread_s, len(waiting) / GOODBYES_PER_S) / GOODBYE_STEP_S))
+        for step in range(steps):
+            for listener in waiting[step::steps]:
+                listener.close()
+            if step < steps - 1:
+                await asyncio.sleep(GOODBYE_STEP_S)
+
     def close(self) -> None:
         """The replica is going: every stream, also one that opens now, says goodbye and ends."""
-        self.closing = True
+        self.draining = self.closing = True
         for listener in self.listeners:
             listener.close()
 
-    def attach(self, courses: tuple[str, ...], viewers: int, *, people: bool = False) -> Listener:
-        """A mailbox that gets each course's count at once and at every change; `viewers` names if > 0.
+    def attach(
+        self,
+        courses: tuple[str, ...],
+        viewers: int = 0,
+        *,
+        chapters: Selection = None,
+        is_steady: bool = False,
+        nameless: frozenset[str] = frozenset(),
+        people: bool = False,
+    ) -> Listener:
+        """A mailbox that gets each course's count at once and at every change, and names (see Listener).
 
         With `people` also how many there are over all courses.
         """
-        listener = Listener(courses, min(viewers, MAX_VIEWERS))
+        many = min(viewers, MAX_VIEWERS)
+        listener = Listener(courses, many, chapters=chapters, is_steady=is_steady, nameless=nameless)
         self.listeners.add(listener)
-        for course_id in courses:
+        for course_id in listener.courses:
             feed = self._feeds.get(course_id)
             if feed is None:
                 feed = self._feeds[course_id] = Feed(course_id)
@@ -122,7 +150,7 @@ class Hub:
                 continue
             feed.update(count)
             feed.tell(listener)
-            if listener.viewers:
+            if listener.wants(course_id):
                 self._refresh_viewers(feed)
 
     def _on_message(self, course_id: str, data: bytes) -> None:
@@ -131,9 +159,24 @@ class Hub:
             return
         message = orjson.loads(data)
         message.pop("type")
-        if feed.update(Count.model_construct(**message, warming=self._warming)):
+        count = Count.model_construct(**message, warming=self._warming)
+        if feed.latest and count.total < feed.latest.total and not self._warming:
+            self._spawn(self._verify(feed, count))
+        else:
+            self._heard(feed, count)
+
+    def _heard(self, feed: Feed, count: Count) -> None:
+        if feed.update(count):
             self.on_fan_out(len(feed.listeners))
             self._refresh_viewers(feed)
+
+    async def _verify(self, feed: Feed, count: Count) -> None:
+        """A lower number may be that of a Redis that has just lost its data: only a read knows (S11)."""
+        try:
+            count = await self._presence.count(feed.course_id)
+        except Unavailable:
+            log.debug("a lower number could not be verified")
+        self._heard(feed, count)
 
     def _refresh_course(self, course_id: str) -> None:
         feed = self._feeds.get(course_id)
@@ -158,21 +201,20 @@ class Hub:
         try:
             feed.read_again = True
             while feed.read_again and feed.listeners:
+                await feed.rest()
                 feed.read_again = False
                 await self._read_viewers(feed)
         finally:
             feed.reading = False
 
     async def _read_viewers(self, feed: Feed) -> None:
-        roster = await self._rosters.page(feed.course_id, limit=MAX_VIEWERS)
-        version = feed.latest.version if feed.latest else 0
-        frames: dict[int, Frame] = {}
-        for listener in feed.listeners:
-            if n := listener.viewers:
-                if n not in frames:
-                    cut = roster.model_copy(update={"viewers": roster.viewers[:n]})
-                    frames[n] = viewers_frame(feed.course_id, cut, version)
-                listener.offer(frames[n])
+        many, rosters = min(feed.viewers, MAX_VIEWERS), self._rosters
+        if not many:
+            return
+        roster = await rosters.read(feed.course_id, limit=many)
+        listed = {viewer.viewer_id for viewer in roster.viewers}
+        kept = await rosters.those(feed.course_id, [v for v in feed.kept() if v not in listed])
+        feed.tell_viewers(roster, kept, partial(rosters.seen, feed.course_id))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(_survive(work))

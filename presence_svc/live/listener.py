@@ -11,20 +11,50 @@ from collections.abc import Callable
 
 from .frame import Frame
 
+Selection = frozenset[str] | None  # of chapters; None = all of them
+
 
 class Listener:
-    """One open stream. A slow reader finds only the newest frame of each kind when it comes back."""
+    """One open stream. A slow reader finds only the newest frame of each kind when it comes back.
 
-    __slots__ = ("_frames", "_given", "_on_ring", "_write", "closing", "courses", "viewers")
+    `viewers`: how many names it wants, but in courses that are `nameless`; `is_steady`: who is shown stays so
+    while they are there.
+    """
 
-    def __init__(self, courses: tuple[str, ...], viewers: int) -> None:
+    __slots__ = (
+        "_frames",
+        "_given",
+        "_on_ring",
+        "_write",
+        "chapters",
+        "closing",
+        "courses",
+        "is_steady",
+        "nameless",
+        "viewers",
+    )
+
+    def __init__(
+        self,
+        courses: tuple[str, ...],
+        viewers: int = 0,
+        *,
+        chapters: Selection = None,
+        is_steady: bool = False,
+        nameless: frozenset[str] = frozenset(),
+    ) -> None:
         self.courses = courses
-        self.viewers = viewers
+        self.viewers, self.is_steady, self.nameless = viewers, is_steady, nameless
+        self.chapters = chapters
         self.closing = False
         self._write: Callable[[bytes], bool] | None = None
         self._on_ring: Callable[[], None] | None = None
         self._frames: dict[tuple[str, str], Frame] = {}
         self._given: dict[tuple[str, str], Frame] = {}
+
+    def wants(self, course_id: str) -> int:
+        """How many names of this course."""
+        return 0 if course_id in self.nameless else self.viewers
 
     def write_to(self, write: Callable[[bytes], bool], on_ring: Callable[[], None]) -> None:
         """From now on chunks go to `write`; `on_ring` is called when it has taken one not, or at the end."""

@@ -22,24 +22,21 @@ SOON_S = 0.001
 
 
 class Sweeper:
-    """`on_pulse` hears, about every SWEEP_INTERVAL, whether reads can be trusted yet (S11)."""
+    """`on_pulse` hears, about every SWEEP_INTERVAL, whether reads can be trusted yet (S11); `on_gone`
+    how many viewers a pass has removed."""
 
     def __init__(
         self,
         agenda: Agenda,
         shared: Shared,
         settings: Settings,
-        *,
-        on_pulse: Callable[[Pulse], None] = lambda pulse: None,
-        on_gone: Callable[[int], None] = lambda viewers: None,
-        on_closed: Callable[[int, int], None] = lambda minutes, partial: None,
     ) -> None:
         self._agenda = agenda
         self._shared = shared
         self._interval = settings.sweep_interval
-        self._on_pulse = on_pulse
-        self._on_gone = on_gone
-        self._on_closed = on_closed
+        self.on_pulse: Callable[[Pulse], None] = lambda pulse: None
+        self.on_gone: Callable[[int], None] = lambda viewers: None
+        self.on_closed: Callable[[int, int], None] = lambda minutes, partial: None
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -99,9 +96,9 @@ class Sweeper:
         for start in range(0, len(due.courses), STEP):
             for swept in await self._agenda.sweep(due.courses[start : start + STEP]):
                 if swept.gone:
-                    self._on_gone(swept.gone)
+                    self.on_gone(swept.gone)
                 if swept.closed:
-                    self._on_closed(swept.closed, swept.partial)
+                    self.on_closed(swept.closed, swept.partial)
                 if swept.look_at:
                     next_at = min(next_at, swept.look_at) if next_at else swept.look_at
         return _seconds_until(next_at, due)
@@ -110,7 +107,7 @@ class Sweeper:
         """Keeps the common marks alive, at most twice per SWEEP_INTERVAL. Raises Unavailable."""
         now = asyncio.get_running_loop().time()
         if now - self._pulse_at >= self._interval * 0.5:
-            self._on_pulse(await self._shared.pulse())
+            self.on_pulse(await self._shared.pulse())
             self._pulse_at = now
 
 

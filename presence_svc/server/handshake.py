@@ -1,24 +1,37 @@
 """The websockets library's half of a socket, as server.websocket uses it: handshakes, frames, pings.
 
-It refuses as the rest of the service does (problem+json), and counts what a message's fragments cost us.
+It refuses as the rest of the service does (problem+json), counts what a message's fragments cost us, and
+stops at the frame that is one too many, whatever it is and however many came with it.
 """
 
 from __future__ import annotations
 
 import http
+from collections.abc import Callable
+from typing import Any
 
 import orjson
+from websockets.exceptions import ProtocolError
 from websockets.frames import Frame
 from websockets.http11 import Response
+from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from ..auth.token_bucket import OverRate
 from ..web.problems import MEDIA_TYPE
+from ..web.ws.socket import STATUS, complaint
+from .meter import Meter
 
 FRAGMENT = 64  # bytes: about what is kept of an empty one
 
 
 class Handshake(ServerProtocol):
-    """One connection's."""
+    """One connection's. `refusal` is why it was ended, when that was for a rate."""
+
+    def __init__(self, frames: Meter, clock: Callable[[], float], **options: Any) -> None:
+        super().__init__(**options)
+        self._frames, self._clock = frames, clock
+        self.refusal: OverRate | None = None
 
     def reject(self, status: http.HTTPStatus | int, text: str) -> Response:
         """An HTTP answer instead of the handshake; `text` says why in its first line."""
@@ -32,7 +45,18 @@ class Handshake(ServerProtocol):
             response.headers[name] = value
         return response
 
+    def end(self, refusal: OverRate) -> None:
+        """Says why, and closes. Before the handshake's answer there is no way to say anything here."""
+        self.refusal = refusal
+        if self.state is State.OPEN:
+            self.send_text(orjson.dumps(complaint(refusal)))
+            self.send_close(STATUS + refusal.status, refusal.detail)
+
     def recv_frame(self, frame: Frame) -> None:
+        now = self._clock()
+        if not self._frames.take(1, now):
+            self.end(self._frames.refusal(now))
+            raise ProtocolError("over the rate")  # the parser throws away what follows
         super().recv_frame(frame)
         if not frame.fin and self.current_size is not None:
             self.current_size += FRAGMENT  # else a message of empty fragments would have no end

@@ -19,10 +19,14 @@ from ..errors import BadRequest, HeadTooLarge, PresenceError, TooLarge, TooSlow
 from ..web.problems import MEDIA_TYPE, problem
 from ..web.services import Services
 from ..web.sse.stream import ADOPT, Stream
+from .fair_flow import SHARE, FairFlow
+from .open_files import Left, OpenFiles
 from .sse import SseProtocol
 from .timeouts import TimeoutProtocol
 
 PIPELINED = 32
+HEADERS = 100
+ECONOMY_S = 1
 STREAM = b"/live"
 
 
@@ -33,12 +37,28 @@ class HttpProtocol(TimeoutProtocol):
     _taken = 0  # bytes since the last packet that ended outside of a head
     _around = 0  # bytes behind this request's head, less two for each of its body
     _refusal: PresenceError | None = None
+    flow: FairFlow
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = FairFlow(transport, self.loop, self.data_received)
         self._head_limit = cast(Services, self.app_state["service"]).settings.header_limit
+        files: OpenFiles | None = self.app_state.get("files")
+        if files is not None:
+            self._economize(files.left(transport))
+
+    def _economize(self, left: Left) -> None:
+        """When the limit of open files is near: one request, at once, from whoever gets in at all."""
+        if left is Left.NOTHING:
+            self.transport.abort()
+        elif left is Left.LITTLE:
+            self._request_s = min(self._request_s, ECONOMY_S)
+            self.timeout_keep_alive = ECONOMY_S
+            self._wait(self._request_s)
 
     def data_received(self, data: bytes) -> None:
+        if len(data) > SHARE:
+            data = self.flow.share(data)
         self._taken += len(data)
         if not self._in_head:
             self._around += len(data)
@@ -50,6 +70,8 @@ class HttpProtocol(TimeoutProtocol):
                 self._refuse(TooLarge("there is far more around the body than in it"))
             if self._due is None:
                 self._wait(self._request_s)
+        elif self._around > self._head_limit:
+            self._refuse(BadRequest("there is far more between the requests than in them"))
         elif self._due is None and self._is_unwatched():
             self._wait(self._request_s)  # stray bytes between requests have ended uvicorn's keep-alive timer
         if not self._in_head:
@@ -69,6 +91,9 @@ class HttpProtocol(TimeoutProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:  # a trailer means nothing here, and would join the headers of a request under way
             super().on_header(name, value)
+            if len(self.headers) > HEADERS:
+                self._refusal = HeadTooLarge(f"a request may have {HEADERS} headers")
+                raise httptools.HttpParserError("too many headers")
 
     def on_body(self, body: bytes) -> None:
         self._around -= 2 * len(body)  # the sizes of small chunks may take as much again
@@ -83,15 +108,19 @@ class HttpProtocol(TimeoutProtocol):
         self._in_head = False
         self._arrived()
         super().on_headers_complete()
+        if self.cycle is not None and cast(Services, self.app_state["service"]).hub.draining:
+            self.cycle.keep_alive = False  # a proxy that keeps it would use it just when we end
         if STREAM in self.url and self.cycle is not None and self._can_adopt():
             self.scope["extensions"] = {ADOPT: {"adopt": partial(self._adopt, self.cycle)}}
 
     def _can_adopt(self) -> bool:
-        return self.scope["http_version"] == "1.1" and self.scope["method"] == "GET"
+        return self.scope["http_version"] == "1.1" and self.scope["method"] in ("GET", "POST")
 
     def _adopt(self, cycle: RequestResponseCycle, stream: Stream) -> bool:
         """Leaves the connection to a stream whose head is out; False when its reader is slow, or gone."""
-        if cycle.disconnected or cycle.response_complete or self.flow.write_paused or self.pipeline:
+        if cycle.disconnected or cycle.response_complete or self.flow.write_paused:
+            return False
+        if self.pipeline or self._reading or self.flow.holds:
             return False
         cycle.response_complete = True  # for uvicorn this request is over
         self._rest()
@@ -113,6 +142,7 @@ class HttpProtocol(TimeoutProtocol):
     def handle_websocket_upgrade(self) -> None:
         self._reading = False
         self._rest()
+        self.flow.drop()  # nothing may be said before the handshake's answer
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
@@ -134,6 +164,8 @@ class HttpProtocol(TimeoutProtocol):
             return
         if cycle is not None and not cycle.response_complete and not in_body:
             cycle.keep_alive = False  # the request before it was good: its answer goes out, then we close
+            self.flow.drop()
+            self.flow.pause_reading()
             return
         if cycle is None or not in_body or not cycle.response_started:
             body = orjson.dumps(problem(error))

@@ -117,3 +117,11 @@ class HeartbeatCycle:
 
     def __init__(self, head: HeartbeatHead) -> None:
         self.head = head
+
+
+def close_after_answers() -> None:
+    """From now on each heartbeat's answer ends its connection: this process is on its way out.
+
+    Said of all at once, since a look at every heartbeat would cost more than it is worth.
+    """
+    HeartbeatCycle.keep_alive = False

@@ -1,37 +1,104 @@
-"""Hears of SIGTERM and SIGINT before uvicorn waits for open connections. Used by app's lifespan."""
+"""Ends a replica in order, so that no client sees an error: readiness, streams, connections. Used by app.
+
+uvicorn closes its listeners as soon as it hears of a signal, and then waits for streams that would never end.
+Here it hears of it last: first readiness falls and load balancers have `delay_s` to notice, then streams and
+sockets are told to come back elsewhere, some at a time.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
+
+FORCED_S = 1.0  # what uvicorn has, after a second signal, to end by itself
+
+
+class Draining(Protocol):
+    """What has streams to say goodbye to: live.hub."""
+
+    def drain(self) -> None: ...
+
+    async def close_slowly(self, spread_s: float) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Shutdown:
+    """Begun by the first SIGTERM or SIGINT; a second one ends it at once.
+
+    SIGINT is a person at a terminal: nobody waits then. A SIGTERM after it is the parent's, which passes it
+    on.
+    """
+
+    def __init__(self, hub: Draining, delay_s: float, spread_s: float, on_begin: Callable[[], None]) -> None:
+        self._hub, self._delay_s, self._spread_s = hub, delay_s, spread_s
+        self._on_begin = on_begin
+        self._loop = asyncio.get_running_loop()
+        self._before: dict[int, Any] = {}
+        self._first = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def listen(self) -> None:
+        """Takes the signals; those who had them hear of them when their turn has come."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.getsignal(number)
+            signal.signal(number, self._hear)
+
+    def restore(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        for number, old in self._before.items():
+            signal.signal(number, old)
+
+    def _hear(self, number: int, frame: object) -> None:
+        self._loop.call_soon_threadsafe(self._begin, number)
+
+    def _begin(self, number: int) -> None:
+        if not self._first:
+            self._first = number
+            self._hub.drain()
+            self._on_begin()
+            self._task = self._loop.create_task(self._drain(number))
+        elif (self._first, number) != (signal.SIGINT, signal.SIGTERM):
+            self._hub.close()
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it tells at length what is cut
+            self._pass_on(number)
+            self._pass_on(signal.SIGINT)  # by which uvicorn knows that it should not wait
+            self._loop.call_later(FORCED_S, _leave)
+
+    async def _drain(self, number: int) -> None:
+        try:
+            if number == signal.SIGTERM:
+                await asyncio.sleep(self._delay_s)
+                await self._hub.close_slowly(self._spread_s)
+        finally:
+            self._hub.close()
+            self._pass_on(number)
+
+    def _pass_on(self, number: int) -> None:
+        old = self._before.get(number)
+        if callable(old):
+            old(number, None)
 
 
 @contextlib.contextmanager
-def on_shutdown(close: Callable[[], None]) -> Iterator[None]:
-    """Hears of SIGTERM and SIGINT before uvicorn waits for connections: streams would never end."""
-    loop = asyncio.get_running_loop()
-    before = {}
-
-    def wrap(number: signal.Signals) -> None:
-        old = signal.getsignal(number)
-
-        def handle(signum: int, frame: Any) -> None:
-            loop.call_soon_threadsafe(close)
-            if callable(old):
-                old(signum, frame)
-
-        before[number] = old
-        signal.signal(number, handle)
-
+def on_shutdown(
+    hub: Draining, delay_s: float, spread_s: float, on_begin: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Within, signals end the replica in order; at its end whoever is left is told as well."""
+    shutdown = Shutdown(hub, delay_s, spread_s, on_begin)
     with contextlib.suppress(ValueError):  # not the main thread: somebody else owns the signals
-        for number in (signal.SIGTERM, signal.SIGINT):
-            wrap(number)
+        shutdown.listen()
     try:
         yield
     finally:
-        close()
-        for number, old in before.items():
-            signal.signal(number, old)
+        hub.close()
+        shutdown.restore()
+
+
+def _leave() -> None:
+    raise SystemExit(0)

@@ -14,23 +14,31 @@ from ..live.frame import KEEP_ALIVE, chunk
 from ..web.sse.stream import Stream
 
 LAST_CHUNK = b"0\r\n\r\n"
+STRAYS = 16_384  # bytes that a client may send, though nobody asks for any, before it is cut off
 _KEEP_ALIVE = chunk(KEEP_ALIVE)
 
 
 class SseProtocol(asyncio.Protocol):
     """`connections` is uvicorn's set of what must end before the process does; it calls `shutdown`."""
 
-    __slots__ = ("_connections", "_is_slow", "_stream", "_timer", "_transport")
+    __slots__ = ("_connections", "_is_slow", "_strays", "_stream", "_timer", "_transport")
 
     def __init__(self, transport: asyncio.Transport, connections: set[Any], stream: Stream) -> None:
         self._transport, self._connections, self._stream = transport, connections, stream
         self._is_slow = False
+        self._strays = 0
         self._timer: asyncio.TimerHandle | None = None
         connections.add(self)
         transport.set_protocol(self)
         stream.listener.write_to(self.write, self.ring)
         self.ring()
         self._rest()
+
+    def data_received(self, data: bytes) -> None:
+        """Reading must go on, else the client's end would not be noticed; reading for nothing need not."""
+        self._strays += len(data)
+        if self._strays > STRAYS:
+            self._transport.abort()
 
     def write(self, chunk: bytes) -> bool:
         """Writes a chunk; False when the reader is slow: then it stays in the mailbox."""

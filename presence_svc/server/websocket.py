@@ -1,8 +1,7 @@
-"""uvicorn's WebSocket protocol with an end to every wait, and time for last words.
+"""uvicorn's WebSocket protocol with an end to every wait, a rate for what comes in, and time for last words.
 
-Named by commands.serve. uvicorn closes a connection only once its last bytes have gone out, which a client
-can put off for ever; at shutdown it closes before the app can say goodbye; it leaves handshakes that its
-library refuses without an answer, and logs as errors what any client can do.
+Named by commands.serve. uvicorn takes frames as fast as they come, and waits for ever for last bytes to go;
+at shutdown it closes before the app can say goodbye; what its library refuses it leaves without an answer.
 """
 
 from __future__ import annotations
@@ -18,33 +17,11 @@ from websockets.http11 import Request
 from ..web.services import Services
 from ..web.ws.socket import ABORT
 from .handshake import Handshake
+from .inbox import Inbox
+from .meter import socket_meters
 
 FAREWELL_S = 0.5
-
-
-class Inbox:
-    """What uvicorn asks of a queue that one task reads, in a tenth of an asyncio.Queue's 3 KB."""
-
-    __slots__ = ("_events", "_waiter")
-
-    def __init__(self) -> None:
-        self._events: list[Any] = []
-        self._waiter: asyncio.Future[None] | None = None
-
-    def put_nowait(self, event: Any) -> None:
-        """Bounded by uvicorn: it reads nothing more until the last message was taken."""
-        self._events.append(event)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def empty(self) -> bool:
-        return not self._events
-
-    async def get(self) -> Any:
-        while not self._events:
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        return self._events.pop(0)
+LINGER_S = 0.5  # a close while bytes are unread ends in a reset, which may overtake our last words
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -55,16 +32,55 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     _cut: asyncio.TimerHandle | None = None
     _is_over = False
+    _lingers = False
+    conn: Handshake
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.queue = Inbox()  # type: ignore[assignment]
-        self.conn = Handshake(max_size=self.config.ws_max_size, logger=self.logger)
+        self._service = cast(Services, self.app_state["service"])
+        frames, self._bytes = socket_meters(self._service.settings)
+        options = {"max_size": self.config.ws_max_size, "logger": self.logger}
+        self.conn = Handshake(frames, self.loop.time, **options)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if not self.handshake_initiated:
-            self._turn_away()
+        if self._lingers:
+            return
+        now = self.loop.time()
+        if self._bytes.take(len(data), now):
+            super().data_received(data)
+            if not self.handshake_initiated:
+                self._turn_away()
+        else:
+            self.conn.end(self._bytes.refusal(now))
+            self.handle_parser_exception()
+
+    def handle_parser_exception(self) -> None:
+        """What came is not WebSocket, too large, or too much: the app hears of an end, the client why."""
+        refusal, said = self.conn.refusal, self.conn.close_sent
+        if refusal is not None:
+            self._service.metrics.over_rate(refusal.policy)
+        if said is None and not self.handshake_complete:
+            status = HTTPStatus.TOO_MANY_REQUESTS if refusal else HTTPStatus.BAD_REQUEST
+            self.transport.write(
+                self.conn.reject(status, "nothing may be sent before the answer").serialize()
+            )
+        else:
+            self.transport.write(b"".join(self.conn.data_to_send()))
+        code, reason = (said.code, said.reason) if said else (1006, "")
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.close_sent = self.handshake_complete = True
+        self._linger()
+
+    def _linger(self) -> None:
+        """Reads nothing more, and closes when the last words have had time to arrive."""
+        self._lingers = True
+        self.read_paused = False  # for uvicorn, which would read on when the app has taken its messages
+        self.transport.pause_reading()
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+        self.close_timer = self.loop.call_later(LINGER_S, self.transport.close)
+        self._cut_later()
 
     def _turn_away(self) -> None:
         """The handshake, which comes whole (server.http), is none that the library takes."""
@@ -104,7 +120,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if not self.read_paused and not self.transport.is_closing():
+        if not self.read_paused and not self._lingers and not self.transport.is_closing():
             self.transport.resume_reading()
         if not self._is_over:
             self._keep()
@@ -121,7 +137,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def _cut_later(self) -> None:
         if self._cut is None:
-            deadline_s = cast(Services, self.app_state["service"]).settings.send_deadline
+            deadline_s = self._service.settings.send_deadline
             self._cut = self.loop.call_later(deadline_s, self.transport.abort)
 
     def _keep(self) -> None:

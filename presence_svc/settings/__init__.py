@@ -14,22 +14,26 @@ from pydantic_settings import SettingsConfigDict
 
 from ..errors import Misconfigured
 from .addresses import is_network, is_redis
+from .environment import ENV_PREFIX as ENV_PREFIX
+from .environment import EnvironmentSettings
 from .history import HistorySettings
 from .identity import IdentitySettings
-from .kinds import Rule, Seconds
+from .kinds import NONE, Rule, Seconds
 from .limits import LimitSettings
-from .names import misspelt
+from .names import ignored, misspelt
 
-ENV_PREFIX = "PRESENCE_"
-UNHEARD_MS = 3_000
 ASKED_SHARE = 0.8  # of HEARTBEAT_INTERVAL: the shortest pause that a reply asks for
 
 
-class Settings(IdentitySettings, LimitSettings, HistorySettings):
+class Settings(EnvironmentSettings, IdentitySettings, LimitSettings, HistorySettings):
     """Durations are in seconds, fractions allowed; `*_ms` properties give whole milliseconds."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True
+        env_prefix=ENV_PREFIX,
+        env_ignore_empty=True,  # ${VAR:-} in a compose file: what is empty is not set
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
     )
 
     redis_url: SecretStr | None = Field(
@@ -44,10 +48,14 @@ class Settings(IdentitySettings, LimitSettings, HistorySettings):
     leave_grace: Seconds = Field(3, description="how long a session stays present after a soft leave")
     sweep_interval: Seconds = Field(1, description="longest pause between two sweeps")
     publish_interval: Seconds = Field(0.25, description="shortest pause between a course's messages")
-    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    host: str = Field(
+        "127.0.0.1", description="addresses to listen on, with commas; `*`, `::`, `localhost`: IPv4 and IPv6"
+    )
     port: int = Field(8000, ge=0, le=65_535, description="port to listen on; 0 = a free one")
     workers: int = Field(1, ge=1, le=64, description="processes that share the port")
-    trusted_proxies: str = Field("127.0.0.1,::1", description="addresses whose X-Forwarded-For is believed")
+    trusted_proxies: str = Field(
+        "127.0.0.1,::1", description="addresses whose X-Forwarded-For is believed; or `none`"
+    )
     redis_timeout: Annotated[float, Field(gt=0, le=0.45)] = Field(
         0.3, description="deadline of one exchange with Redis; requests are answered within 0.5 s"
     )
@@ -75,6 +83,8 @@ class Settings(IdentitySettings, LimitSettings, HistorySettings):
     @field_validator("trusted_proxies")
     @classmethod
     def _proxies(cls, value: str) -> str:
+        if value == NONE:
+            return ""
         for proxy in filter(None, (part.strip() for part in value.split(","))):
             if not is_network(proxy):
                 raise ValueError(f"{proxy} is no address, no network such as 10.0.0.0/8, and not *")
@@ -98,6 +108,7 @@ class Settings(IdentitySettings, LimitSettings, HistorySettings):
                 "must let through what we ask for: one heartbeat per 0.8 of PRESENCE_HEARTBEAT_INTERVAL",
             ),
             *self.history_rules(),
+            Rule(bool(self.hosts), "HOST", "names no address"),
             *self.identity_rules(),
         ]
         wrong = [f"{ENV_PREFIX}{rule.name}: {rule.why}" for rule in rules if not rule.holds]
@@ -116,6 +127,10 @@ class Settings(IdentitySettings, LimitSettings, HistorySettings):
         return ASKED_SHARE * self.heartbeat_interval
 
     @property
+    def hosts(self) -> tuple[str, ...]:
+        return tuple(part.strip().strip("[]") for part in self.host.split(",") if part.strip())
+
+    @property
     def ttl_ms(self) -> int:
         return round(self.ttl * 1000)
 
@@ -128,16 +143,6 @@ class Settings(IdentitySettings, LimitSettings, HistorySettings):
         return round(self.leave_grace * 1000)
 
     @property
-    def outlived_ms(self) -> int:
-        """A gap shorter than this ends nobody's lease: whoever beat before it has one beyond it."""
-        return max(1, self.ttl_ms - round(self.heartbeat_interval * 1000))
-
-    @property
-    def unheard_ms(self) -> int:
-        """Whoever has asked for nothing for so long was away, or could not ask."""
-        return max(UNHEARD_MS, round(self.sweep_interval * 3000))
-
-    @property
     def publish_interval_ms(self) -> int:
         return round(self.publish_interval * 1000)
 
@@ -145,6 +150,11 @@ class Settings(IdentitySettings, LimitSettings, HistorySettings):
 def load(**overrides: object) -> Settings:
     """Settings from the environment. Raises Misconfigured with one line per wrong or misspelt variable."""
     return _load(list(misspelt(ENV_PREFIX, Settings.model_fields)), overrides)
+
+
+def ignored_names() -> list[str]:
+    """Variables that begin like ours and are not: Kubernetes' own, and what is like no setting."""
+    return ignored(ENV_PREFIX, Settings.model_fields)
 
 
 def load_beside_others(**overrides: object) -> Settings:

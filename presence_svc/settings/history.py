@@ -68,6 +68,10 @@ class HistorySettings(BaseSettings):
         return self.minute_ms if self.history else 0, self.uniques, int(self.people)
 
     @property
+    def quarter_ms(self) -> int:
+        return 15 * self.minute_ms
+
+    @property
     def minutes_ms(self) -> int:
         return round(self.history_minutes * 1000)
 

@@ -5,20 +5,30 @@ Refuses half a configuration: a key or a claim without AUTH=jwt would look like 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
 
+from ..model import ID_PATTERN
 from .addresses import is_origin, is_safe
-from .kinds import CommaSeparated, Rule, SecretsCommaSeparated
+from .kinds import NONE, CommaSeparated, Rule, SecretsCommaSeparated
 from .public_key import read_public_key
 
 SECRET_BYTES = 32
+ID = re.compile(ID_PATTERN)
 SERVICE_KEY_CHARS = 20
 # Beside all that begins with JWT_: what is only looked at when tokens are.
-OF_TOKENS = {"names_from_body", "service_keys", "allow_anonymous", "public_counts", "pseudonyms"}
+OF_TOKENS = {
+    "names_from_body",
+    "service_keys",
+    "creator_keys",
+    "allow_anonymous",
+    "public_counts",
+    "pseudonyms",
+}
 
 
 class IdentitySettings(BaseSettings):
@@ -41,16 +51,32 @@ class IdentitySettings(BaseSettings):
     jwt_leeway: Annotated[float, Field(ge=0, le=30)] = Field(
         5, description="seconds by which the issuer's clock may differ"
     )
+    jwt_id_claim: str = Field(
+        "sub",
+        min_length=1,
+        description="the claim that says who the viewer is; what no id can hold is digested",
+    )
     jwt_name_claim: str = Field("name", description="the claim with the viewer's name; dots go deeper")
     jwt_picture_claim: str = Field("picture", description="the claim with the viewer's picture")
     jwt_courses_claim: str | None = Field(
         None, min_length=1, description="the claim that lists the courses a viewer may enter; `*` = any"
+    )
+    jwt_creator_claim: str | None = Field(
+        None,
+        min_length=1,
+        description="the claim that lists the courses whose creator a viewer is: these they see with their"
+        " history; `*` = any",
     )
     names_from_body: bool = Field(
         False, description="believe a heartbeat's name and picture where the token has none"
     )
     service_keys: SecretsCommaSeparated = Field(
         (), description="API keys of the service role, 20 characters or more each"
+    )
+    creator_keys: SecretsCommaSeparated = Field(
+        (),
+        description="keys that only look at counts, rosters and history: each a key of 20 characters or more"
+        " and the courses that it opens (`*` = any), with blanks between them",
     )
     allow_anonymous: bool = Field(False, description="count viewers without a token (AUTH=jwt)")
     public_counts: bool = Field(False, description="show counts without a token (AUTH=jwt)")
@@ -59,7 +85,7 @@ class IdentitySettings(BaseSettings):
     )
     cors_origins: CommaSeparated = Field(
         default_factory=lambda data: () if data.get("auth") == "jwt" else ("*",),
-        description="origins whose pages may call; `*` = any. None given: any (trusted), none (jwt)",
+        description="origins whose pages may call; `*` = any, `none`. None given: any (trusted), none (jwt)",
     )
     log_addresses: bool = Field(False, description="write clients' addresses to the log")
 
@@ -76,6 +102,8 @@ class IdentitySettings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value == (NONE,):
+            return ()
         for origin in value:
             if not is_origin(origin):
                 raise ValueError(
@@ -83,6 +111,12 @@ class IdentitySettings(BaseSettings):
                     " lower case, without a path or the usual port, with commas between them; or *"
                 )
         return value
+
+    @property
+    def creators(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Each creator's key, with the courses that it opens."""
+        written = [entry.get_secret_value().split() for entry in self.creator_keys]
+        return [(key, tuple(courses)) for key, *courses in written]
 
     @property
     def jwks_url(self) -> str | None:
@@ -126,3 +160,19 @@ class IdentitySettings(BaseSettings):
             "SERVICE_KEYS",
             "must have 20 characters at least each",
         )
+        yield Rule(
+            all(len(key) >= SERVICE_KEY_CHARS and _are_courses(courses) for key, courses in self.creators),
+            "CREATOR_KEYS",
+            "each must be a key of 20 characters at least and one course or more, with blanks between them",
+        )
+        keys_of_services = {key.get_secret_value() for key in self.service_keys}
+        keys_of_creators = [key for key, _ in self.creators]
+        yield Rule(
+            len({*keys_of_creators, *keys_of_services}) == len(keys_of_creators) + len(keys_of_services),
+            "CREATOR_KEYS",
+            "each key must be there once, and none of PRESENCE_SERVICE_KEYS among them",
+        )
+
+
+def _are_courses(courses: tuple[str, ...]) -> bool:
+    return bool(courses) and all(course == "*" or ID.fullmatch(course) for course in courses)

@@ -7,6 +7,8 @@ from typing import Annotated, NamedTuple
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
+NONE = "none"  # an empty variable is an unset one: so nothing is said in a word
+
 
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

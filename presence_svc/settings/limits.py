@@ -27,7 +27,7 @@ class LimitSettings(BaseSettings):
         20, description="open streams and sockets of one viewer, per worker (AUTH=jwt)"
     )
     streams_per_address: Limit = Field(
-        500, description="open streams and sockets without a token from one address, per worker (AUTH=jwt)"
+        2_000, description="open streams and sockets without a token from one address, per worker (AUTH=jwt)"
     )
     beat_burst: Limit = Field(20, description="heartbeats that one session may send at once (AUTH=jwt)")
     beat_rate: Rate | None = Field(
@@ -36,15 +36,24 @@ class LimitSettings(BaseSettings):
     )
     read_burst: Limit = Field(200, description="reads that one viewer may send at once (AUTH=jwt)")
     read_rate: Rate = Field(20, description="reads per second of one viewer")
+    # A school is one address: some hundred visitors come when the bell rings, each with three requests.
     address_burst: Limit = Field(
-        200, description="requests without a token, or with a bad one, from one address at once (AUTH=jwt)"
+        3_000, description="requests without a token, or with a bad one, from one address at once (AUTH=jwt)"
     )
     address_rate: Rate = Field(
-        20, description="requests per second without a token, or with a bad one, from one address"
+        100, description="requests per second without a token, or with a bad one, from one address"
     )
     address_sessions: Limit = Field(
         2_000, description="about how many sessions without a token one address may keep present (AUTH=jwt)"
     )
+    socket_burst: Limit = Field(
+        60, description="frames (messages, pings, parts) that one WebSocket may send at once before 4429"
+    )
+    socket_rate: Rate = Field(10, description="its frames per second")
+    socket_bytes_burst: Limit = Field(
+        262_144, description="bytes that one WebSocket may send at once before 4429"
+    )
+    socket_bytes_rate: Rate = Field(16_384, description="its bytes per second")
     join_burst: Limit = Field(2_000, description="new viewers of one course at once (AUTH=jwt)")
     join_rate: Rate = Field(500, description="new viewers of one course per second")
     heartbeat_cache_limit: Limit = Field(
@@ -64,6 +73,13 @@ class LimitSettings(BaseSettings):
     )
     send_deadline: Seconds = Field(
         10, description="a client that takes no byte for this long is disconnected"
+    )
+    drain_delay: Annotated[float, Field(ge=0, le=300)] = Field(
+        0,
+        description="after SIGTERM: not ready, but serving, until load balancers notice (5 behind one)",
+    )
+    drain_spread: Annotated[float, Field(ge=0, le=60)] = Field(
+        3, description="then streams and sockets are sent away within this, at 100 a second or faster"
     )
     stream_lifetime: Seconds = Field(
         1_800, description="a stream ends after about this long, and its client reconnects"

@@ -1,32 +1,68 @@
-"""Looks for environment variables that are almost one of our settings: misspelt, or named as they once were.
+"""The names of our variables: which are ours, which are one of ours misspelt, and which are others'.
 
-Used by settings.load, which refuses them: a misspelt setting would leave open what it was meant to close, and
-nobody would be told. A name that resembles no setting belongs to somebody else and is left alone.
+Used by settings. A misspelt name would leave open what it was to close, and nobody would be told. What is
+like no setting at all is somebody else's (an image's tag, say): left alone, and named once by `serve`.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 
-SIMILARITY = 0.65  # difflib's ratio: the shortest name with one wrong letter has more
+SIMILARITY = 0.65  # of difflib's ratio: one letter wrong in the shortest name has more
 OTHER_READERS = {"API_KEY"}  # read by `simulate`
 RENAMED = {"EXPRESS": "FAST_PATH", "STATEMENTS_LIMIT": "HEARTBEAT_CACHE_LIMIT"}
-# Kubernetes sets these in every container beside a service named presence-...: nobody has misspelt them.
-SERVICE_LINK = re.compile(r"_(SERVICE_(HOST|PORT\w*)|PORT(_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)\Z")
+# What Kubernetes sets in every container beside a service named presence, or presence-...: nobody's mistake.
+LINK = re.compile(r"(.+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)")
+# Of the same kind, but anybody may write a port's name: so it is known by its value.
+PORT = re.compile(r"(.+_)?PORT")
+ADDRESS = re.compile(r"(tcp|udp|sctp)://([0-9.]+|\[[0-9a-fA-F:.]+\]):\d{1,5}")
+
+
+def is_link(name: str, value: str) -> bool:
+    """Whether Kubernetes has set this; `name` is without our prefix, in upper case."""
+    return bool(LINK.fullmatch(name) or (PORT.fullmatch(name) and ADDRESS.fullmatch(value)))
+
+
+def ours(prefix: str, variables: Mapping[str, str | None]) -> dict[str, str | None]:
+    """The variables without those that Kubernetes has set under our prefix."""
+    return {
+        variable: value
+        for variable, value in variables.items()
+        if not (_is_prefixed(prefix, variable) and is_link(_bare(prefix, variable), value or ""))
+    }
+
+
+def ignored(prefix: str, known: Iterable[str]) -> list[str]:
+    """The variables with our prefix that say nothing to us, sorted."""
+    names = {name.upper() for name in known} | OTHER_READERS
+    return [
+        variable
+        for variable in sorted(os.environ)
+        if _is_prefixed(prefix, variable)
+        and (_bare(prefix, variable) not in names or is_link(_bare(prefix, variable), os.environ[variable]))
+    ]
 
 
 def misspelt(prefix: str, known: Iterable[str]) -> Iterator[str]:
     """Yields a message for each variable that has our prefix and is almost, but not quite, one of `known`."""
     names = {name.upper() for name in known}
-    for variable in sorted(os.environ):
-        name = variable.upper().removeprefix(prefix)
-        if name == variable.upper() or name in names | OTHER_READERS or SERVICE_LINK.search(f"_{name}"):
+    for variable in ignored(prefix, names):
+        name, value = _bare(prefix, variable), os.environ[variable]
+        if not value or is_link(name, value):
             continue
         if name in RENAMED:
             yield f"{variable}: this setting is now called {prefix}{RENAMED[name]}"
             continue
         for near in get_close_matches(name, names, 1, SIMILARITY):
             yield f"{variable}: there is no such setting; did you mean {prefix}{near}?"
+
+
+def _is_prefixed(prefix: str, variable: str) -> bool:
+    return variable.upper().startswith(prefix)
+
+
+def _bare(prefix: str, variable: str) -> str:
+    return variable.upper().removeprefix(prefix)

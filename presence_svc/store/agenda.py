@@ -17,6 +17,12 @@ CLAIM_MS = 500
 COURSES = 100
 MEMBERS = 1000
 GUESSES = 6
+UNHEARD_MS = 3_000
+
+
+def unheard_ms(settings: Settings) -> int:
+    """When nobody has asked what is due for so long, nobody could, or ran."""
+    return max(UNHEARD_MS, round(settings.sweep_interval * 3000))
 
 
 class Due(NamedTuple):
@@ -52,10 +58,22 @@ class Agenda:
         """Claims what is due now for this caller."""
         keys, settings = self.keys, self.settings
         names: tuple[str, ...] = (keys.agenda,)
-        args: tuple[int, ...] = (COURSES, CLAIM_MS)
+        args: tuple[int, ...] = (COURSES, CLAIM_MS, settings.hidden_ttl_ms)
         if settings.history:
             names += (keys.heard, keys.gaps)
-            args += (settings.unheard_ms, settings.outlived_ms, settings.ttl_ms, settings.days_ms)
+            # A quarter's end may be further away than the end of any lease. A gap below TTL less the interval
+            # ends nobody's lease: whoever beat before it has one beyond it.
+            longest = max(settings.hidden_ttl_ms, settings.quarter_ms + settings.minute_ms)
+            outlived = max(1, settings.ttl_ms - round(settings.heartbeat_interval * 1000))
+            args = (
+                COURSES,
+                CLAIM_MS,
+                longest,
+                unheard_ms(settings),
+                outlived,
+                settings.ttl_ms,
+                settings.days_ms,
+            )
         reply = await self.link.call(scripts.DUE, names, args)
         self._now = reply[0]
         return Due(reply[0], reply[1], [course.decode() for course in reply[2:]])

@@ -5,6 +5,7 @@ Pure: data in, data out, no Redis. Used by store.recorder; the scripts' headers 
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -87,7 +88,7 @@ def _result(total: int, now: int, ends: Any, settings: Settings) -> Outcome:
         lease, seq = ends.split()
         return HeartbeatResult(total, int(lease), now, int(seq))
     if ends < 0:
-        return Limited(REFUSED[ends], retry_after_s=settings.ttl)
+        return Limited(REFUSED[ends], retry_after_s=settings.ttl * random.uniform(1, 1.5))
     return new_tuple(HeartbeatResult, (total, ends or now, now, 0))
 
 

@@ -5,7 +5,8 @@ every key that a script touches is passed as KEYS. `P` is the prefix, `C` a cour
 session. Scores and times are whole milliseconds since 1970 by Redis's clock.
 
     P:{C}:viewers    zset  V by the end of their last lease                       (public contract)
-    P:{C}:viewer:V   hash  name, avatar_url, joined_at and one field per session  (public contract)
+    P:{C}:viewer:V   hash  name, avatar_url, joined_at and one field per session  (public contract);
+                           hidden_name, hidden_avatar_url while a session is anonymous
                            s:S = "lease seq place flags digest chapter"
     P:{C}:places     zset  "place V" by place * 2^42 + end of V's last lease there
                            "0<day> V" by when they came: to be counted among the day's distinct viewers
@@ -14,7 +15,8 @@ session. Scores and times are whole milliseconds since 1970 by Redis's clock.
     P:{C}:state      hash  version, published (when the last message went out) and told (the total in it),
                            dirty (when one is due); and the books of history: lua/_history, lua/_minutes
     P:{C}:left:V     hash  S -> "!" (left for good), or the seq by which it left softly or became another
-                           viewer's (an anonymous session that signs in); outlives late packets
+                           viewer's (an anonymous session that signs in); outlives late packets;
+                           and "!" -> until when V is evicted (ms)
     P:agenda:0       zset  C by when somebody must look at it: first lease end, or a message due
     P:since          str   since when heartbeats have been heard without a gap (rule S11)
     P:secret         str   the key that leave tokens are made with, common to all replicas
@@ -30,7 +32,9 @@ session. Scores and times are whole milliseconds since 1970 by Redis's clock.
     P:heard:0        hash  first, last: since when, and until when, history has been kept
     P:gaps:0         list  "from to": when nobody did, and so nobody heard heartbeats
     P:where          hash  V -> the courses that they are in (PEOPLE)
-    P:bus            a channel without messages, which keeps a reader's connection subscribed
+    P:bus:D          a channel without messages, which keeps a reader's connection subscribed and says that
+                     somebody works in database D: channels know no databases, so that one prefix is in one
+    P:{check}:*      scratch keys of check.lua, and P:bus:check its channel: gone when it ends
 
 Why sorted sets by expiry: a count is ZCOUNT from now on, O(log n) and exact with no sweeper alive (S4);
 there is no counter that could drift. Why one zset for all chapters and not one each: leaving a chapter
@@ -99,6 +103,7 @@ class Keys:
         self.heard = f"{prefix}:heard:0"
         self.gaps = f"{prefix}:gaps:0"
         self.seen = f"{prefix}:seen:0"
+        self.check = tuple(f"{prefix}:{{check}}:{kind}" for kind in ("hash", "zset", "string"))
         self.every_channel = f"{prefix}:*:changes"
         self.course = lru_cache(COURSES_CACHED)(self._course)
         self.packed_course = lru_cache(COURSES_CACHED)(self._packed_course)

@@ -5,7 +5,8 @@ Refuses nothing: with PEOPLE=off the answer is that nobody knows. All calls rais
 
 from __future__ import annotations
 
-from ..model import People
+from typing import NamedTuple
+
 from ..settings import Settings
 from . import scripts
 from .agenda import CLAIM_MS
@@ -17,6 +18,15 @@ LAPSED = 5_000
 AHEAD_MS = 250
 TRIES = 3
 BOUND_S = 1.5  # within that a lapsed lease is swept (S9)
+
+
+class People(NamedTuple):
+    """Distinct viewers over all courses at `as_of`; when not `exact`, right within `bound_s` seconds."""
+
+    people: int
+    exact: bool
+    bound_s: float | None
+    as_of: int
 
 
 class PeopleCounter:

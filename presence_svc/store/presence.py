@@ -1,4 +1,4 @@
-"""The store's front door: heartbeat, leave, evict, count, and who is present, as rules S1-S8 have them.
+"""What others call in store: heartbeat, leave, evict, count, and who is present, as rules S1-S8 have them.
 
 Called by web and live, never by a browser's word alone: callers have validated ids and decided who may.
 Heartbeats and leaves go by group commit in order of arrival; reads of a moment share one exchange (S4).
@@ -22,20 +22,23 @@ from .write import HeartbeatResult, HeartbeatWrite, LeaveWrite, Outcome, WithSeq
 
 
 class Presence:
-    """Who is where. `on_due(delay_ms)` is called when a message of ours falls due (live.sweeper sets it)."""
+    """Who is where. `on_due(delay_ms)` hears when our message falls due, `on_group` of a group's size."""
 
-    def __init__(
-        self, link: Link, settings: Settings, *, on_group: Callable[[int], None] | None = None
-    ) -> None:
+    def __init__(self, link: Link, settings: Settings) -> None:
         self.link = link
         self.settings = settings
         self.keys = Keys(settings.key_prefix)
         self.on_due: Callable[[int], None] = lambda delay_ms: None
+        self.on_group: Callable[[int], None] = lambda size: None
+        self.is_late: Callable[[], bool] = lambda: False  # what is at hand was said too long ago
         self.recorder = Recorder(link, settings, self.keys, lambda delay_ms: self.on_due(delay_ms))
         counts = Counts(link, settings, self.keys)
         limit = settings.queue_limit
         self._writes: GroupCommit[Write, HeartbeatResult] = GroupCommit(
-            self.recorder.record, limit=limit, on_group=on_group
+            self.recorder.record,
+            limit=limit,
+            on_group=lambda size: self.on_group(size),
+            is_late=lambda: self.is_late(),
         )
         self._reads: GroupCommit[str, Count] = GroupCommit(counts.read, limit=limit)
 
@@ -74,7 +77,7 @@ class Presence:
     async def are_present(self, pairs: Sequence[tuple[str, str]]) -> list[bool | PresenceError]:
         """Which of these (course, viewer) are present now, by Redis's clock. Raises Unavailable."""
         scores = [("ZSCORE", self.keys.course(course).viewers, viewer) for course, viewer in pairs]
-        (seconds, micros), *ends = await self.link.pipeline([("TIME",), *scores])
+        (seconds, micros), *ends = await self.link.pipeline([("TIME",), *scores], patient=True)
         now = int(seconds) * 1000 + int(micros) // 1000
         return [end is not None and float(end) > now for end in ends]
 
@@ -82,8 +85,11 @@ class Presence:
         """Asks Redis for an answer. Raises Unavailable."""
         await self.link.pipeline([("PING",)])
 
-    async def evict(self, course_id: str, viewer_id: str) -> None:
-        """Removes a viewer with all sessions; those sessions cannot come back. Raises Unavailable."""
+    async def evict(self, course_id: str, viewer_id: str, ban_s: float = 0) -> None:
+        """Removes a viewer with all sessions, which do not come back within a TTL. Raises Unavailable.
+
+        Within `ban_s` nothing that the viewer says counts, whatever their session.
+        """
         keys, settings = self.keys, self.settings
         names = (
             keys.agenda,
@@ -92,6 +98,12 @@ class Presence:
             keys.viewer(course_id, viewer_id),
             keys.left(course_id, viewer_id),
         )
-        args = (settings.publish_interval_ms, settings.ttl_ms, *settings.books, viewer_id)
-        if await self.link.call(scripts.EVICT, names, args):
+        args = (
+            settings.publish_interval_ms,
+            settings.ttl_ms,
+            *settings.books,
+            viewer_id,
+            round(ban_s * 1000),
+        )
+        if await self.link.call(scripts.EVICT, names, args, patient=True):
             self.on_due(settings.publish_interval_ms)

@@ -6,7 +6,7 @@ as a whole; what is wrong with one write stands in its place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 
 from ..settings import Settings
@@ -14,9 +14,11 @@ from . import calls, rounds
 from .keys import Keys
 from .redis.link import Command, Link
 from .redis.resp import ScriptCall
-from .write import HeartbeatResult, HeartbeatWrite, Outcome, Write
+from .write import HeartbeatResult, HeartbeatWrite, LeaveWrite, Outcome, Write
 
 REFRESHED_LIMIT = 50_000  # courses
+TAKEN_LIMIT = 50_000  # sessions that have changed hands
+WRITES_OF_A_SESSION = 8
 Courses = dict[str, list[int]]
 
 
@@ -29,6 +31,7 @@ class Recorder:
         self._keys = keys
         self._on_due = on_due
         self.refreshed: dict[str, float] = {}  # courses by when, as monotonic has it
+        self._taken: dict[rounds.Who, list[HeartbeatWrite]] = {}  # by whose session it was
 
     async def record(self, writes: list[Write]) -> list[Outcome]:
         """One exchange for all; on failure nobody is told that they were recorded. Raises Unavailable."""
@@ -38,6 +41,7 @@ class Recorder:
         results: list[Outcome] = [HeartbeatResult(0, 0, 0)] * len(writes)
         refreshed: set[str] = set()
         told: list[HeartbeatWrite] = []
+        self._rearm(writes)
         taken_over = rounds.taken_over(writes) if settings.allow_anonymous else ()
         for heartbeats, leaves in rounds.rounds(writes, taken_over):
             if taken_over and (found := rounds.take_overs(writes, heartbeats)):
@@ -62,9 +66,28 @@ class Recorder:
             if due_ms:
                 self._on_due(due_ms)
         for write in told:
-            write.take_over_from = ""
+            self._disarm(write)
         self._note(refreshed)
         return results
+
+    def _disarm(self, write: HeartbeatWrite) -> None:
+        """Redis knows whose the session is now: it need not be told with every heartbeat."""
+        known = self._taken.setdefault((write.course_id, write.take_over_from), [])
+        known.append(write)
+        del known[:-WRITES_OF_A_SESSION]
+        write.take_over_from = ""
+        if len(self._taken) > TAKEN_LIMIT:
+            del self._taken[next(iter(self._taken))]
+
+    def _rearm(self, writes: Sequence[Write]) -> None:
+        """Who was taken over from speaks again (signs out, say): the next take-over must be told anew."""
+        if not self._taken:
+            return
+        for write in writes:
+            if not isinstance(write, LeaveWrite):
+                who = (write[0].course_id, write[0].viewer_id)
+                for known in self._taken.pop(who, ()):
+                    known.take_over_from = who[1]
 
     def _to_refresh(self, courses: Iterable[str]) -> set[str]:
         """Courses whose sets we have not kept alive lately. Their expiry has room for half of HIDDEN_TTL."""

@@ -49,7 +49,7 @@ class Shared:
         key = self.keys.secret
         (now, since), secret = await self.link.pipeline(
             [
-                ("EVALSHA", scripts.SINCE, 1, self.keys.since, gap_ms),
+                ("EVALSHA", scripts.SINCE, 2, self.keys.since, self.keys.agenda, gap_ms),
                 ("GETEX", key, "PX", DAY_MS),
             ]
         )
@@ -58,4 +58,4 @@ class Shared:
             _, secret = await self.link.pipeline([("SET", key, ours, "NX", "PX", DAY_MS), ("GET", key)])
         if secret != self.secret:
             self.secret = secret  # only then: who has used it compares by identity
-        return Pulse(now, since, now - since < self.settings.ttl_ms)
+        return Pulse(now, since, not since or now - since < self.settings.ttl_ms)

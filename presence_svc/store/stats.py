@@ -4,40 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import AsyncIterator
 from time import monotonic
 
 from ..errors import Invalid
 from ..model import CourseTotal, Stats
 from .keys import Keys
 from .people import PeopleCounter
-from .presence import Presence
 from .redis.link import Link
 
 FRESH_S = 1.0
+SHARE = 5  # a reading stands at least this many times as long as it took
 TOP = 20
-CHUNK = 500
-COURSES_LIMIT = 200_000  # that one reading looks at
+CHUNK = 200
 
 
 class Totals:
-    """Reading costs one count per active course: within a second all callers share one reading."""
+    """Reading costs one ZCOUNT per active course, in short steps: within a second all share one reading."""
 
-    def __init__(self, link: Link, presence: Presence, keys: Keys, people: PeopleCounter) -> None:
+    def __init__(self, link: Link, keys: Keys, people: PeopleCounter) -> None:
         self._link = link
-        self._presence = presence
         self._keys = keys
         self._people = people
+        self._ranked: list[tuple[int, str]] = []  # as they are paged: (-total, course)
         self._lock = asyncio.Lock()
         self._stats: Stats | None = None
-        self._courses: list[tuple[int, str]] = []
-        self._read_at = 0.0
+        self._stands_until = 0.0
 
     async def stats(self) -> Stats:
         """The sum over courses, how many have somebody in them, the busiest, people. Raises Unavailable."""
         async with self._lock:
-            if self._stats is None or monotonic() - self._read_at > FRESH_S:
+            if self._stats is None or monotonic() > self._stands_until:
+                began = monotonic()
                 self._stats = await self._read()
-                self._read_at = monotonic()
+                ended = monotonic()
+                self._stands_until = ended + max(FRESH_S, SHARE * (ended - began))
             return self._stats
 
     async def search(self, text: str, limit: int, cursor: str | None) -> Stats:
@@ -49,8 +50,8 @@ class Totals:
         stats = await self.stats()
         wanted = text.lower()
         after = _decoded(cursor) if cursor else None
-        ranked = [(-total, course) for total, course in self._courses]
-        ranked += sorted((0, course) for course in await self._seen() - {course for _, course in ranked})
+        busy = {course for _, course in self._ranked}
+        ranked = self._ranked + sorted((0, course) for course in await self._seen() - busy)
         found = [one for one in ranked if wanted in one[1].lower() and (after is None or one > after)]
         page = found[:limit]
         more = _encoded(page[-1]) if len(found) > limit else None
@@ -59,38 +60,50 @@ class Totals:
 
     async def _seen(self) -> set[str]:
         """Courses that have a history, also those that nobody watches now."""
-        return set(await self._members(self._keys.seen))
-
-    async def _members(self, key: str) -> list[str]:
-        """In steps; whatever was a member all the while is found, wherever its score has moved to."""
-        found: dict[bytes, None] = {}
-        cursor: bytes | int = 0
-        while len(found) < COURSES_LIMIT:
-            ((cursor, flat),) = await self._link.pipeline([("ZSCAN", key, cursor, "COUNT", CHUNK)])
-            found |= dict.fromkeys(flat[::2])
-            if int(cursor) == 0:
-                break
-        return [course.decode() for course in found]
+        return {course async for courses in self._slices(self._keys.seen) for course in courses}
 
     async def _read(self) -> Stats:
-        (time,) = await self._link.pipeline([("TIME",)])
-        courses = await self._members(self._keys.agenda)
-        found: list[tuple[int, str]] = []
-        for start in range(0, len(courses), CHUNK):
-            counts = await self._presence.counts(courses[start : start + CHUNK])
-            found += [(count.total, count.course_id) for count in counts if count.total]
-        found.sort(key=lambda pair: (-pair[0], pair[1]))
-        self._courses = found
+        """Each slice is exact at its own moment; `as_of` is the last one's (S4)."""
+        found: dict[str, int] = {}
+        as_of = await self._now_ms()
+        async for courses in self._slices(self._keys.agenda):
+            commands = [
+                ("ZCOUNT", self._keys.course(course).viewers, f"({as_of}", "+inf") for course in courses
+            ]
+            *counts, time = await self._link.pipeline([*commands, ("TIME",)], patient=True)
+            found.update((course, n) for course, n in zip(courses, counts, strict=True) if n)
+            as_of = _ms(time)
+        self._ranked = sorted((-total, course) for course, total in found.items())
         people = await self._people.count()
         return Stats(
-            total=sum(total for total, _ in found),
+            total=sum(found.values()),
             courses=len(found),
-            top=[CourseTotal(course_id=course, total=total) for total, course in found[:TOP]],
-            as_of=int(time[0]) * 1000 + int(time[1]) // 1000,
+            top=[CourseTotal(course_id=course, total=-rank) for rank, course in self._ranked[:TOP]],
+            as_of=as_of,
             people=people.people if people else None,
             exact=people.exact if people else True,
             bound_s=people.bound_s if people else None,
         )
+
+    async def _slices(self, key: str) -> AsyncIterator[list[str]]:
+        """A set's courses, each at least once if it stays; however many there are, a step is short."""
+        cursor = b"0"
+        while True:
+            scan = ("ZSCAN", key, cursor, "COUNT", CHUNK)
+            ((cursor, flat),) = await self._link.pipeline([scan], patient=True)
+            courses = [course.decode() for course in flat[::2]]
+            for start in range(0, len(courses), CHUNK):
+                yield courses[start : start + CHUNK]
+            if cursor == b"0":
+                return
+
+    async def _now_ms(self) -> int:
+        (time,) = await self._link.pipeline([("TIME",)], patient=True)
+        return _ms(time)
+
+
+def _ms(time: list[bytes]) -> int:
+    return int(time[0]) * 1000 + int(time[1]) // 1000
 
 
 def _encoded(place: tuple[int, str]) -> str:

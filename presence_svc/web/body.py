@@ -10,7 +10,9 @@ import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.types import Message, Receive, Scope
 
+from .. import text
 from ..errors import BadRequest, Invalid, TooLarge, Unsupported
+from ..metrics import Metrics
 from ..model import Id
 from .paths import ID
 from .problems import invalid
@@ -89,10 +91,10 @@ def _part(message: Message, room: int) -> bytes:
     return part
 
 
-def parse(body: bytes) -> dict[str, Any]:
+def parse(body: bytes, metrics: Metrics) -> dict[str, Any]:
     """The JSON object in a body. Raises BadRequest (not JSON) or Invalid (not an object)."""
     try:
-        value = orjson.loads(body)
+        value = text.loads(body, metrics.repaired.inc)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"the body is not JSON: {error}") from None
     if not isinstance(value, dict):

@@ -2,33 +2,29 @@
 
 Owned by web.heartbeat. Reading and judging a body costs more than all else in a heartbeat; one that was read
 before, byte for byte but for the digits of its seq, under the same credentials, means the same. Credentials
-are asked for and limits counted all the same, every time. Bounded; the oldest go first.
+are asked for and limits counted all the same, every time. One per session, bounded; holds no token.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from typing import NamedTuple
 
 from ..auth.caller import Caller
 from ..auth.leave_token import LeaveTokens
 from ..auth.rates import Pace
-from ..store.redis.resp import new_tuple, pack_digits
+from ..store.redis.resp import pack_digits
 from ..store.write import NO_SEQ, HeartbeatResult, HeartbeatWrite
 
-LONGEST = 3_072  # bytes of a body and of the credentials that it came with: longer ones are read anew
+LONGEST = 3_072  # bytes of a body: longer ones are read anew each time
 # Digits as JSON writes a whole number, few enough to be exact (model.MAX_SAFE_INT).
 SEQ = re.compile(rb'"seq": ?(0|[1-9][0-9]{0,14})(?=[,}])')
 
 
-class BodyKey(NamedTuple):
-    """A body without the digits of its seq, and under whose credentials it came for which course."""
-
-    authorization: bytes | None
-    course_id: str
-    body: bytes
-    has_seq: bool
+# A body in two parts, without the digits of its seq between them; or a whole one without a seq: never equal.
+# Before them: a digest of the credentials that it came with, and its course.
+BodyKey = tuple[bytes, str, bytes, bytes] | tuple[bytes, str, bytes]
+Session = tuple[str, str, str]  # course, viewer, session
 
 
 class CachedHeartbeat:
@@ -37,7 +33,7 @@ class CachedHeartbeat:
     `caller` is None for one that may not be kept.
     """
 
-    __slots__ = ("_after", "_before", "caller", "pace", "write")
+    __slots__ = ("_after", "_before", "caller", "pace", "session", "write")
 
     def __init__(
         self,
@@ -46,15 +42,18 @@ class CachedHeartbeat:
         *,
         caller: Caller | None = None,
         pace: Pace | None = None,
+        pseudonym: str = "",
     ) -> None:
         course_id, viewer_id, session_id = write.course_id, write.viewer_id, write.heartbeat.session_id
         token = leave_tokens.make(course_id, viewer_id, session_id)
         self.write, self.caller, self.pace = write, caller, pace
+        self.session: Session = (course_id, viewer_id, session_id)
         # Ids hold nothing that JSON would escape (model.ID_PATTERN): the hottest path needs no encoder.
         self._before = (
             f'{{"course_id":"{course_id}","viewer_id":"{viewer_id}","session_id":"{session_id}","total":'
         ).encode()
-        self._after = f',"leave_token":"{token}"}}'.encode()
+        other = f',"pseudonym":"{pseudonym}"' if pseudonym else ""
+        self._after = f',"leave_token":"{token}"{other}}}'.encode()
 
     def reply(self, result: HeartbeatResult, interval_ms: float) -> bytes:
         """The next is due in HEARTBEAT_INTERVAL less 10 to 20 %, so that no crowd beats in step."""
@@ -73,11 +72,12 @@ Key = (
 
 
 class HeartbeatCache(dict[Key, CachedHeartbeat]):
-    """The heartbeats of the last `room` sessions: about 2 KB each, up to 8 for bodies of the largest kind."""
+    """What each of `room` sessions said last: about 2 KB each, up to 8 for bodies of the largest kind."""
 
     def __init__(self, room: int) -> None:
         super().__init__()
         self._room = room
+        self._keys: dict[Session, Key] = {}  # what each session is kept under
 
     def remember(self, key: BodyKey, content: bytes, cached: CachedHeartbeat) -> None:
         """Keeps it, unless nobody may be remembered, or the seq that was split off may not be the one read.
@@ -86,31 +86,45 @@ class HeartbeatCache(dict[Key, CachedHeartbeat]):
         """
         if cached.caller is None or not _is_certain(key, content, cached.write.heartbeat.seq):
             return
-        if len(content) + len(key.authorization or b"") > LONGEST:
+        if len(content) > LONGEST:
             return
         self.keep(key, cached)
 
     def keep(self, key: Key, cached: CachedHeartbeat) -> None:
-        """Keeps it under a key that stands for nothing else; the oldest makes room."""
-        if key not in self and len(self) >= self._room:
-            del self[next(iter(self))]
+        """Keeps it under a key that stands for nothing else, in place of what its session has said before.
+
+        The oldest makes room.
+        """
+        before = self._keys.get(cached.session)
+        if before is not None and before != key:
+            self._forget(before)  # another token, chapter or name: that one is not said again
+        elif key not in self and len(self) >= self._room:
+            self._forget(next(iter(self)))
         self[key] = cached
+        self._keys[cached.session] = key
+
+    def clear(self) -> None:
+        super().clear()
+        self._keys.clear()
+
+    def _forget(self, key: Key) -> None:
+        del self._keys[self.pop(key).session]
 
 
-def split_seq(authorization: bytes | None, course_id: str, content: bytes) -> tuple[BodyKey, bytes]:
+def split_seq(credentials: bytes, course_id: str, content: bytes) -> tuple[BodyKey, bytes]:
     """A body's key, and its seq as it travels to Redis."""
     seq = SEQ.search(content)
     if seq is None:
-        return BodyKey(authorization, course_id, content, False), NO_SEQ
+        return (credentials, course_id, content), NO_SEQ
     start, end = seq.span(1)
-    key = new_tuple(BodyKey, (authorization, course_id, content[:start] + content[end:], True))
-    return key, pack_digits(content[start:end])
+    return (credentials, course_id, content[:start], content[end:]), pack_digits(content[start:end])
 
 
 def _is_certain(key: BodyKey, content: bytes, seq: int | None) -> bool:
     """No second "seq" in the body, none written with an escape, and what was found is what was read."""
-    if seq is None or not key.has_seq:
-        return seq is None and not key.has_seq
+    has_seq = len(key) == 4
+    if seq is None or not has_seq:
+        return seq is None and not has_seq
     found = SEQ.search(content)
     return (
         found is not None and content.count(b'"seq"') == 1 and b"\\" not in content and int(found[1]) == seq

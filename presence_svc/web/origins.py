@@ -1,4 +1,4 @@
-"""Which pages may write, or open a socket: asked by every route that changes something, on every lane.
+"""Which pages may write, or open a socket: asked by every route that changes something, on either path.
 
 CORS alone does not stop a foreign page: a POST without our headers, and a WebSocket, need no preflight.
 """

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from ..auth.caller import TokenRefused
 from ..auth.rates import rate_limit_fields
+from ..auth.token_bucket import OverRate
 from ..errors import Invalid, Limited, PresenceError, Unauthorized, Unavailable, UpgradeRequired
 from ..logs import clean
 
@@ -76,6 +77,8 @@ def _pointer(*parts: str | int) -> str:
 
 async def on_presence_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PresenceError)  # noqa: S101 - registered for this class
+    if isinstance(error, OverRate):
+        request.app.state.service.metrics.over_rate(error.policy)
     return problem_response(error)
 
 

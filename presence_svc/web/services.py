@@ -12,6 +12,8 @@ from ..live.hub import Hub
 from ..live.renewer import Renewer
 from ..metrics import Metrics
 from ..settings import Settings
+from ..store.census import Census
+from ..store.checkup.readiness import Readiness
 from ..store.history.answers import HistoryAnswers
 from ..store.history.export import Export
 from ..store.presence import Presence
@@ -28,6 +30,8 @@ class Services:
     rosters: Rosters
     seen_rosters: Rosters
     totals: Totals
+    readiness: Readiness
+    census: Census
     history: HistoryAnswers
     export: Export
     hub: Hub

@@ -96,9 +96,9 @@ def test_depth_and_size_are_refused(header: bytes, claims: bytes) -> None:
     assert outcome(judge(), signed(header, claims))
 
 
-@pytest.mark.parametrize("express", ["true", "false"], ids=["express", "asgi"])
+@pytest.mark.parametrize("fast_path", ["true", "false"], ids=["fast path", "asgi"])
 def test_each_lane_answers_401_and_counts_it(
-    spawn_service: SpawnService, redis_url: str, express: str
+    spawn_service: SpawnService, redis_url: str, fast_path: str
 ) -> None:
     """Hostile headers come from an address that runs out of tries, and leave no trace of a crash."""
     service = spawn_service(
@@ -108,7 +108,7 @@ def test_each_lane_answers_401_and_counts_it(
             "PRESENCE_JWT_SECRET": SECRET,
             "PRESENCE_ADDRESS_BURST": "8",
             "PRESENCE_ADDRESS_RATE": "0.01",
-            "PRESENCE_FAST_PATH": express,
+            "PRESENCE_FAST_PATH": fast_path,
         }
     )
     headers = [b'{"alg":"HS256","crit":%b}' % crit for crit in (b"5", b"null", b"true", b"[1]", b"[[]]")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -16,10 +16,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from redis import Redis
 
+from presence_svc.auth.capacity import Capacity
 from presence_svc.auth.rates import Rates, network, rate_limit_fields
 from presence_svc.auth.token_bucket import OverRate, TokenBuckets
 from presence_svc.errors import Limited, Misconfigured
 from presence_svc.settings import Settings, load
+from presence_svc.web.problems import headers_of
 from tests.auth.issuer import Issuer, bearer
 from tests.conftest import SpawnService
 from tests.rig import Service
@@ -531,3 +533,47 @@ async def test_a_hundred_thousand_ids_from_one_address(
     assert 429 not in honest
     assert honest.count(200) > 0.9 * len(honest)
     assert grown_kb < 30_000
+
+
+def test_a_school_behind_one_address_passes() -> None:
+    """Six hundred visitors without tokens at one moment: each beats, reads a count and opens a stream."""
+    rates = Rates(Settings(auth="jwt", jwt_secret="x" * 32, allow_anonymous=True), Clock())
+
+    for visitor in range(600):
+        assert rates.join("c1", f"anon~{visitor}", "203.0.113.7") is None
+        rates.unknown("203.0.113.7")
+        rates.unknown("203.0.113.7")
+        rates.open_stream("", "203.0.113.7")
+
+
+def test_those_who_are_refused_together_come_back_by_turns() -> None:
+    """Retry-After, in whole seconds, is spread wherever many share a limit."""
+    few = Settings(
+        auth="jwt", jwt_secret="x" * 32, address_burst=20, address_rate=2, join_burst=20, join_rate=2,
+        address_sessions=20, streams_per_address=1,
+    )  # fmt: skip
+    rates, capacity = Rates(few, Clock()), Capacity(0)
+    rates.open_stream("", "a")
+    for n in range(20):
+        rates.unknown("a")
+        assert rates.join("c1", f"v{n}", None) is None
+    kinds: dict[str, Callable[[int], object]] = {
+        "address": lambda n: rates.unknown("a"),
+        "join": lambda n: _raised(rates.join("c1", f"late{n}", None)),
+        "stream": lambda n: rates.open_stream("", "a"),
+        "capacity": lambda n: capacity.take(),
+    }
+
+    for kind, ask in kinds.items():
+        told = []
+        for n in range(200):
+            with pytest.raises(Limited) as refused:
+                ask(n)
+            told.append(int(headers_of(refused.value)["retry-after"]))
+        assert len(set(told)) >= 5, kind
+        assert max(told.count(second) for second in set(told)) < 80, kind
+
+
+def _raised(refusal: OverRate | None) -> None:
+    if refusal is not None:
+        raise refusal

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import httpx2
 import orjson
@@ -12,34 +12,38 @@ from starlette.routing import Route
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from presence_svc.auth.caller import Role
-from presence_svc.auth.roles import Action, rights
+from presence_svc.auth.caller import SERVICE, Caller, Role
+from presence_svc.auth.roles import Action, Permissions, rights
 from presence_svc.settings import Settings
 from presence_svc.web.api.routes import mounted
 from tests.auth.issuer import Issuer, bearer
 from tests.rig import Service
 
 KEY = "a-service-key-of-the-matrix"
+CREATOR_KEY = "a-creator-key-of-the-matrix"
 SESSION = "0123456789abcdef0123"
 COURSE = "/v1/courses/{course_id}"
-# The status for: nobody, a bad token, u1 who may enter c1, u2 who may not, a service. Asked of course c1.
-MATRIX: dict[tuple[str, str], tuple[int, int, int, int, int]] = {
-    ("POST", f"{COURSE}/heartbeat"): (401, 401, 200, 403, 200),
-    ("POST", f"{COURSE}/leave"): (401, 401, 204, 403, 204),
-    ("GET", f"{COURSE}/count"): (401, 401, 200, 403, 200),
-    ("GET", f"{COURSE}/viewers"): (401, 401, 200, 403, 200),
-    ("DELETE", f"{COURSE}/viewers/{{viewer_id}}"): (401, 401, 204, 403, 204),
-    ("GET", f"{COURSE}/live"): (401, 401, 200, 403, 200),
-    ("WEBSOCKET", f"{COURSE}/ws"): (401, 401, 101, 403, 101),
-    ("GET", "/v1/counts"): (401, 401, 200, 403, 200),
-    ("GET", "/v1/live"): (401, 401, 200, 403, 200),
-    ("POST", "/v1/heartbeats"): (401, 401, 403, 403, 200),
-    ("GET", "/v1/stats"): (401, 401, 403, 403, 200),
-    ("GET", f"{COURSE}/history"): (401, 401, 403, 403, 200),
-    ("GET", f"{COURSE}/history/calendar"): (401, 401, 403, 403, 200),
-    ("GET", f"{COURSE}/history/heatmap"): (401, 401, 403, 403, 200),
-    ("GET", "/v1/history/export"): (401, 401, 403, 403, 200),
-    ("GET", "/metrics"): (401, 401, 403, 403, 200),
+# The status for: nobody, a bad token, u1 who may enter c1, u2 who may not, a service; for creators: by a key
+# to c1, by a key to another course, by a token that opens c2 and says that c1 is theirs. Asked of course c1.
+MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
+    ("POST", f"{COURSE}/heartbeat"): (401, 401, 200, 403, 200, 403, 403, 403),
+    ("POST", f"{COURSE}/leave"): (401, 401, 204, 403, 204, 403, 403, 204),
+    ("GET", f"{COURSE}/count"): (401, 401, 200, 403, 200, 200, 403, 200),
+    ("GET", f"{COURSE}/viewers"): (401, 401, 200, 403, 200, 200, 403, 200),
+    ("DELETE", f"{COURSE}/viewers/{{viewer_id}}"): (401, 401, 204, 403, 204, 403, 403, 403),
+    ("GET", f"{COURSE}/live"): (401, 401, 200, 403, 200, 200, 403, 200),
+    ("WEBSOCKET", f"{COURSE}/ws"): (401, 401, 101, 403, 101, 403, 403, 403),
+    ("GET", "/v1/counts"): (401, 401, 200, 403, 200, 200, 403, 200),
+    ("GET", "/v1/live"): (401, 401, 200, 403, 200, 200, 403, 200),
+    ("POST", "/v1/counts"): (401, 401, 200, 403, 200, 200, 403, 200),
+    ("POST", "/v1/live"): (401, 401, 200, 403, 200, 200, 403, 200),
+    ("POST", "/v1/heartbeats"): (401, 401, 403, 403, 200, 403, 403, 403),
+    ("GET", "/v1/stats"): (401, 401, 403, 403, 200, 403, 403, 403),
+    ("GET", f"{COURSE}/history"): (401, 401, 403, 403, 200, 200, 403, 200),
+    ("GET", f"{COURSE}/history/calendar"): (401, 401, 403, 403, 200, 200, 403, 200),
+    ("GET", f"{COURSE}/history/heatmap"): (401, 401, 403, 403, 200, 200, 403, 200),
+    ("GET", "/v1/history/export"): (401, 401, 403, 403, 200, 403, 403, 403),
+    ("GET", "/metrics"): (401, 401, 403, 403, 200, 403, 403, 403),
 }
 OPEN = {"/livez", "/readyz", "/openapi.json"}
 SOCKET = f"{COURSE}/ws"  # by plain HTTP it says to everybody what is missing
@@ -49,8 +53,10 @@ BODIES: dict[str, Mapping[str, object]] = {
     f"{COURSE}/heartbeat": {"viewer_id": "u1", "session_id": SESSION},
     f"{COURSE}/leave": {"viewer_id": "u1", "session_id": SESSION},
     "/v1/heartbeats": {"heartbeats": [{"course_id": "c1", "viewer_id": "u1"}]},
+    "/v1/counts": {"course_ids": ["c1"]},
+    "/v1/live": {"course_ids": ["c1"]},
 }
-CALLERS = ("nobody", "bad token", "u1", "u2", "service")
+CALLERS = ("nobody", "bad token", "u1", "u2", "service", "key", "other key", "u3")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +68,12 @@ def issuer() -> Iterator[Issuer]:
 def env_of(issuer: Issuer, **more: str) -> dict[str, str]:
     """A service that every caller of a matrix may ask as often as it takes."""
     named = {f"PRESENCE_{name}": value for name, value in more.items()}
-    limits = {"PRESENCE_ADDRESS_BURST": "10000", "PRESENCE_JWT_COURSES_CLAIM": "courses"}
+    limits = {
+        "PRESENCE_ADDRESS_BURST": "10000",
+        "PRESENCE_JWT_COURSES_CLAIM": "courses",
+        "PRESENCE_JWT_CREATOR_CLAIM": "teaches",
+        "PRESENCE_CREATOR_KEYS": f"{CREATOR_KEY} c1 c2,another-key-of-creators c9",
+    }
     return issuer.env | limits | {"PRESENCE_SERVICE_KEYS": KEY} | named
 
 
@@ -83,11 +94,14 @@ def headers_of(caller: str, issuer: Issuer) -> dict[str, str]:
     if caller == "nobody":
         return {}
     stranger = jwk.RSAKey.generate_key(2048) if caller == "bad token" else None
-    tokens = {
+    tokens: dict[str, Callable[[], str]] = {
         "bad token": lambda: issuer.token("u1", courses="*", key=stranger),
         "u1": lambda: issuer.token("u1", courses=["c1", "c2"]),
         "u2": lambda: issuer.token("u2", courses=["c2"]),
         "service": lambda: KEY,
+        "key": lambda: CREATOR_KEY,
+        "other key": lambda: "another-key-of-creators",
+        "u3": lambda: issuer.token("u1", courses=["c2"], teaches=["c1"]),
     }
     return bearer(tokens[caller]())
 
@@ -97,9 +111,8 @@ def ask(service: Service, method: str, route: str, headers: dict[str, str]) -> i
     path = route.format(course_id="c1", viewer_id="u1") + QUERY.get(route, "")
     if method == "WEBSOCKET":
         return join(f"ws://127.0.0.1:{service.port}{path}", headers)
-    with httpx2.stream(
-        method, service.url + path, json=BODIES.get(route), headers=headers, timeout=5
-    ) as reply:
+    said = BODIES.get(route) if method == "POST" else None
+    with httpx2.stream(method, service.url + path, json=said, headers=headers, timeout=5) as reply:
         if reply.status_code >= 400:
             reply.read()
             assert reply.headers["content-type"] == "application/problem+json"
@@ -241,3 +254,23 @@ def test_in_trusted_mode_everybody_is_a_service() -> None:
 
     assert rights(Settings()) == dict.fromkeys(Role, everything)
     assert rights(Settings(auth="trusted")) == dict.fromkeys(Role, everything)
+
+
+def test_a_creator_looks_at_their_courses_only() -> None:
+    """History is for the creator of that course and for services, an export for services alone."""
+    permissions = Permissions(Settings(auth="jwt", jwt_secret="x" * 32))
+    own = Caller(Role.VIEWER, subject="u1", courses=" c2 ", owned=" c1 ")
+    any_course = Caller(Role.VIEWER, subject="u1", courses="", owned=None)
+    by_key = Caller(Role.CREATOR, courses=" c1 ")
+
+    def may(caller: Caller, action: Action, course: str = "") -> bool:
+        return permissions.refusal(caller, action, course) is None
+
+    assert [may(own, Action.HISTORY, course) for course in ("c1", "c2", "c")] == [True, False, False]
+    assert [may(own, Action.VIEWERS, course) for course in ("c1", "c2", "c3")] == [True, True, False]
+    assert may(any_course, Action.HISTORY, "c7")
+    assert not may(any_course, Action.EVICT, "c7")
+    assert [may(by_key, Action.HISTORY, course) for course in ("c1", "c2")] == [True, False]
+    assert [may(by_key, action) for action in (Action.EXPORT, Action.STATS, Action.BATCH)] == [False] * 3
+    assert may(SERVICE, Action.HISTORY, "c1")
+    assert may(SERVICE, Action.EXPORT)

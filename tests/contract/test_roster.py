@@ -7,7 +7,7 @@ import base64
 
 import pytest
 
-from presence_svc.errors import Invalid
+from presence_svc.errors import BadRequest, Invalid
 from tests.store.replica import Replica, write_of
 
 PAGES = 200
@@ -189,3 +189,71 @@ async def test_a_cursor_tells_nobody_and_fits_nowhere_else(replica: Replica) -> 
         for course, text in (("c2", cursor), ("c1", changed), ("c1", cursor[:-8])):
             with pytest.raises(Invalid):
                 await replica.page(course, cursor=text)
+
+
+async def test_the_named_are_found_under_a_crowd(replica: Replica) -> None:
+    """S7: three named viewers and two thousand anonymous ones who beat later and at one moment."""
+    for name in ("ada", "bob", "cleo"):
+        await replica.beat(name)
+        await asyncio.gather(*(replica.beat(f"{name}-{n}", anonymous=True) for n in range(667)))
+    first = await replica.page(limit=5)
+
+    assert {viewer.viewer_id for viewer in first.viewers} == {"ada", "bob", "cleo"}
+    assert (first.named, first.anonymous, first.next_cursor) == (3, 2_001, None)
+
+
+async def test_the_named_of_a_chapter_are_found_under_a_crowd(replica: Replica) -> None:
+    """S2, S7: the same among those of one chapter."""
+    await replica.beat("ada", chapter="ch-1")
+    await replica.beat("bob", chapter="ch-2")
+    await asyncio.gather(*(replica.beat(f"a-{n}", chapter="ch-1", anonymous=True) for n in range(900)))
+
+    page = await replica.page(limit=5, chapter_id="ch-1")
+
+    assert [viewer.viewer_id for viewer in page.viewers] == ["ada"]
+
+
+async def test_who_is_anonymous_in_one_tab_hides_nobody_else(replica: Replica) -> None:
+    """S7: viewers who are named in one session and anonymous in a shorter one are hidden, others are not."""
+    await replica.beat("early")
+    for n in range(5):
+        await replica.beat(f"both-{n}", "tab", anonymous=True)
+    await asyncio.gather(*(replica.beat(f"a-{n}", anonymous=True) for n in range(500)))
+    for n in range(5):
+        await replica.beat(f"both-{n}", "other", hidden=True)
+    await asyncio.gather(*(replica.beat(f"b-{n}", anonymous=True) for n in range(500)))
+    page = await replica.page(limit=5)
+
+    assert [viewer.viewer_id for viewer in page.viewers] == ["early"]
+    assert page.named == 1
+
+
+@pytest.mark.parametrize("ends", ["leaves", "lapses"])
+async def test_a_name_comes_back_when_the_anonymous_tab_has_gone(replica: Replica, ends: str) -> None:
+    """S7: while one tab is anonymous its viewer is nobody; then they are again who they said they are."""
+    picture = "https://x.example/a.png"
+    await replica.beat("ada", "named", name="Ada", avatar_url=picture, hidden=True)
+    await replica.beat("ada", "secret", anonymous=True)
+    meanwhile = await replica.page()
+    if ends == "leaves":
+        await replica.leave("ada", "secret")
+    else:
+        await replica.pass_time(61_000)
+    (viewer,) = (await replica.page()).viewers
+
+    assert meanwhile.viewers == []
+    assert (viewer.name, viewer.avatar_url) == ("Ada", picture)
+    await replica.beat("ada", "named", name="Ada L.")
+    assert [viewer.name for viewer in (await replica.page()).viewers] == ["Ada L."]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"[]", b"{}", b"7", b"[1,2]", b'[1,2,"",true,0,"",0]', b'["1",0,"",false,0,""]', b"[1,0,[],false,0,0]"],
+)
+async def test_a_cursor_of_another_version_is_a_bad_request(replica: Replica, said: bytes) -> None:
+    """Sealed by one of ours in a rolling deploy, with other fields: 400 that says so, and no TypeError."""
+    sealed = replica.rosters._seal.close(said, "c1")
+
+    with pytest.raises(BadRequest, match="another version"):
+        await replica.page(limit=2, cursor=sealed)

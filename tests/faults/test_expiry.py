@@ -73,7 +73,7 @@ async def test_a_hundred_thousand_expiries_in_one_millisecond(own_server: Embedd
     for sweeper in sweepers:
         await sweeper.stop()
     for replica in replicas:
-        await replica.link.close()
+        await replica.redis.aclose()
     await admin.aclose()
 
 
@@ -86,7 +86,9 @@ async def test_three_racing_sweepers(valkey_backend: Backend) -> None:
     fast = {"ttl": 2, "hidden_ttl": 4, "heartbeat_interval": 0.9, "leave_grace": 0.2, "sweep_interval": 0.05}
     replicas = [Replica(valkey_backend.client(protocol=2), **fast) for _ in range(3)]
     gone: list[int] = []
-    sweepers = [Sweeper(r.agenda, r.shared, r.settings, on_gone=gone.append) for r in replicas]
+    sweepers = [Sweeper(r.agenda, r.shared, r.settings) for r in replicas]
+    for sweeper in sweepers:
+        sweeper.on_gone = gone.append
     courses = [f"c{n}" for n in range(50)]
     async with Ear(valkey_backend.client(protocol=2)) as ear:
         crashed = [(f"crashed-{n}", courses[n % 50]) for n in range(1_000)]

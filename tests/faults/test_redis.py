@@ -17,7 +17,7 @@ from tests.faults.crowd import FAST, TTL_S, count, crowd
 from tests.live.eventually import eventually
 from tests.live.proxy import Proxy
 from tests.live.sse import Events
-from tests.rig import Service
+from tests.rig import Service, free_port
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(90)]
 SIZE = 60
@@ -179,6 +179,53 @@ async def test_full_redis(own_server: EmbeddedServer, spawn_service: SpawnServic
         await redis.config_set("maxmemory", 0)
         await events.until(SIZE, within_s=5)
 
+    said = [line for line in service.logs().splitlines() if "presence.redis" in line]
     assert set(refused) == {503}
-    assert ready == 200
+    assert ready == 503
+    assert len(said) <= 4, said  # a line for each state, not for each heartbeat
+    _calm(service)
+
+
+async def test_failover_behind_one_address(own_server: EmbeddedServer, spawn_service: SpawnService) -> None:
+    """READONLY for ever on connections that stay open: they are left, heartbeats are taken within 3 s."""
+    port = free_port()
+    with EmbeddedServer(options=("--port", str(port), "--bind", "127.0.0.1")) as new:
+        async with Proxy(own_server.url) as proxy, Redis.from_url(own_server.url) as old:
+            service = await asyncio.to_thread(spawn_service, {"PRESENCE_REDIS_URL": proxy.url, **FAST})
+            async with crowd([service.url], "c1", SIZE) as log:
+                await eventually("all there", lambda: _is(service.url, "c1", SIZE))
+                proxy.lead_to(new.url)  # an address has moved: connections that are open stay where they are
+                await old.replicaof("127.0.0.1", port)
+                moved = monotonic()
+                await eventually("taken again", lambda: log.statuses(moved + 0.1)[200])
+                took_s = monotonic() - moved
+                await eventually("all there", lambda: _is(service.url, "c1", SIZE), within_s=5)
+                settled = monotonic()
+                await asyncio.sleep(1)
+    print(f"failover: first heartbeat taken after {took_s:.2f} s")
+    assert took_s < 3 + BUSY_S
+    assert set(log.statuses(settled)) == {200}
+    _calm(service)
+
+
+async def test_flushed_redis(own_server: EmbeddedServer, spawn_service: SpawnService) -> None:
+    """S11: FLUSHALL under watch: no number below the crowd's is ever told without `warming`."""
+    service = spawn_service({"PRESENCE_REDIS_URL": own_server.url, **FAST})
+    async with (
+        Redis.from_url(own_server.url) as redis,
+        crowd([service.url], "c1", SIZE),
+        Events(service.url, "/v1/courses/c1/live") as events,
+    ):
+        await events.until(SIZE)
+        await eventually("warm", lambda: _is_warm(service.url))
+        reading = asyncio.create_task(_read_on(events))
+        begun = len(events.seen)
+        for _ in range(3):
+            await redis.flushall()
+            await eventually("exact again", lambda: _is(service.url, "c1", SIZE), within_s=5)
+            await eventually("warm", lambda: _is_warm(service.url), within_s=10)
+        reading.cancel()
+
+    counts = [data for event, data in events.seen[begun:] if event == "count"]
+    assert [data for data in counts if data["total"] < SIZE and not data["warming"]] == []
     _calm(service)

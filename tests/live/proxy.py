@@ -19,6 +19,7 @@ class Proxy:
         self.swallow_replies = False  # one direction is a black hole: the connection stays up and silent
         self.delay_s = 0.0  # of every reply
         self.accepted = 0
+        self._forgotten: set[asyncio.StreamWriter] = set()
 
     @property
     def url(self) -> str:
@@ -42,6 +43,14 @@ class Proxy:
         for writer in self._writers:
             writer.transport.abort()
         self._writers.clear()
+
+    def lead_to(self, unix_url: str) -> None:
+        """New connections go to another server; those that are open stay where they are."""
+        self._path = unix_url.removeprefix("unix://")
+
+    def forget(self) -> None:
+        """As a NAT does: what is open now stays so, and nothing passes on it any more, either way."""
+        self._forgotten |= self._writers
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
@@ -69,7 +78,7 @@ class Proxy:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, replies: bool
     ) -> None:
         while data := await reader.read(CHUNK):
-            if replies and self.swallow_replies:
+            if (replies and self.swallow_replies) or writer in self._forgotten:
                 continue
             if replies and self.delay_s:
                 await asyncio.sleep(self.delay_s)

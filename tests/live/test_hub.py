@@ -258,7 +258,7 @@ async def test_a_redis_that_restarts_empty_is_not_trusted_before_a_pulse(own_ser
     hub.close()
     await hub.stop()
     await replica.presence.close()
-    await replica.link.close()
+    await replica.redis.aclose()
 
 
 async def test_closing_rings_every_stream(hub: Hub) -> None:
@@ -306,4 +306,4 @@ async def test_a_lost_subscription_reads_again(own_server: EmbeddedServer, fault
         await hub.stop()
         await writer.presence.close()
         for replica in (writer, reader):
-            await replica.link.close()
+            await replica.redis.aclose()

@@ -35,7 +35,8 @@ class Stage:
         on_gone: Callable[[int], None] = lambda viewers: None,
         on_pulse: Callable[[Pulse], None] = lambda pulse: None,
     ) -> Sweeper:
-        made = Sweeper(replica.agenda, replica.shared, replica.settings, on_gone=on_gone, on_pulse=on_pulse)
+        made = Sweeper(replica.agenda, replica.shared, replica.settings)
+        made.on_gone, made.on_pulse = on_gone, on_pulse
         replica.presence.on_due = made.poke
         made.start()
         self.sweepers.append(made)

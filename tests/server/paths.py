@@ -26,7 +26,7 @@ SERVICE_KEY = b"a-service-key-0123456789"
 PATIENCE_S = 6.0
 PAUSE_S = 0.001
 DEADLINE_S = 2.0
-# What depends on the moment and not on the lane.
+# What depends on the moment and not on the path.
 MOMENT = re.compile(
     rb'(?<=\r\ndate: )[^\r]+|(?<=\r\nretry-after: )\d+|(?<=;t=)\d+|(?<=\r\netag: )[^\r]+'
     rb'|(?<="expires_at":)\d+|(?<="next_heartbeat_ms":)\d+|(?<="as_of":)\d+|(?<="version":)\d+'
@@ -38,36 +38,36 @@ COUNTED = re.compile(r'presence_requests_total\{route="(\w+)",status="(\d+)"\} (
 
 
 class Pair(NamedTuple):
-    """The same service twice; `express` answers heartbeats from the parser, `asgi` by the app."""
+    """The same service twice; `fast` answers heartbeats from the parser, `asgi` by the app."""
 
-    express: Service
+    fast: Service
     asgi: Service
     redis: Redis
 
     def clear(self) -> None:
-        """Nobody is in any course, for either lane."""
+        """Nobody is in any course, for either path."""
         gone = [key for course in COURSES for key in self.redis.keys(b"*{%b}*" % course)]
         if gone:
             self.redis.delete(*gone)
 
     def counted(self) -> list[dict[tuple[str, str], float]]:
-        """The answers that each lane has counted, by route and status."""
-        return [_counters(service) for service in (self.express, self.asgi)]
+        """The answers that each path has counted, by route and status."""
+        return [_counters(service) for service in (self.fast, self.asgi)]
 
 
 @contextmanager
 def pair(env: Mapping[str, str] | None = None) -> Iterator[Pair]:
-    """Both lanes, running."""
+    """Both paths, running."""
     with ExitStack() as stack:
         server = stack.enter_context(real_server(VALKEY))
         redis = stack.enter_context(closing(Redis.from_url(server.url)))
         services = []
-        for lane, express in (("pe", "true"), ("pa", "false")):
-            redis.set(Keys(lane).secret, b"s" * 32)
-            redis.set(Keys(lane).since, 0)  # not warming: that ends a moment earlier in one lane
+        for prefix, fast_path in (("pe", "true"), ("pa", "false")):
+            redis.set(Keys(prefix).secret, b"s" * 32)
+            redis.set(Keys(prefix).since, 0)  # not warming: that ends a moment earlier in one path
             own = {
-                "PRESENCE_KEY_PREFIX": lane,
-                "PRESENCE_FAST_PATH": express,
+                "PRESENCE_KEY_PREFIX": prefix,
+                "PRESENCE_FAST_PATH": fast_path,
                 "PRESENCE_REDIS_URL": server.url,
             }
             # Starlette names the methods of a 405 in the order of a set.

@@ -33,13 +33,13 @@ from tests.server.paths import (
 
 SECRET = "a secret of thirty-two bytes, or more"
 BODY = b'{"viewer_id":"u1","seq":7}'
-# No shrinking: where one lane hangs, each attempt would cost the client's whole patience.
+# No shrinking: where one path hangs, each attempt would cost the client's whole patience.
 ANYTHING = hypothesis_settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
-LANES = pytest.mark.parametrize("express", ["true", "false"], ids=["express", "asgi"])
+PATHS = pytest.mark.parametrize("fast_path", ["true", "false"], ids=["fast path", "asgi"])
 
 
 def beat(body: bytes = BODY, *, more: bytes = b"", course: bytes = b"c1", length: int | None = None) -> bytes:
@@ -90,7 +90,7 @@ def trusted() -> Iterator[Pair]:
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Pair]:
-    """AUTH=jwt, with limits that nobody meets by chance: a bucket fills while a lane waits."""
+    """AUTH=jwt, with limits that nobody meets by chance: a bucket fills while a path waits."""
     env = {
         "PRESENCE_AUTH": "jwt",
         "PRESENCE_JWT_SECRET": SECRET,
@@ -104,11 +104,11 @@ def guarded() -> Iterator[Pair]:
         yield running
 
 
-def agree(lanes: Pair, *script: Step) -> list[list[bytes]]:
-    """What both lanes answer to this script, from the same state. Fails when they differ."""
+def agree(paths: Pair, *script: Step) -> list[list[bytes]]:
+    """What both paths answer to this script, from the same state. Fails when they differ."""
     answers = []
-    for service in (lanes.express, lanes.asgi):
-        lanes.clear()
+    for service in (paths.fast, paths.asgi):
+        paths.clear()
         answers.append(told(service, script))
     assert answers[0] == answers[1]
     return answers[0]
@@ -119,11 +119,11 @@ def statuses(answers: list[list[bytes]]) -> list[int]:
 
 
 class Counting:
-    """What each lane counts meanwhile. `check` fails when they count differently, or nothing at all."""
+    """What each path counts meanwhile. `check` fails when they count differently, or nothing at all."""
 
-    def __init__(self, lanes: Pair) -> None:
-        self._lanes = lanes
-        self._before = lanes.counted()
+    def __init__(self, paths: Pair) -> None:
+        self._lanes = paths
+        self._before = paths.counted()
 
     def check(self) -> dict[tuple[str, str], float]:
         grown = [
@@ -322,7 +322,7 @@ def test_an_offer_of_http_2_is_met_alike(trusted: Pair) -> None:
     """Some clients offer h2c with every first request."""
     offer = beat(more=b"Connection: Upgrade\r\nUpgrade: h2c\r\n")
     answers = []
-    for service in (trusted.express, trusted.asgi):
+    for service in (trusted.fast, trusted.asgi):
         with Client(service) as client:
             client.send([offer])
             (reply,) = client.replies(1)
@@ -332,12 +332,12 @@ def test_an_offer_of_http_2_is_met_alike(trusted: Pair) -> None:
 
 
 def test_the_heartbeat_beyond_a_limit_is_refused_alike() -> None:
-    """H7: the same number passes in both lanes; Retry-After and the RateLimit fields are the same."""
+    """H7: the same number passes in both paths; Retry-After and the RateLimit fields are the same."""
     env = {"PRESENCE_AUTH": "jwt", "PRESENCE_JWT_SECRET": SECRET}
     env |= {"PRESENCE_BEAT_BURST": "3", "PRESENCE_BEAT_RATE": "0.05"}
     said = beat(more=token())
-    with pair(env) as lanes:
-        answers = agree(lanes, *[one(said)] * 6, END)
+    with pair(env) as paths:
+        answers = agree(paths, *[one(said)] * 6, END)
 
     assert statuses(answers) == [200, 200, 200, 429, 429, 429, 200]
     assert b"\r\nratelimit-policy: " in answers[5][0]
@@ -348,7 +348,7 @@ def test_a_token_that_expires_on_a_kept_connection_is_refused_alike(guarded: Pai
     ends = time.time() - 5 + 2
     said = beat(more=token(lasts_s=ends - time.time()))
     seen: list[list[int]] = []
-    for service in (guarded.express, guarded.asgi):
+    for service in (guarded.fast, guarded.asgi):
         with Client(service) as client:
             seen.append([])
             while 401 not in seen[-1] and len(seen[-1]) < 200:
@@ -366,7 +366,7 @@ def test_a_token_that_expires_on_a_kept_connection_is_refused_alike(guarded: Pai
 def test_what_is_given_up_is_counted_alike(trusted: Pair) -> None:
     """A client that goes away in the middle of a body, in the middle of a head, or after the answer."""
     counting = Counting(trusted)
-    for service in (trusted.express, trusted.asgi):
+    for service in (trusted.fast, trusted.asgi):
         for said in (beat(), beat()[:-3], beat()[:40], beat(length=1_000)):
             with Client(service) as client:
                 client.send([beat()])
@@ -396,11 +396,11 @@ class Held:
 def held(spawn_service: SpawnService, own_server: EmbeddedServer) -> Iterator[Callable[[str], Held]]:
     made: list[Held] = []
 
-    def make(express: str) -> Held:
+    def make(fast_path: str) -> Held:
         service = spawn_service(
             {
                 "PRESENCE_REDIS_URL": own_server.url,
-                "PRESENCE_FAST_PATH": express,
+                "PRESENCE_FAST_PATH": fast_path,
                 "PRESENCE_REDIS_TIMEOUT": "0.45",
             }
         )
@@ -412,12 +412,12 @@ def held(spawn_service: SpawnService, own_server: EmbeddedServer) -> Iterator[Ca
         one_held.release()
 
 
-@LANES
+@PATHS
 def test_a_heartbeat_under_way_is_answered_before_the_service_ends(
-    held: Callable[[str], Held], express: str
+    held: Callable[[str], Held], fast_path: str
 ) -> None:
     """SIGTERM: what was asked is answered, says that it closes, and the connection ends with it."""
-    stage = held(express)
+    stage = held(fast_path)
     with Client(stage.service) as client, Client(stage.service) as halfway:
         for each in (client, halfway):
             each.send([beat()])
@@ -441,12 +441,12 @@ def test_a_heartbeat_under_way_is_answered_before_the_service_ends(
     assert stage.service.terminate() == 0
 
 
-@LANES
+@PATHS
 def test_clients_that_go_away_while_their_heartbeat_is_under_way_do_no_harm(
-    held: Callable[[str], Held], express: str
+    held: Callable[[str], Held], fast_path: str
 ) -> None:
     """The answers have nobody to go to; the next heartbeat is served, and nothing is logged as a bug."""
-    stage = held(express)
+    stage = held(fast_path)
     clients = [Client(stage.service) for _ in range(5)]
     for client in clients:
         client.send([beat()])

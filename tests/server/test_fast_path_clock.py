@@ -58,6 +58,7 @@ class Connection:
             leave_tokens=leave_tokens,
             presence=presence,
             metrics=Metrics(),
+            hub=SimpleNamespace(draining=False),
         )
         handler = HeartbeatHandler(settings)
         handler.service = cast(Any, service)

@@ -20,7 +20,7 @@ HEAD = b"POST /v1/courses/c1/heartbeat HTTP/1.1\r\nhost: x\r\ncontent-type: appl
 GOOD = HEAD + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
 
 
-@pytest.fixture(scope="module", params=["true", "false"], ids=["express", "asgi"])
+@pytest.fixture(scope="module", params=["true", "false"], ids=["fast path", "asgi"])
 def service(request: pytest.FixtureRequest) -> Iterator[Service]:
     env = {
         "PRESENCE_REQUEST_DEADLINE": str(DEADLINE_S),

@@ -79,7 +79,7 @@ class Stage:
     def tell(self, total: int) -> None:
         rest = {"named": total, "anonymous": 0, "chapters": {}, "as_of": 1, "warming": False}
         count = Count.model_validate({"course_id": "c1", "total": total, "version": total, **rest})
-        self.listener.offer(count_frame(count))
+        self.listener.offer(count_frame(count, count.chapters))
 
     def totals(self) -> list[int]:
         """The totals written so far."""

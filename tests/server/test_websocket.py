@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import struct
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 
 from presence_svc.server.handshake import FRAGMENT
-from presence_svc.server.websocket import WebSocketProtocol
+from presence_svc.server.websocket import LINGER_S, WebSocketProtocol
 from presence_svc.settings import Settings
 from tests.live.eventually import eventually
 from tests.rig import Service
@@ -39,10 +40,14 @@ def frame(opcode: Opcode, data: bytes = b"", *, fin: bool = True) -> bytes:
 class Connection:
     """One open socket, whose app does nothing; `codes` are those of the close frames that were written."""
 
-    def __init__(self) -> None:
-        self.clock, self.wire = Clock(), Wire()
+    def __init__(self, **limits: Any) -> None:
+        self.clock, self.wire, self.over_rate = Clock(), Wire(), list[str]()
         config = uvicorn.Config(cast(Any, _no_app), log_config=None, ws_max_size=MAX_SIZE)
-        service = SimpleNamespace(settings=Settings(send_deadline=SEND_S))
+        settings = Settings(
+            **({"send_deadline": SEND_S, "socket_burst": 10_000, "socket_bytes_burst": 10**6} | limits)
+        )
+        metrics = SimpleNamespace(over_rate=self.over_rate.append)
+        service = SimpleNamespace(settings=settings, metrics=metrics)
         self.protocol = WebSocketProtocol(
             config, ServerState(), {"service": service}, _loop=cast(Any, self.clock)
         )
@@ -66,7 +71,8 @@ class Connection:
 
     @property
     def codes(self) -> list[int]:
-        return [struct.unpack("!H", said[2:4])[0] for said in self.wire.written if said[:1] == b"\x88"]
+        closes = re.findall(rb"\x88[\x02-\x7d](..)", b"".join(self.wire.written), re.DOTALL)
+        return [struct.unpack("!H", code)[0] for code in closes]
 
 
 async def _no_app(scope: Any, receive: Any, send: Any) -> None:
@@ -156,6 +162,7 @@ def test_a_message_of_empty_fragments_has_an_end(connection: Connection) -> None
     connection.hears(frame(Opcode.CONT, fin=False) * (2 * MAX_SIZE // FRAGMENT))
 
     assert connection.codes == [1009]
+    connection.clock.passes(LINGER_S)
     assert connection.wire.ended == "closed"
 
 
@@ -178,9 +185,85 @@ def test_a_text_that_is_none_ends_the_socket_quietly(
     connection.hears(frame(Opcode.TEXT, b"\xff", fin=False), frame(Opcode.CONT, b"\xfe"))
 
     assert connection.codes == [1007]
+    connection.clock.passes(LINGER_S)
     assert connection.wire.ended == "closed"
     assert [event["type"] for event in connection.heard] == ["websocket.disconnect"]
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+FLOODS = {
+    "pings": [frame(Opcode.PING)],
+    "pongs": [frame(Opcode.PONG, b"x")],
+    "messages": [frame(Opcode.TEXT, b"{}")],
+    "binary messages": [frame(Opcode.BINARY)],
+    "parts": [frame(Opcode.TEXT, fin=False), *[frame(Opcode.CONT, fin=False)] * 9],
+}
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_frames_have_a_rate_whatever_they_are(kind: str, at_once: bool) -> None:
+    """A socket that sends more than its burst is told and closed, at that frame; what follows is not read."""
+    connection = Connection(socket_burst=10, socket_rate=1)
+    connection.opens()
+    sent = (FLOODS[kind] * 11)[:11]
+
+    connection.hears(*sent[:10])
+    before = connection.codes
+    if at_once:
+        connection.hears(sent[10] * 5_000)
+    else:
+        connection.hears(sent[10])
+
+    assert (before, connection.codes) == ([], [4429])
+    assert b'"status":429' in b"".join(connection.wire.written)
+    assert connection.over_rate == ["socket_frames"]
+    assert not connection.wire.is_reading
+    assert connection.heard[-1] == {"type": "websocket.disconnect", "code": 4429, "reason": "too many frames"}
+
+
+def test_who_keeps_to_the_rate_may_stay() -> None:
+    """The burst comes back with time."""
+    connection = Connection(socket_burst=10, socket_rate=2)
+    connection.opens()
+    for _ in range(10):
+        connection.hears(*[PING] * 10)
+        connection.clock.passes(5)
+
+    assert connection.codes == []
+
+
+def test_bytes_have_a_rate_too() -> None:
+    """Few frames can be many bytes, also of one that never becomes whole."""
+    connection = Connection(socket_bytes_burst=MAX_SIZE, socket_bytes_rate=100)
+    connection.opens()
+    begun = frame(Opcode.TEXT, b"x" * (MAX_SIZE - 600))
+
+    connection.hears(begun[:-1])
+    before = connection.codes
+    connection.hears(begun[:1_000])
+
+    assert (before, connection.codes, connection.over_rate) == ([], [4429], ["socket_bytes"])
+
+
+def test_last_words_have_time_to_arrive(connection: Connection) -> None:
+    """A close while bytes are unread is a reset, which takes away what the client has yet to read."""
+    connection.hears(frame(Opcode.TEXT, b"\xff"))
+    at_once = connection.wire.ended
+    connection.protocol.resume_writing()
+    connection.clock.passes(LINGER_S)
+
+    assert (at_once, connection.wire.ended, connection.wire.is_reading) == ("", "closed", False)
+
+
+def test_what_comes_before_the_answer_is_refused_by_http() -> None:
+    """The app may still be looking at the token; there is no socket yet that could be closed with a code."""
+    connection = Connection(socket_burst=10, socket_rate=1)
+    connection.protocol.data_received(ASK + OFFER + b"\r\n")
+    connection.hears(*[PING] * 11)
+
+    assert b"".join(connection.wire.written).startswith(b"HTTP/1.1 429 ")
+    assert connection.heard[-1]["type"] == "websocket.disconnect"
 
 
 # Against a real service.
@@ -240,3 +323,17 @@ async def test_what_anybody_can_do_is_not_logged(service: Service) -> None:
     await eventually("the visit has ended", is_gone, within_s=10)
     assert '"level":"error"' not in service.logs()
     assert "Traceback" not in service.logs()
+
+
+async def test_a_loud_socket_is_told_and_counted(service: Service) -> None:
+    """The error names the rate and when to come back; the closing code says 429 to who sees nothing else."""
+    async with SocketClient(service, "loud", viewer_id="ada") as ada:
+        for _ in range(200):
+            await ada.say("nonsense")
+        told = await ada.until("error", status=429)
+        assert await ada.closed() == 4429
+
+    assert told["detail"] == "too many frames"
+    assert told["retry_after_ms"] >= 0
+    metrics = await talk(service.port, b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    assert b'presence_over_rate_total{policy="socket_frames"}' in metrics.received

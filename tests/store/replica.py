@@ -45,7 +45,7 @@ local function age_hash(key)
     if string.sub(field, 1, 2) == 's:' then
       local lease, rest = string.match(value, '^(%d+)( .*)$')
       redis.call('HSET', key, field, older(lease) .. rest)
-    elseif field == 'joined_at' or field == 'published' or field == 'dirty' then
+    elseif field == '!' or field == 'joined_at' or field == 'published' or field == 'dirty' then
       redis.call('HSET', key, field, older(value))
     end
   end
@@ -90,7 +90,7 @@ class Replica:
         self.rosters = Rosters(self.link, self.settings, sealing)
         self.agenda = Agenda(self.link, self.settings)
         self.people = PeopleCounter(self.link, self.settings, self.keys)
-        self.totals = Totals(self.link, self.presence, self.keys, self.people)
+        self.totals = Totals(self.link, self.keys, self.people)
 
     async def beat(
         self, viewer: str, session: str = "main", *, course: str = "c1", **said: Any

@@ -79,3 +79,31 @@ async def test_it_heals(full: Replica) -> None:
 
     assert recorded.total == 4
     assert not full.node.away
+
+
+async def test_full_for_longer_than_a_lease_is_not_believed(full: Replica) -> None:
+    """S11: no heartbeat was heard: the number falls to 0 and says `warming`, though pulses go on."""
+    await has_room(full)
+    for _ in range(4):
+        await full.shared.pulse()
+        await full.pass_time(20_001)
+        await full.beat("ada")
+    assert not (await full.count()).warming
+    await full.redis.config_set("maxmemory", "1mb")
+    for _ in range(7):
+        await full.redis.config_set("maxmemory", 0)
+        await full.pass_time(10_000)
+        await full.redis.config_set("maxmemory", "1mb")
+        assert (await full.shared.pulse()).warming or await full.total() == 1
+
+    low = await full.count()
+    assert (low.total, low.warming) == (0, True)
+
+    await has_room(full)
+    await full.beat("ada")
+    assert (await full.shared.pulse()).warming
+    for _ in range(4):
+        await full.pass_time(20_001)
+        await full.beat("ada")
+        pulse = await full.shared.pulse()
+    assert not pulse.warming

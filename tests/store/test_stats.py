@@ -49,8 +49,9 @@ async def test_callers_share_a_reading(replica: Replica) -> None:
 async def test_a_reading_grows_old(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
     """After FRESH_S the totals are read again."""
     await replica.beat("ada")
-    await replica.totals.stats()
     monkeypatch.setattr(stats, "FRESH_S", 0.0)
+    monkeypatch.setattr(stats, "SHARE", 0)
+    await replica.totals.stats()
     await replica.beat("bob")
 
     assert (await replica.totals.stats()).total == 2

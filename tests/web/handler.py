@@ -27,6 +27,7 @@ from presence_svc.web.heartbeat_cache import CachedHeartbeat, HeartbeatCache
 KEYS = Keys("presence")
 RECORDED = HeartbeatResult(3, 1_790_000_060_000, 1_790_000_000_000)
 COURSE = "c1"
+METRICS = Metrics()
 
 
 class Meaning(NamedTuple):
@@ -62,7 +63,8 @@ class HandlerRig:
                 admission=admission,
                 leave_tokens=self.leave_tokens,
                 presence=SimpleNamespace(keys=KEYS),
-                metrics=Metrics(),
+                metrics=METRICS,
+                seen_rosters=SimpleNamespace(alias=lambda course_id, viewer_id: ""),
             ),
         )
 
@@ -82,7 +84,7 @@ class HandlerRig:
     def read_afresh(self, content: bytes) -> Meaning | tuple[int, str]:
         """The same, by a reading that remembers nothing."""
         try:
-            said = body.validate(Heartbeat, body.parse(content))
+            said = body.validate(Heartbeat, body.parse(content, METRICS))
             write = HeartbeatWrite(COURSE, named(said), said)
         except PresenceError as error:
             return error.status, error.detail

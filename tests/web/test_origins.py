@@ -13,7 +13,7 @@ from tests.conftest import SpawnService
 
 
 def test_only_the_listed_origin_is_let_in(http: httpx2.Client, issuer: Issuer) -> None:
-    """CORS by exact origin, never credentials, `Vary: Origin` for both, on every lane and on errors."""
+    """CORS by exact origin, never credentials, `Vary: Origin` for both, on every path and on errors."""
     for origin, allowed in (
         (ORIGIN, ORIGIN),
         ("https://evil.example", None),
@@ -69,7 +69,7 @@ def test_a_foreign_page_writes_nothing(http: httpx2.Client, issuer: Issuer, orig
     for request in asked:
         request.headers["Origin"] = origin
         request.headers["Sec-Fetch-Site"] = "cross-site"
-        for _ in range(2):  # the second finds the lane as the first has left it
+        for _ in range(2):  # the second finds the path as the first has left it
             reply = http.send(request)
             assert (reply.status_code, reply.json()["title"]) == (403, "Forbidden")
             assert "access-control-allow-origin" not in reply.headers

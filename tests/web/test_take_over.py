@@ -1,4 +1,4 @@
-"""Signing in over HTTP, in both lanes: every reply, read and message has the same total (S1, S6-S8)."""
+"""Signing in over HTTP, in both paths: every reply, read and message has the same total (S1, S6-S8)."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def redis() -> Iterator[EmbeddedServer]:
 
 
 @pytest.fixture(scope="module")
-def lanes(issuer: Issuer, redis: EmbeddedServer) -> Iterator[dict[str, Service]]:
-    """Two replicas on one Redis that differ in their lane."""
+def paths(issuer: Issuer, redis: EmbeddedServer) -> Iterator[dict[str, Service]]:
+    """Two replicas on one Redis that differ in their path."""
     env = issuer.env | {
         "PRESENCE_REDIS_URL": redis.url,
         "PRESENCE_ALLOW_ANONYMOUS": "true",
@@ -46,14 +46,14 @@ def lanes(issuer: Issuer, redis: EmbeddedServer) -> Iterator[dict[str, Service]]
     with ExitStack() as stack:
         start = stack.enter_context
         yield {
-            "express": start(Service(env | {"PRESENCE_FAST_PATH": "true"})),
+            "fast": start(Service(env | {"PRESENCE_FAST_PATH": "true"})),
             "asgi": start(Service(env | {"PRESENCE_FAST_PATH": "false"})),
         }
 
 
-@pytest.fixture(params=["express", "asgi"])
-def http(request: pytest.FixtureRequest, lanes: dict[str, Service]) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=lanes[request.param].url, timeout=5) as client:
+@pytest.fixture(params=["fast", "asgi"])
+def http(request: pytest.FixtureRequest, paths: dict[str, Service]) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=paths[request.param].url, timeout=5) as client:
         yield client
 
 
@@ -144,10 +144,10 @@ def test_a_late_packet_without_the_token_changes_nothing(
     assert numbers(http, course) == (1, 1, 0)
 
 
-def test_across_replicas(lanes: dict[str, Service], issuer: Issuer, course: str) -> None:
-    """S10: without a token at one replica, with it at another, in either lane: one person."""
+def test_across_replicas(paths: dict[str, Service], issuer: Issuer, course: str) -> None:
+    """S10: without a token at one replica, with it at another, in either path: one person."""
     token = issuer.token("ada")
-    clients = [httpx2.Client(base_url=lane.url, timeout=5) for lane in lanes.values()]
+    clients = [httpx2.Client(base_url=path.url, timeout=5) for path in paths.values()]
     for n, (first, then) in enumerate((clients, clients[::-1])):
         own = f"{course}-{n}"
         replies = [beat(first, own, None, seq=1), beat(then, own, token, seq=3)]
@@ -195,3 +195,49 @@ def test_a_service_speaks_for_whom_it_names_alone(http: httpx2.Client, course: s
     http.post("/v1/heartbeats", json={"heartbeats": [item]}, headers=bearer(KEY))
 
     assert numbers(http, course) == (3, 2, 1)
+
+
+def test_signing_out_and_in_again_moves_no_number(http: httpx2.Client, issuer: Issuer) -> None:
+    """S1, S6-S8: anonymous, signed in, out and in again, in one session and with one token: always one."""
+    course = f"again-{http.base_url.port}"
+    signed_in = bearer(issuer.token("ada"))
+    service = bearer(KEY)
+
+    def numbers() -> tuple[int, int]:
+        count = http.get(f"/v1/courses/{course}/count", headers=service).json()
+        return count["total"], count["anonymous"]
+
+    def beat(seq: int, headers: dict[str, str] | None = None, **said: Any) -> dict[str, Any]:
+        body = {"session_id": SESSION, "seq": seq, "chapter_id": "ch-1", **said}
+        reply = http.post(f"/v1/courses/{course}/heartbeat", json=body, headers=headers)
+        assert reply.status_code == 200, reply.text
+        told: dict[str, Any] = reply.json()
+        assert told["total"] == 1, told
+        return told
+
+    seen = []
+    beat(1)
+    for turn in range(3):
+        told = beat(10 * turn + 2, signed_in)
+        told = beat(10 * turn + 3, signed_in)
+        seen.append(numbers())
+        beat(10 * turn + 4, viewer_id="ada", leave_token=told["leave_token"])
+        beat(10 * turn + 5)
+        seen.append(numbers())
+
+    assert seen == [(1, 0), (1, 1)] * 3
+
+
+def test_nobody_signs_another_out(http: httpx2.Client, issuer: Issuer) -> None:
+    """A leave token that is not the session's own takes nothing over."""
+    course = f"foreign-{http.base_url.port}"
+    body = {"session_id": SESSION, "seq": 1}
+    http.post(f"/v1/courses/{course}/heartbeat", json=body, headers=bearer(issuer.token("ada")))
+
+    reply = http.post(
+        f"/v1/courses/{course}/heartbeat",
+        json={**body, "seq": 2, "viewer_id": "ada", "leave_token": "0" * 32},
+    )
+
+    assert reply.status_code == 401
+    assert http.get(f"/v1/courses/{course}/count", headers=bearer(KEY)).json()["named"] == 1

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ...settings import Settings
+from ..agenda import unheard_ms
 from ..counts import count_call
 from ..keys import BLOCK, MINUTES_A_DAY, Keys
 from ..redis.link import Command, Link
@@ -55,7 +56,7 @@ class Reader:
         first = int(heard[0]) + self._settings.ttl_ms if heard[0] else now
         found.append((BEFORE, first))
         last = int(heard[1]) if heard[1] else now
-        if now - last > self._settings.unheard_ms:
+        if now - last > unheard_ms(self._settings):
             found.append((last, now))
         return Known(now, self._edge(now, dict(zip(state[::2], state[1::2], strict=True))), merged(found))
 

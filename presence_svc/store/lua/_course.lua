@@ -3,6 +3,7 @@
 
 local W = 4398046511104 -- 2^42: a place's stretch of scores, see keys.py
 local DAY = 86400000
+local EMPTY = 600000 -- how long the state of a course is kept that nobody is in: longer than any lease
 
 local function clock()
   local t = redis.call('TIME')
@@ -54,21 +55,22 @@ local function publish(c, now, version)
     .. ',"as_of":' .. int(now) .. '}')
   redis.call('HSET', c.state, 'version', int(version), 'published', int(now), 'told', total)
   redis.call('HDEL', c.state, 'dirty')
-  redis.call('PEXPIRE', c.state, DAY)
+  redis.call('PEXPIRE', c.state, total > 0 and DAY or EMPTY)
 end
 
 -- Something that counts has changed: publish at once, or when the interval is over (S8).
--- Returns when a message is due, 0 when it has gone out.
+-- Returns when a message is due, 0 when it has gone out. Only messages take numbers of their own: a storm of
+-- changes within an interval must not run ahead of the clock, for after a restart versions begin at the clock.
 local function changed(c, now, interval, agenda)
   local state = redis.call('HMGET', c.state, 'version', 'published')
-  local version = math.max((tonumber(state[1]) or 0) + 1, now)
+  local version = tonumber(state[1]) or 0
   local published = tonumber(state[2]) or 0
   local due = published + interval
   if published > now or due <= now then
-    publish(c, now, version)
+    publish(c, now, math.max(version + 1, now))
     return 0
   end
-  redis.call('HSET', c.state, 'version', int(version), 'dirty', int(due))
+  redis.call('HSET', c.state, 'version', int(math.max(version, now)), 'dirty', int(due))
   redis.call('PEXPIRE', c.state, DAY)
   redis.call('ZADD', agenda, 'LT', int(due), id_of(c))
   return due

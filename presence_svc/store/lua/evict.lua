@@ -1,7 +1,9 @@
--- EVALSHA evict: a viewer leaves a course with all of their sessions, for good.
+-- EVALSHA evict: a viewer leaves a course with all of their sessions, and may not come back for a while (S5, S6).
 --
 -- KEYS  agenda where viewers places chapters anonymous state viewer:V left:V
--- ARGV  publish interval ms, how long a leave is remembered ms, minute ms, uniques, people, V
+-- ARGV  publish interval ms, how long a leave is remembered ms, minute ms, uniques, people, V; the last: for how long
+--       whatever they say counts for nothing, also in other sessions, ms (0 = those that they have now alone do not
+--       come back)
 -- reply when a message is due (0 = none)
 --@include _course
 --@include _history
@@ -21,6 +23,11 @@ for i = 1, #flat, 2 do
     redis.call('HDEL', key, flat[i])
     remember(left, string.sub(flat[i], 3), '!', tonumber(ARGV[2]))
   end
+end
+local ban = tonumber(ARGV[#ARGV])
+if ban > 0 then
+  redis.call('HSET', left, EVICTED, int(now + ban))
+  remember_for(left, ban)
 end
 if not settle(c, ARGV[6], key, now, was) then return 0 end
 return changed(c, now, tonumber(ARGV[1]), KEYS[1])

@@ -104,14 +104,31 @@ local function place_for(c, chapter, said)
   return place
 end
 
+-- What a viewer is called while one of their sessions is anonymous stands under another name, where nobody looks who
+-- does not know whether they are: another session may still be theirs by name.
+local function hide(key, field)
+  local said = call('HGET', key, field)
+  if said then
+    call('HSET', key, 'hidden_' .. field, said)
+    call('HDEL', key, field)
+  end
+end
+
+local function show(key, field, said)
+  if said == '' then said = call('HGET', key, 'hidden_' .. field) end
+  if said then call('HSET', key, field, said) end
+  call('HDEL', key, 'hidden_' .. field)
+end
+
 local function describe(key, said, profile)
   if byte(said, 2) == ANONYMOUS then
-    call('HDEL', key, 'name', 'avatar_url')
+    hide(key, 'name')
+    hide(key, 'avatar_url')
     return
   end
   local avatar, name = match(profile, '^([^\n]*)\n(.*)$')
-  if name ~= '' then call('HSET', key, 'name', name) end
-  if avatar ~= '' then call('HSET', key, 'avatar_url', avatar) end
+  show(key, 'name', name)
+  show(key, 'avatar_url', avatar)
 end
 
 -- A session that is new, moves, hides, shows, renames or comes back. Returns the result, whether
@@ -154,6 +171,7 @@ local function decide(c, key, left, viewer, field, seq, said, profile, record)
       new_seq = math.max(new_seq, old_seq)
     end
   end
+  if not alive and is_evicted(left, now) then return 0, false end
   if seq == '+' then
     new_seq = renew(left, string.sub(field, 3), old_seq)
   elseif not alive and has_left(left, string.sub(field, 3), tonumber(seq)) then

@@ -55,12 +55,24 @@ local function remove(zset, low, high, chapter, place)
   return redis.call('ZREMRANGEBYRANK', zset, first, first + n - 1)
 end
 
+-- Redis's clock was set back: leases of before it reach beyond any that can be given now. They are cut to the longest,
+-- which bounds how long a ghost can stay; who is there renews theirs.
+local function cut(zset, base, top)
+  local ends = int(base + now + tonumber(ARGV[3]))
+  local beyond = redis.call('ZRANGEBYSCORE', zset, '(' .. ends, top, 'LIMIT', 0, room)
+  for _, member in ipairs(beyond) do redis.call('ZADD', zset, ends, member) end
+  room = room - #beyond
+  if #beyond > 0 and room == 0 then more = true end
+end
+
 -- The next lease end at or after `low`, below `high`; nil when there is none.
 local function first_end(zset, low, high)
   local found = redis.call('ZRANGEBYSCORE', zset, low, high, 'WITHSCORES', 'LIMIT', 0, 1)
   return tonumber(found[2] or false)
 end
 
+cut(c.viewers, 0, '+inf')
+cut(c.anonymous, 0, '+inf')
 local gone = remove(c.viewers, '-inf', int(now), '', 0)
 local removed = gone + remove(c.anonymous, '-inf', int(now))
 local look = first_end(c.viewers, '-inf', '+inf')
@@ -68,6 +80,7 @@ local named_at = first_end(c.anonymous, '-inf', '+inf')
 if look and named_at and named_at < look then look = named_at end
 local occupied = 0
 each_chapter(c, function(name, place)
+  cut(c.places, place * W, '(' .. int((place + 1) * W))
   removed = removed + remove(c.places, '(' .. int(place * W), int(place * W + now), name, place)
   local ends = first_end(c.places, '(' .. int(place * W), '(' .. int((place + 1) * W))
   if not ends then
@@ -85,7 +98,7 @@ local unsaid = not look and tonumber(redis.call('HGET', c.state, 'told') or 0) >
 if removed > 0 or (unsaid and due == 0) then
   due = changed(c, now, interval, agenda)
 elseif due > 0 and due <= now then
-  publish(c, now, tonumber(redis.call('HGET', c.state, 'version')))
+  publish(c, now, math.max(tonumber(redis.call('HGET', c.state, 'version') or 0) + 1, now))
   due = 0
 end
 local closed = { n = 0, partial = 0, need = -1 }

@@ -25,7 +25,7 @@ local reply = { now }
 local function may_take(target, session, seq)
   local record = redis.call('HGET', target.key, 's:' .. session)
   if record and parse(record) > now then return false end
-  return not has_left(target.left, session, seq) and not is_full(target.key, now, sessions_limit)
+  return not is_evicted(target.left, now) and not has_left(target.left, session, seq) and not is_full(target.key, now, sessions_limit)
 end
 
 -- Lease, seq, place and hiddenness go with the session; name and picture come with the heartbeat.
@@ -33,7 +33,11 @@ local function take(c, target, session, record, joined_at)
   local there_until = tonumber(redis.call('ZSCORE', c.viewers, target.viewer) or false)
   if not there_until or there_until <= now then redis.call('DEL', target.key) end
   redis.call('HSETNX', target.key, 'joined_at', joined_at)
-  if target.flag == 'a' then redis.call('HDEL', target.key, 'name', 'avatar_url') end
+  for _, field in ipairs(target.flag == 'a' and { 'name', 'avatar_url' } or {}) do
+    local said = redis.call('HGET', target.key, field)
+    if said then redis.call('HSET', target.key, 'hidden_' .. field, said) end
+    redis.call('HDEL', target.key, field)
+  end
   local shared, chapter = string.match(record, '^(%d+ %-?%d+ %d+ .). %S+ (.*)$')
   redis.call('HSET', target.key, 's:' .. session, shared .. target.flag .. ' - ' .. chapter)
   settle(c, target.viewer, target.key, now, {})

@@ -1,20 +1,24 @@
--- EVALSHA viewers: a stretch of who is in a course or chapter, the longest lease first. Writes nothing.
+-- EVALSHA viewers: the named among a stretch of who is in a course or chapter, the longest lease first. Writes nothing.
 --
 -- KEYS  viewers places chapters anonymous state
 -- ARGV  chapter ("" = all), how many, from (ms from now: no lease longer than that; "" = from the top),
---       or after: a score ("" = none) and V, the last that was read
--- reply now, total, anonymous, how many chapters, then place, chapter for each;
---       and for each viewer: V, the end of their lease (in that chapter), 1 if anonymous else 0
+--       or after: a score ("" = none) and V, the last that was read; "1" = may leap over the anonymous
+-- reply now, total, anonymous, 1 if this was the end else 0, the last that was looked at: V and the end of their
+--       lease ("", 0 = nobody); how many chapters, then place, chapter for each;
+--       and for each named viewer: V, the end of their lease (in that chapter)
 --
--- The order is (lease end, V), downwards. Fewer than asked for = the end. How pages are made of it: roster.py.
+-- The order is (lease end, V), downwards. A call looks at SCAN viewers at most. A leap finds the next who is named by
+-- their rank, however many anonymous ones stand before them; whoever is named in one session and anonymous in
+-- another may hide one more from it: who leaps counts what was found. How pages are made of it: reader.py.
 --@include _course
 
+local SCAN, BLOCK = 2000, 200
 local now = clock()
 local c = course_at(1)
 local many = tonumber(ARGV[2])
 local zset, base, prefix = c.viewers, 0, ''
 local chapters = redis.call('HGETALL', c.chapters)
-local reply = { now, alive_in(c.viewers, now), alive_in(c.anonymous, now), #chapters / 2 }
+local reply = { now, alive_in(c.viewers, now), alive_in(c.anonymous, now), 1, '', 0, #chapters / 2 }
 local place = nil
 for i = 1, #chapters, 2 do
   reply[#reply + 1] = tonumber(chapters[i + 1])
@@ -25,6 +29,7 @@ if ARGV[1] ~= '' then
   if not place then return reply end
   zset, base, prefix = c.places, tonumber(place) * W, place .. ' '
 end
+local may_leap = ARGV[6] == '1' and prefix == ''
 
 local function above(score) return redis.call('ZCOUNT', zset, '(' .. int(score), '+inf') end
 
@@ -39,16 +44,43 @@ local function rank_after(score, member)
   return low
 end
 
+-- The rank of the next who is named, behind one who is not: where more come before than are anonymous.
+local function leap(rank, size)
+  local function hidden_before(at)
+    return redis.call('ZREVRANK', c.anonymous, redis.call('ZREVRANGE', zset, at, at)[1])
+  end
+  local before = hidden_before(rank)
+  if not before then return rank end
+  local low, high, named = rank, size, rank - before
+  while high - low > 1 do
+    local middle = math.floor((low + high) / 2)
+    before = hidden_before(middle)
+    if not before or middle - before > named then high = middle else low = middle end
+  end
+  return high
+end
+
 local top = base + W - 1
 if ARGV[3] ~= '' then top = base + now + tonumber(ARGV[3]) end
 local rank = ARGV[4] ~= '' and rank_after(base + tonumber(ARGV[4]), prefix .. ARGV[5]) or above(top)
-local found = redis.call('ZREVRANGE', zset, rank, rank + many - 1, 'WITHSCORES')
-for i = 1, #found, 2 do
-  local ends = tonumber(found[i + 1]) - base
-  if ends <= now then break end
-  local viewer = string.sub(found[i], #prefix + 1)
-  reply[#reply + 1] = viewer
-  reply[#reply + 1] = ends
-  reply[#reply + 1] = tonumber(redis.call('ZSCORE', c.anonymous, viewer) or 0) > now and 1 or 0
+local size, found, scanned = above(base + now), 0, 0
+while rank < size and found < many and scanned < SCAN do
+  local block = redis.call('ZREVRANGE', zset, rank, math.min(rank + BLOCK, size) - 1, 'WITHSCORES')
+  local names = {}
+  for i = 1, #block, 2 do names[#names + 1] = string.sub(block[i], #prefix + 1) end
+  local hidden, before = redis.call('ZMSCORE', c.anonymous, unpack(names)), found
+  for i, viewer in ipairs(names) do
+    if found == many then break end
+    local ends = tonumber(block[2 * i]) - base
+    reply[5], reply[6] = viewer, ends
+    rank, scanned = rank + 1, scanned + 1
+    if tonumber(hidden[i] or 0) <= now then
+      reply[#reply + 1] = viewer
+      reply[#reply + 1] = ends
+      found = found + 1
+    end
+  end
+  if may_leap and found == before and rank < size then rank = leap(rank, size) end
 end
+if rank < size then reply[4] = 0 end
 return reply

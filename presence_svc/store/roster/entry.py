@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ...model import Viewer
 from ...settings import Settings
@@ -16,6 +17,11 @@ class Entry:
     ends: int
     heard: int
     shown: Viewer | None
+
+
+def fields_of(reply: Any) -> dict[bytes, bytes]:
+    """What HGETALL answers, by either protocol of Redis."""
+    return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
 
 
 def read_entry(
@@ -40,10 +46,15 @@ def read_entry(
         return Entry(viewer_id, ends, 0, None)
     viewer = Viewer(
         viewer_id=viewer_id,
-        name=fields.get(b"name", b"").decode() or None,
-        avatar_url=fields.get(b"avatar_url", b"").decode() or None,
+        name=_said(fields, b"name"),
+        avatar_url=_said(fields, b"avatar_url"),
         chapters=sorted(chapters[place] for place in places if place in chapters),
         joined_at=int(fields.get(b"joined_at", now)),
         expires_at=expires,
     )
     return Entry(viewer_id, ends, heard, viewer)
+
+
+def _said(fields: dict[bytes, bytes], field: bytes) -> str | None:
+    """What a named viewer has said last; hidden while a session of theirs was anonymous, which is over."""
+    return (fields.get(field) or fields.get(b"hidden_" + field, b"")).decode() or None

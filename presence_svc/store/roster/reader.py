@@ -8,46 +8,51 @@ viewers downwards and then, in further rounds, those who were heard from since a
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ...model import Roster, Viewer
 from ...settings import Settings
-from .. import scripts
-from ..keys import Keys
 from ..redis.link import Link
 from ..shared import Shared
 from .cursor import Cursor, digest
-from .entry import Entry, read_entry
+from .entry import Entry
 from .seal import Seal
+from .stretch import Stretch, Stretches
 
 AT_ONCE = 4  # pages under way: a crowd of readers must leave connections to the heartbeats
 STEPS = 8
 SKIM = 200
 
 
-@dataclass(frozen=True, slots=True)
-class _Stretch:
-    now: int
-    total: int
-    anonymous: int
-    entries: list[Entry]
-    whole: bool
-
-
-_Page = tuple[_Stretch, list[Viewer], Cursor | None]  # whose numbers it shows, whom, and where to go on
+_Page = tuple[Stretch, list[Viewer], Cursor | None]  # whose numbers it shows, whom, and where to go on
 
 
 class Rosters:
     """Reads who is there. Raises Unavailable when Redis is away, Invalid for a foreign cursor."""
 
     def __init__(self, link: Link, settings: Settings, shared: Shared) -> None:
-        self.link = link
         self.settings = settings
-        self.keys = Keys(settings.key_prefix)
+        self._stretches = Stretches(link, settings)
         self._seal = Seal(shared, b"presence-cursor")
         self._turns = asyncio.Semaphore(AT_ONCE)
 
+    def seen(self, course_id: str, viewer: Viewer) -> Viewer:
+        """What others may see of a viewer."""
+        return viewer
+
+    def alias(self, course_id: str, viewer_id: str) -> str:
+        """What others see as this viewer's id, where that is another; else ""."""
+        return ""
+
     async def page(
+        self, course_id: str, *, limit: int, cursor: str | None = None, chapter_id: str = ""
+    ) -> Roster:
+        """As read, with what others may see of each."""
+        roster = await self.read(course_id, limit=limit, cursor=cursor, chapter_id=chapter_id)
+        viewers = [self.seen(course_id, viewer) for viewer in roster.viewers]
+        return roster.model_copy(update={"viewers": viewers})
+
+    async def read(
         self, course_id: str, *, limit: int, cursor: str | None = None, chapter_id: str = ""
     ) -> Roster:
         """At most `limit` named viewers. Who beats meanwhile may be shown twice, never left out."""
@@ -71,24 +76,25 @@ class Rosters:
         From a TTL downwards are the visible, among hidden ones that were heard long ago: it is read until
         nobody below can have been heard later than those whom the page shows.
         """
-        top = await self._stretch(course_id, chapter_id, limit * 2)
+        top = await self._stretches.read(course_id, chapter_id, limit * 2, leaps=True)
         found = {entry.viewer_id: entry for entry in top.entries if entry.shown}
         order, part, below = _last_heard(found, limit), top, None
         for _ in range(0 if top.whole else STEPS):
-            part = await self._stretch(
+            part = await self._stretches.read(
                 course_id,
                 chapter_id,
                 max(limit * 2, SKIM if below else 0),
                 start=self.settings.ttl_ms,
                 after=below,
+                leaps=True,
             )
             found |= {entry.viewer_id: entry for entry in part.entries if entry.shown}
+            order, below = _last_heard(found, limit), part.last
+            if part.whole or (len(order) == limit and order[-1].heard >= below[0] - self.settings.ttl_ms):
+                break
+        if not chapter_id and len(order) < min(limit, top.total - top.anonymous):
+            found |= await self._without_leaps(course_id)
             order = _last_heard(found, limit)
-            if part.whole:
-                break
-            below = (part.entries[-1].ends, part.entries[-1].viewer_id)
-            if len(order) == limit and order[-1].heard >= below[0] - self.settings.ttl_ms:
-                break
         shown = [entry.shown for entry in order if entry.shown]
         named = top.total - top.anonymous
         if (top.whole and len(found) <= limit) or (not chapter_id and len(shown) >= named):
@@ -96,20 +102,32 @@ class Rosters:
         first = "".join(digest(entry.viewer_id) for entry in order)
         return top, shown, Cursor(top.now, 0, first, news=True)
 
+    async def _without_leaps(self, course_id: str) -> dict[str, Entry]:
+        """The named whom a leap has missed, among those with the longest leases."""
+        found: dict[str, Entry] = {}
+        after: tuple[int, str] | None = None
+        for _ in range(STEPS):
+            part = await self._stretches.read(course_id, "", SKIM, after=after)
+            found |= {entry.viewer_id: entry for entry in part.entries if entry.shown}
+            after = part.last
+            if part.whole:
+                break
+        return found
+
     async def _later(self, course_id: str, chapter_id: str, limit: int, at: Cursor) -> _Page:
         shown: list[Viewer] = []
         on: Cursor | None = at
         for _ in range(STEPS):
             many = limit if at.since == 0 else max(limit, SKIM)
             after = (at.after, at.after_id) if at.after else None
-            part = await self._stretch(course_id, chapter_id, many, after=after)
+            part = await self._stretches.read(course_id, chapter_id, many, after=after)
             on = self._walk(at, part, shown, limit)
             if on is None or len(shown) == limit:
                 break
             at = on
         return part, shown, on
 
-    def _walk(self, at: Cursor, part: _Stretch, shown: list[Viewer], limit: int) -> Cursor | None:
+    def _walk(self, at: Cursor, part: Stretch, shown: list[Viewer], limit: int) -> Cursor | None:
         """Takes what is new from a stretch. At a round's end: another, over those heard since it began."""
         # Whoever was heard from after `since` has a lease beyond it by a TTL at least.
         floor = at.since + self.settings.ttl_ms if at.since else 0
@@ -124,42 +142,13 @@ class Rosters:
                 at = replace(at, news=True)
                 if len(shown) == limit:
                     return at
-        if not ended:
-            return at
+        if not ended and part.last[0] > floor:
+            return replace(at, after=part.last[0], after_id=part.last[1])
         return Cursor(part.now, at.began, "") if at.news else None
 
-    async def _stretch(
-        self,
-        course_id: str,
-        chapter_id: str,
-        many: int,
-        *,
-        start: int | str = "",
-        after: tuple[int, str] | None = None,
-    ) -> _Stretch:
-        """`many` entries, the longest lease first: of all, from `start` ms ahead, or `after` (end, id)."""
-        args = (chapter_id, many, start, *(after or ("", "")))
-        reply = await self.link.call(scripts.VIEWERS, self.keys.course(course_id), args)
-        now, total, anonymous, n = reply[:4]
-        at = 4 + 2 * n
-        chapters = {reply[i]: reply[i + 1].decode() for i in range(4, at, 2)}
-        rows = [(reply[i].decode(), reply[i + 1], bool(reply[i + 2])) for i in range(at, len(reply), 3)]
-        entries = await self._entries(course_id, rows, chapters, now)
-        return _Stretch(now, total, anonymous, entries, len(rows) < many)
-
-    async def _entries(
-        self, course_id: str, rows: list[tuple[str, int, bool]], chapters: dict[int, str], now: int
-    ) -> list[Entry]:
-        named = [viewer_id for viewer_id, _, anonymous in rows if not anonymous]
-        hashes = {}
-        if named:
-            commands = [("HGETALL", self.keys.viewer(course_id, viewer_id)) for viewer_id in named]
-            replies = await self.link.pipeline(commands)
-            hashes = {v: dict(zip(r[::2], r[1::2], strict=True)) for v, r in zip(named, replies, strict=True)}
-        return [
-            read_entry(viewer_id, ends, hashes.get(viewer_id, {}), chapters, now, self.settings)
-            for viewer_id, ends, _ in rows
-        ]
+    async def those(self, course_id: str, viewer_ids: list[str]) -> list[Viewer]:
+        """Those of these viewers who are there by name, in no order."""
+        return await self._stretches.those(course_id, viewer_ids)
 
 
 def _is_new(entry: Entry, at: Cursor) -> bool:

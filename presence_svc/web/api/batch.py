@@ -7,6 +7,7 @@ in web.heartbeat_cache. Any other body is read as a whole, and nothing of it is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import orjson
@@ -17,6 +18,7 @@ from ...errors import Invalid, PresenceError
 from ...model import CourseHeartbeat
 from ...store.redis.resp import pack_digits
 from ...store.write import NO_SEQ, HeartbeatWrite
+from ...text import loads
 from .. import body
 from ..heartbeat import Admitted, HeartbeatHandler
 from ..heartbeat_cache import LONGEST, Key
@@ -55,7 +57,7 @@ def read(handler: HeartbeatHandler, content: bytes) -> list[Reading]:
 
 
 def _whole(handler: HeartbeatHandler, content: bytes) -> list[Reading]:
-    items = body.parse(content).get("heartbeats")
+    items = body.parse(content, handler.service.metrics).get("heartbeats")
     if not isinstance(items, list) or not 1 <= len(items) <= ITEMS:
         raise Invalid([("/heartbeats", f"must be a list of 1 to {ITEMS} heartbeats")])
     return [_judged(handler, item, index) for index, item in enumerate(items)]
@@ -72,7 +74,7 @@ def _split(handler: HeartbeatHandler, texts: list[bytes], name: bytes) -> list[R
         if cached is not None:
             readings.append((cached, pack_digits(digits) if digits else NO_SEQ))
             continue
-        item = alone(text)
+        item = alone(text, handler.service.metrics.repaired.inc)
         if item is None:
             return None
         new.append((len(readings), item))
@@ -102,10 +104,10 @@ def _judged(handler: HeartbeatHandler, item: Any, index: int) -> Reading:
         return error
 
 
-def alone(text: bytes) -> Item | None:
+def alone(text: bytes, on_repair: Callable[[], object] = lambda: None) -> Item | None:
     """The object that this is the inside of, if it is one; as deep as in the body: parsers have limits."""
     try:
-        items, *others = orjson.loads(b"[[{%b}]]" % text)
+        items, *others = loads(b"[[{%b}]]" % text, on_repair)
     except orjson.JSONDecodeError:
         return None
     item: Item = items[0]

@@ -16,15 +16,16 @@ from ...model import Leave
 from ...store.write import LeaveWrite
 from .. import body
 from ..etag import is_known
-from ..query import Ids, OneId, Text, Whole
+from ..query import OneId, Text, Whole
 from ..request import check_origin, credentials, enter, json, service_of
+from ..selection import CHAPTERS, of_counts, trimmed
 
-COURSES = Ids("course_id", most=200)
 LIMIT = Whole("limit", 1, 100, default=20)
 CURSOR = Text("cursor")
 CHAPTER = OneId("chapter_id")
 SEARCH = Text("q", most=128)
 PAGE = Whole("limit", 1, 200, default=50)
+BAN = Whole("ban", 0, 30 * 86_400, default=60)  # s; none given = PRESENCE_TTL
 
 
 async def leave(request: Request) -> Response:
@@ -39,7 +40,7 @@ async def leave(request: Request) -> Response:
         deadline_s=service.settings.request_deadline,
         media=body.JSON_OR_TEXT,
     )
-    said = body.validate(Leave, body.parse(raw))
+    said = body.validate(Leave, body.parse(raw, service.metrics))
     viewer_id = await service.admission.leaver(*credentials(request.scope), course_id, said)
     await service.presence.leave(LeaveWrite(course_id, viewer_id, said))
     return Response(status_code=204)
@@ -48,16 +49,20 @@ async def leave(request: Request) -> Response:
 async def count(request: Request) -> Response:
     """`GET /v1/courses/{course_id}/count`."""
     course_id = body.course_id(request.scope)
+    chapters = CHAPTERS.read(request)
     await enter(request, Action.COUNT, course_id)
-    return json((await service_of(request).presence.count(course_id)).__dict__)
+    return json(trimmed((await service_of(request).presence.count(course_id)).__dict__, chapters))
 
 
 async def counts(request: Request) -> Response:
-    """`GET /v1/counts?course_id=a&course_id=b`: 304 while nothing has changed but the clock."""
-    courses = COURSES.read(request)
+    """`GET /v1/counts?course_id=a&course_id=b`, or POST: 304 while nothing that was asked for has changed."""
+    courses, chapters, *_ = await of_counts(request)
     await enter(request, Action.COUNT, *courses)
-    found = [count.__dict__ for count in await service_of(request).presence.counts(courses)]
-    told = [{k: v for k, v in count.items() if k != "as_of"} for count in found]
+    counted = await service_of(request).presence.counts(courses)
+    found = [trimmed(count.__dict__, chapters) for count in counted]
+    # The version counts changes of all chapters: it says nothing to who asked for some.
+    beside = ("as_of",) if chapters is None else ("as_of", "version")
+    told = [{k: v for k, v in count.items() if k not in beside} for count in found]
     digest = blake2b(orjson.dumps(told), digest_size=12).digest()
     etag = f'W/"{urlsafe_b64encode(digest).decode()}"'
     headers = {"etag": etag, "cache-control": "private, no-cache"}
@@ -82,14 +87,23 @@ async def viewers(request: Request) -> Response:
 
 
 async def evict(request: Request) -> Response:
-    """`DELETE /v1/courses/{course_id}/viewers/{viewer_id}`: 204."""
+    """`DELETE /v1/courses/{course_id}/viewers/{viewer_id}?ban=60`: 204.
+
+    For as many seconds nothing that the viewer says counts: for a TTL unless told otherwise, and not at all
+    for who removes themselves.
+    """
     check_origin(request)
-    viewer_id = body.checked_id(request.path_params["viewer_id"], "/viewer_id")
-    course_id = body.course_id(request.scope)
+    course_id, viewer_id = body.course_id(request.scope), request.path_params["viewer_id"]
+    ban_s = BAN.read(request) if BAN.name in request.query_params else None
+    service = service_of(request)
     caller = await enter(request, Action.EVICT, course_id)
-    if caller.role is Role.VIEWER and caller.subject != viewer_id:
-        raise Forbidden("a viewer may remove themselves only")
-    await service_of(request).presence.evict(course_id, viewer_id)
+    if caller.role is Role.VIEWER:
+        if viewer_id not in (caller.subject, caller.said):
+            raise Forbidden("a viewer may remove themselves only")
+        await service.presence.evict(course_id, caller.subject, ban_s or 0)
+    else:
+        viewer_id = body.checked_id(viewer_id, "/viewer_id")
+        await service.presence.evict(course_id, viewer_id, service.settings.ttl if ban_s is None else ban_s)
     return Response(status_code=204)
 
 

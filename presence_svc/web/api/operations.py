@@ -19,18 +19,20 @@ async def livez(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Ready only while Redis answers and the replica is not on its way out."""
+    """Ready only while Redis lets us record heartbeats and the replica is not on its way out."""
     service = service_of(request)
-    if service.hub.closing:
+    if service.hub.draining:
         raise Unavailable("this replica is shutting down")
-    await service.presence.ping()
+    await service.readiness.check()
     return json({"status": "ready"})
 
 
 async def metrics(request: Request) -> Response:
     """Rendering may take a while with many series: not on the loop."""
     await enter(request, Action.METRICS)
-    text = await asyncio.to_thread(service_of(request).metrics.render)
+    service = service_of(request)
+    service.metrics.count_heads(await service.census.latest())
+    text = await asyncio.to_thread(service.metrics.render)
     return Response(text, headers={"content-type": CONTENT_TYPE})
 
 

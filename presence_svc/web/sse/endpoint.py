@@ -10,25 +10,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from ...auth.caller import Caller, Role
 from ...auth.roles import Action
-from ...errors import Limited
-from ...live.frame import KEEP_ALIVE, WAITING
+from ...errors import Limited, PresenceError
+from ...live.frame import KEEP_ALIVE, WAITING, Frame, refused_frame
 from ...live.listener import Listener
-from ...model import MAX_VIEWERS
 from .. import body
-from ..query import Ids, Whole
-from ..request import credentials, enter
+from ..problems import problem
+from ..query import Whole
+from ..request import check_origin, credentials, enter
+from ..selection import Wanted, of_query, of_stream
 from ..services import Services
 from .stream import ADOPT, Stream
 
-COURSES = Ids("course_id", most=100)
-VIEWERS = Whole("viewers", 0, MAX_VIEWERS, default=0)
 PEOPLE = Whole("people", 0, 1, default=0)
 FIRST_S = 0.15
 HEADERS = [
@@ -42,38 +41,78 @@ LAST = (b"connection", b"close")
 
 
 class CourseStream:
-    """`GET /v1/courses/{course_id}/live?viewers=5`."""
+    """`GET /v1/courses/{course_id}/live?viewers=5&chapters=none`."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
-        await _stream(request, (body.course_id(scope),), receive, send)
+        await _stream(request, of_query(request, (body.course_id(scope),)), receive, send)
 
 
 class CatalogueStream:
-    """`GET /v1/live?course_id=a&course_id=b&people=1`."""
+    """`GET /v1/live?course_id=a&course_id=b&people=1`, or POST with the courses in a body."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope)
-        courses = tuple(dict.fromkeys(COURSES.read(request)))
+        request = Request(scope, receive)
+        if request.method == "POST":
+            check_origin(request)
         people = bool(PEOPLE.read(request))
         if people:  # who may ask for the totals of all courses
             await enter(request, Action.STATS)
-        await _stream(request, courses, receive, send, people=people)
+        await _stream(request, await of_stream(request), receive, send, people=people)
+
+
+class _Allowed(NamedTuple):
+    """What of a stream may be told: which courses, which without names, and what to say of the rest."""
+
+    caller: Caller
+    courses: tuple[str, ...]
+    nameless: frozenset[str]
+    refused: list[Frame]
+
+
+async def _allowed(request: Request, wanted: Wanted) -> _Allowed:
+    """Judges each course for itself. Raises why the first was refused when there is nothing to tell."""
+    service: Services = request.app.state.service
+    caller = await service.admission.identify(*credentials(request.scope))
+    refusal = service.admission.permissions.refusal
+    courses, nameless, refused = [], set(), []
+    errors: list[PresenceError] = []
+    for course_id in wanted.courses:
+        error = refusal(caller, Action.VIEWERS if wanted.viewers else Action.COUNT, course_id)
+        if error is not None and wanted.viewers and refusal(caller, Action.COUNT, course_id) is None:
+            nameless.add(course_id)
+            refused.append(refused_frame(course_id, "viewers", problem(error)))
+        elif error is not None:
+            refused.append(refused_frame(course_id, "count", problem(error)))
+        if error is None or course_id in nameless:
+            courses.append(course_id)
+        if error is not None:
+            errors.append(error)
+    if len(errors) == len(wanted.courses):
+        raise errors[0]
+    return _Allowed(caller, tuple(courses), frozenset(nameless), refused)
 
 
 async def _stream(
-    request: Request, courses: tuple[str, ...], receive: Receive, send: Send, *, people: bool = False
+    request: Request, wanted: Wanted, receive: Receive, send: Send, *, people: bool = False
 ) -> None:
     service: Services = request.app.state.service
-    viewers = VIEWERS.read(request)
-    caller = await enter(request, Action.VIEWERS if viewers else Action.COUNT, *courses)
+    caller, courses, nameless, refused = await _allowed(request, wanted)
     service.capacity.take()
     try:
         give_back = _counted(service, caller, request)
     except Limited:
         service.capacity.give_back()
         raise
-    stream = Stream(service, caller, service.hub.attach(courses, viewers, people=people), give_back)
+    listener = service.hub.attach(
+        courses,
+        wanted.viewers,
+        chapters=wanted.chapters,
+        is_steady=wanted.is_steady,
+        nameless=nameless,
+        people=people,
+    )
+    stream = Stream(service, caller, listener, give_back)
     is_adopted = False
     try:
         adopt = request.scope.get("extensions", {}).get(ADOPT, {}).get("adopt")
@@ -82,7 +121,8 @@ async def _stream(
         if request.method == "HEAD":
             await send({"type": "http.response.body", "body": b""})
             return
-        await _send(send, await stream.listener.wait(FIRST_S) or WAITING, stream.deadline_s)
+        first = await stream.listener.wait(FIRST_S) or WAITING
+        await _send(send, b"".join(frame.text for frame in refused) + first, stream.deadline_s)
         is_adopted = adopt is not None and adopt(stream)
         if not is_adopted:
             await _write(stream, receive, send)

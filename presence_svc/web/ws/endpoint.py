@@ -12,17 +12,14 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import Receive, Scope, Send
 
 from ...errors import PresenceError, UpgradeRequired
-from ...model import MAX_VIEWERS
 from .. import body
 from ..heartbeat import HeartbeatHandler
-from ..query import Whole
 from ..request import credentials
+from ..selection import of_query
 from ..services import Services
 from .join import JoiningSocket
 from .session import SocketSession
 from .socket import STATUS, Gone, Socket
-
-VIEWERS = Whole("viewers", 0, MAX_VIEWERS, default=0)
 
 
 class CourseSocket:
@@ -33,7 +30,7 @@ class CourseSocket:
 
     async def __call__(self, course_id: str, scope: Scope, receive: Receive, send: Send) -> None:
         service = self._handler.service
-        socket = Socket(scope, receive, send, service.settings)
+        socket = Socket(scope, receive, send, service.settings, service.metrics)
         try:
             joining = self._joining(service, socket, course_id, scope)
             service.capacity.take()
@@ -51,8 +48,8 @@ class CourseSocket:
     def _joining(self, service: Services, socket: Socket, course_id: str, scope: Scope) -> JoiningSocket:
         body.checked_id(course_id, "/course_id")
         self._handler.origins.check(body.headers(scope))
-        viewers = VIEWERS.read(HTTPConnection(scope))
-        return JoiningSocket(service, self._handler, socket, course_id, viewers, *credentials(scope))
+        wanted = of_query(HTTPConnection(scope), (course_id,))
+        return JoiningSocket(service, self._handler, socket, wanted, *credentials(scope))
 
     async def _refuse(self, socket: Socket, error: PresenceError) -> None:
         self._handler.service.metrics.answered(type(self).__name__, error.status)

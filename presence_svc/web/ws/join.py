@@ -14,11 +14,13 @@ from ...auth.caller import PUBLIC, Caller, Role
 from ...auth.roles import Action
 from ...errors import Invalid, PresenceError, TooSlow
 from ...live.frame import message
-from ...model import Heartbeat, Join
+from ...model import Heartbeat
 from ...store.write import NEWEST, HeartbeatResult, HeartbeatWrite
 from .. import body
 from ..heartbeat import HeartbeatHandler
+from ..selection import Wanted, of
 from ..services import Services
+from .message import Join
 from .socket import Socket
 
 
@@ -30,13 +32,12 @@ class Joined(NamedTuple):
     write: HeartbeatWrite
     seq: int
     reply: str
-    courses: tuple[str, ...]
-    viewers: int
+    wanted: Wanted
 
 
 class JoiningSocket:
     """One socket in one course. `authorization` is the handshake's header, until the join brings a token;
-    `viewers` is the query's, unless the join says how many names to tell.
+    `wanted` is the query's, but for what the join says of it.
     """
 
     def __init__(
@@ -44,14 +45,13 @@ class JoiningSocket:
         service: Services,
         handler: HeartbeatHandler,
         socket: Socket,
-        course_id: str,
-        viewers: int,
+        wanted: Wanted,
         authorization: bytes | None,
         peer: str,
     ) -> None:
-        self.service, self.socket, self.course_id = service, socket, course_id
+        self.service, self.socket, self.course_id = service, socket, wanted.courses[0]
         self._handler, self._authorization, self._peer = handler, authorization, peer
-        self._viewers = viewers
+        self._wanted = wanted
         self._counted: str | None = None
         self.count_out: Callable[[], None] = lambda: None
 
@@ -90,8 +90,7 @@ class JoiningSocket:
         said = body.validate(Join, first)
         if "session_id" not in said.model_fields_set:  # each socket is a tab, unless it says which
             said = said.model_copy(update={"session_id": f"ws-{secrets.token_hex(12)}"})
-        if "viewers" not in said.model_fields_set:
-            said = said.model_copy(update={"viewers": self._viewers})
+        self._wanted = _wanted(said, self._wanted)
         if said.token:
             self._authorization = b"Bearer " + said.token.encode()
         return await self._recorded(said.model_copy(update={"token": None}))
@@ -99,16 +98,17 @@ class JoiningSocket:
     async def _recorded(self, said: Join) -> Joined:
         write = await self.admitted(said)
         caller = await self._caller()
-        courses = await self._courses(caller, said.viewers)
+        courses = await self._courses(caller, self._wanted.viewers)
         self._count_in(caller)
         cached = self._handler.prepare(write)
         seq = NEWEST if said.seq is None else write.seq
         result: HeartbeatResult = await self.service.presence.heartbeat(write, seq)
         if result.expires_at <= result.as_of:
-            raise Invalid([("/session_id", "has left: who comes again needs a new session")])
+            reason = "has left, or its viewer was removed: who comes again needs a new session"
+            raise Invalid([("/session_id", reason)])
         number = result.seq if said.seq is None else said.seq
         reply = message("joined", cached.reply(result, self._handler.interval_ms))
-        return Joined(caller, said, write, number, reply, courses, said.viewers)
+        return Joined(caller, said, write, number, reply, self._wanted._replace(courses=courses))
 
     async def admitted(self, said: Heartbeat) -> HeartbeatWrite:
         """What this socket says, as it may be recorded. Raises as a heartbeat's admission does."""
@@ -123,8 +123,18 @@ class JoiningSocket:
     async def _courses(self, caller: Caller, viewers: int) -> tuple[str, ...]:
         """What they may watch: names must be allowed where they are asked for, counts come if they are."""
         admission = self.service.admission
-        if not viewers and not admission.may(caller, Action.COUNT):
+        if not viewers and not admission.permissions.may(caller, Action.COUNT):
             return ()
         action = Action.VIEWERS if viewers else Action.COUNT
         await admission.enter(self._authorization, self._peer, action, self.course_id)
         return (self.course_id,)
+
+
+def _wanted(said: Join, asked: Wanted) -> Wanted:
+    """What a join says is to be told; of what it leaves out, what the query asked for."""
+    fields = said.model_fields_set
+    return asked._replace(
+        viewers=said.viewers if "viewers" in fields else asked.viewers,
+        chapters=of(said.chapters) if "chapters" in fields else asked.chapters,
+        is_steady=said.order == "joined" if "order" in fields else asked.is_steady,
+    )

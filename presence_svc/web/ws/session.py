@@ -14,11 +14,12 @@ from typing import Any
 from ...errors import Invalid, PresenceError
 from ...live.frame import retry_ms
 from ...live.listener import Listener
-from ...model import Leave, Move, Visibility
+from ...model import Leave
 from ...store.write import LeaveWrite, pack_seq
 from .. import body
 from ..sse.stream import term
 from .join import Joined, JoiningSocket
+from .message import Move, Visibility
 from .socket import DONE, GOING_AWAY, STATUS, Gone
 
 log = logging.getLogger("presence.socket")
@@ -43,7 +44,10 @@ class SocketSession:
         service.metrics.streams.inc()
         try:
             await self._socket.send(self._joined.reply)
-            self._listener = service.hub.attach(self._joined.courses, self._joined.viewers)
+            wanted = self._joined.wanted
+            self._listener = service.hub.attach(
+                wanted.courses, wanted.viewers, chapters=wanted.chapters, is_steady=wanted.is_steady
+            )
             telling = asyncio.get_running_loop().create_task(self._tell())
             try:
                 await self._hear()

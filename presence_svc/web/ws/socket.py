@@ -13,6 +13,7 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from ...errors import PresenceError, TooLarge, Unsupported
+from ...metrics import Metrics
 from ...settings import Settings
 from .. import body
 from ..problems import MEDIA_TYPE, headers_of, problem
@@ -22,6 +23,15 @@ DONE, GOING_AWAY = 1000, 1001
 STATUS = 4000  # and an HTTP status: why a socket was closed, for those who see nothing but the code
 
 
+def complaint(error: PresenceError) -> dict[str, Any]:
+    """The message that tells what was wrong."""
+    fields = problem(error)
+    fields["problem"] = fields.pop("type")
+    if error.retry_after_s is not None:
+        fields["retry_after_ms"] = round(error.retry_after_s * 1000)
+    return {"type": "error", **fields}
+
+
 class Gone(Exception):
     """The client has closed the socket, or is no more."""
 
@@ -29,10 +39,13 @@ class Gone(Exception):
 class Socket:
     """`settings` say how large a message may be, and how slow its reader."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, settings: Settings) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, settings: Settings, metrics: Metrics
+    ) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
+        self._metrics = metrics
         self._cap = settings.body_limit
         self._deadline_s = settings.send_deadline
 
@@ -40,7 +53,10 @@ class Socket:
         """The handshake. Raises Gone."""
         if (await self._receive())["type"] != "websocket.connect":
             raise Gone
-        await self._send({"type": "websocket.accept"})
+        try:
+            await self._send({"type": "websocket.accept"})
+        except (OSError, RuntimeError):  # the connection has ended meanwhile
+            raise Gone from None
 
     async def refuse(self, error: PresenceError) -> None:
         """An HTTP answer instead of the handshake; a plain 403 from servers that cannot do that."""
@@ -64,7 +80,7 @@ class Socket:
         raw = text.encode()
         if len(raw) > self._cap:
             raise TooLarge("the message is over its limit")
-        return body.parse(raw)
+        return body.parse(raw, self._metrics)
 
     async def send(self, text: str) -> None:
         """Raises Gone, also for a client that takes nothing: its connection is cut off."""
@@ -84,11 +100,7 @@ class Socket:
 
     async def complain(self, error: PresenceError) -> None:
         """A message that tells what was wrong with the client's last one."""
-        fields = problem(error)
-        fields["problem"] = fields.pop("type")
-        if error.retry_after_s is not None:
-            fields["retry_after_ms"] = round(error.retry_after_s * 1000)
-        await self.tell("error", **fields)
+        await self.send(orjson.dumps(complaint(error)).decode())
 
     async def close(self, code: int = DONE) -> None:
         """Ends the socket; also one that has ended already."""

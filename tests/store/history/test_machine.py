@@ -39,7 +39,7 @@ CHAPTERS = (None, None, "ch-1", "ch-2", "ch-3")
 SPANS = (1, 250, 700, MINUTE, 3_300, QUARTER, 45_000, HOUR, 61_000, 151_000, 10 * HOUR, DAY)
 LIMITS = (1, 2, 1_000)
 SESSIONS = 3
-EXAMPLES = 60
+EXAMPLES = 30
 
 
 class Machine(RuleBasedStateMachine):
@@ -222,6 +222,13 @@ class Machine(RuleBasedStateMachine):
         told = self.run(self.people.count())
         assert told is not None
         assert (told.people, told.exact) == (len({viewer for _, viewer, _ in self.model.live}), True)
+
+    @invariant()
+    def counts_are_true(self) -> None:
+        """S1, S2, S4: what history hears of changes nothing of what is."""
+        for count in self.run(self.replicas[1].presence.counts(COURSES)):
+            total, anonymous, chapters = self.model.count(count.course_id)
+            assert (count.total, count.anonymous, count.chapters) == (total, anonymous, chapters)
 
 
 @pytest.mark.timeout(900)

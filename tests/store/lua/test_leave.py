@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from presence_svc.model import Heartbeat
+from presence_svc.store.write import NEWEST, HeartbeatWrite
 from tests.store.audit import audit
 from tests.store.replica import Replica
 
@@ -120,3 +122,34 @@ async def test_evict_of_nobody_writes_nothing(replica: Replica) -> None:
     await replica.presence.evict("c1", "nobody")
 
     assert await replica.names() == set()
+
+
+async def test_a_banned_viewer_counts_for_nothing_until_it_is_over(replica: Replica) -> None:
+    """S5, S6: not in old sessions nor in new ones, with or without a seq, and not as a socket joins."""
+    await replica.beat("ada", "one", seq=5)
+    await replica.presence.evict("c1", "ada", 90)
+
+    for session, seq in (("one", 6), ("two", 1), ("three", None)):
+        done = await replica.beat("ada", session, seq=seq)
+        assert done.expires_at <= done.as_of
+    newest = HeartbeatWrite("c1", "ada", Heartbeat(session_id="socket"))
+    joined = await replica.presence.heartbeat(newest, NEWEST)
+    assert joined.expires_at <= joined.as_of
+    assert (await replica.presence.count("c1")).total == 0
+    assert (await replica.beat("bob")).total == 1
+    assert await audit(replica.redis) == []
+
+    await replica.pass_time(91_000)
+
+    assert (await replica.beat("ada", "two", seq=2)).total == 1
+
+
+async def test_a_ban_outlives_marks_of_any_number(replica: Replica) -> None:
+    """Whoever leaves three hundred sessions to push the ban out stays banned; the key dies with it (S12)."""
+    await replica.presence.evict("c1", "ada", 3_600)
+    for n in range(300):
+        await replica.leave("ada", f"s{n}")
+    done = await replica.beat("ada", "fresh", seq=1)
+
+    assert done.expires_at <= done.as_of
+    assert 3_500_000 < await replica.redis.pttl(f"{C}left:ada") <= 3_600_000

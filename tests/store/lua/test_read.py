@@ -51,7 +51,7 @@ async def test_count_of_two_hundred_courses(replica: Replica) -> None:
 
 async def _stretch(replica: Replica, *args: object) -> list[str]:
     reply = await replica.link.call(scripts.VIEWERS, replica.keys.course("c1"), args)
-    return [viewer.decode() for viewer in reply[4 + 2 * reply[3] :: 3]]
+    return [viewer.decode() for viewer in reply[7 + 2 * reply[6] :: 2]]
 
 
 async def test_viewers_go_by_lease_then_id(replica: Replica) -> None:

@@ -221,3 +221,28 @@ def test_what_is_not_there(client: httpx2.Client, method: str, path: str, status
     assert reply.headers["content-type"] == "application/problem+json"
     assert {"type", "title", "detail"} <= set(found)
     assert ("allow" in reply.headers) == (status == 405)
+
+
+@pytest.mark.parametrize(("query", "is_banned"), [("", True), ("?ban=30", True), ("?ban=0", False)])
+def test_the_evicted_stay_out_for_as_long_as_asked(
+    client: httpx2.Client, query: str, is_banned: bool
+) -> None:
+    """S5, S6: by default for a TTL; a new session of theirs is answered as one that has left."""
+    course = f"ban-{len(query)}"
+    beat(client, course, "ada", session_id="one")
+    assert client.delete(f"/v1/courses/{course}/viewers/ada{query}").status_code == 204
+    now = client.get(f"/v1/courses/{course}/count").json()["as_of"]
+    reply = beat(client, course, "ada", session_id="two")
+
+    assert total(client, course) == (0 if is_banned else 1)
+    assert (reply["expires_at"] <= now + 1_000) == is_banned
+
+
+@pytest.mark.parametrize("ban", ["-1", "2592001", "x", "1.5", ""])
+def test_a_ban_has_bounds(client: httpx2.Client, ban: str) -> None:
+    """422 names the field, and nobody is removed."""
+    beat(client, "bounds", "ada")
+    reply = client.delete(f"/v1/courses/bounds/viewers/ada?ban={ban}")
+
+    assert (reply.status_code, reply.json()["errors"][0]["pointer"]) == (422, "/ban")
+    assert total(client, "bounds") == 1

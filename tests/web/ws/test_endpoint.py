@@ -12,6 +12,7 @@ import orjson
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from presence_svc.metrics import Metrics
 from presence_svc.settings import load
 from presence_svc.store.redis.embedded import EmbeddedServer
 from presence_svc.web.ws.socket import ABORT, Gone, Socket
@@ -494,7 +495,7 @@ async def test_a_reader_that_takes_nothing_is_cut_off() -> None:
         await asyncio.sleep(60)
 
     scope = {"type": "websocket", "headers": [], "extensions": {ABORT: {"abort": lambda: cut.append(1)}}}
-    socket = Socket(scope, nothing, stuck, load(send_deadline=0.05))
+    socket = Socket(scope, nothing, stuck, load(send_deadline=0.05), Metrics())
     with pytest.raises(Gone):
         await socket.tell("count")
 
@@ -511,7 +512,7 @@ async def test_a_message_behind_our_own_close_is_told_to_nobody() -> None:
         raise AssertionError
 
     with pytest.raises(Gone):
-        await Socket({"type": "websocket", "headers": []}, nothing, closed, load()).tell("error")
+        await Socket({"type": "websocket", "headers": []}, nothing, closed, load(), Metrics()).tell("error")
 
 
 @pytest.mark.slow

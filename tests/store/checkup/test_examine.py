@@ -8,8 +8,9 @@ from redis.asyncio import Redis
 from presence_svc.errors import Unavailable
 from presence_svc.model import Heartbeat, Leave
 from presence_svc.settings import load
-from presence_svc.store import checkup
-from presence_svc.store.checkup import Finding, examine
+from presence_svc.store.checkup import consistency
+from presence_svc.store.checkup.examine import _version, examine
+from presence_svc.store.checkup.finding import Finding
 from presence_svc.store.keys import Keys
 from presence_svc.store.presence import Presence
 from presence_svc.store.redis.factory import open_link
@@ -73,7 +74,7 @@ async def test_a_hash_without_a_place_is_found(valkey_backend: Backend) -> None:
 
 async def test_the_sample_is_bounded(valkey_backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     """A doctor must not read a million viewers: it stops at its sample's size."""
-    monkeypatch.setattr(checkup, "SAMPLE", 5)
+    monkeypatch.setattr(consistency, "SAMPLE", 5)
     await _people(str(valkey_backend.url), "a", [f"viewer-{number}" for number in range(31)])
 
     finding = (await _found(valkey_backend.client()))["consistency"]
@@ -93,7 +94,7 @@ async def test_the_sample_is_bounded(valkey_backend: Backend, monkeypatch: pytes
 )
 def test_versions_before_seven_are_refused(info: dict[str, str], fine: bool) -> None:
     """The scripts need Redis 7.0; Valkey names the Redis that it is like."""
-    assert checkup._version(info).fine is fine
+    assert _version(info).fine is fine
 
 
 async def test_no_answer_is_unavailable() -> None:

@@ -1,0 +1,54 @@
+"""What one connection may send: so many at once, and so many a second after that.
+
+Used by server.websocket for frames and for bytes. A number and no timer: a quiet socket costs nothing.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from ..auth.token_bucket import OverRate
+from ..settings import Settings
+
+
+class Quota(NamedTuple):
+    """What all sockets may send: `rate` a second, `burst` at once. `policy` is its name in metrics."""
+
+    policy: str
+    rate: float
+    burst: int
+
+
+class Meter:
+    """One connection's. Times are the loop's, in seconds."""
+
+    __slots__ = ("_full_at", "quota")
+
+    def __init__(self, quota: Quota) -> None:
+        self.quota = quota
+        self._full_at = 0.0
+
+    def take(self, n: int, now: float) -> bool:
+        """Takes `n`, also when that is more than there is; False says so."""
+        quota = self.quota
+        self._full_at = max(self._full_at, now) + n / quota.rate
+        return self._full_at - now <= quota.burst / quota.rate + 1e-9
+
+    def refusal(self, now: float) -> OverRate:
+        """What to tell whoever has taken too much."""
+        policy, rate, burst = self.quota
+        wait_s = max(0.0, self._full_at - now - (burst - 1) / rate)
+        return OverRate(f"too many {policy}", f"socket_{policy}", burst, burst / rate, wait_s)
+
+
+def socket_meters(settings: Settings) -> tuple[Meter, Meter]:
+    """For a new socket: of its frames, and of its bytes."""
+    frames = _quota("frames", settings.socket_rate, settings.socket_burst)
+    return Meter(frames), Meter(_quota("bytes", settings.socket_bytes_rate, settings.socket_bytes_burst))
+
+
+@lru_cache(8)
+def _quota(policy: str, rate: float, burst: int) -> Quota:
+    """One object for all sockets."""
+    return Quota(policy, rate, burst)

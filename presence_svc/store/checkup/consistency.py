@@ -1,0 +1,98 @@
+"""Whether whoever is in a course's set has a hash, and the other way round. Called by examine.
+
+Bounded: it looks at a sample of at most SAMPLE viewers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+from redis.asyncio import Redis
+
+from ..keys import Keys
+from .finding import Asked, Finding
+
+SAMPLE = 10_000
+SCANS = 1_000
+PAGE = 1_000
+SECOND_LOOK_S = 0.3
+
+
+async def consistency(redis: Redis, asked: Asked) -> list[Finding]:
+    """Whoever is in a course's set has a hash, and the other way round."""
+    keys = asked.keys
+    pairs = await _listed(redis, keys) | await _hashed(redis, keys)
+    wrong = await _wrong(redis, keys, pairs)
+    if wrong:  # perhaps one that came or went between the two looks at it
+        await asyncio.sleep(SECOND_LOOK_S)
+        wrong = await _wrong(redis, keys, wrong)
+    if not wrong:
+        return [Finding(True, "consistency", f"{len(pairs):,} viewers have their key and their place")]
+    shown = ", ".join(f"{viewer_id} in {course_id}" for course_id, viewer_id in sorted(wrong)[:5])
+    detail = f"{len(wrong):,} of {len(pairs):,} viewers have one without: {shown}"
+    return [Finding(False, "consistency", detail)]
+
+
+async def _listed(redis: Redis, keys: Keys) -> set[tuple[str, str]]:
+    """(course, viewer) of a sample of those whose lease in a course's set has not ended."""
+    found: set[tuple[str, str]] = set()
+    async for key in _scan(redis, f"{keys.prefix}:{{*}}:viewers"):
+        course_id = key[len(keys.prefix) + 2 : -len("}:viewers")]
+        now = await _now_ms(redis)
+        room = SAMPLE - len(found)
+        alive = await redis.zrangebyscore(key, now, "+inf", start=0, num=room)
+        found |= {(course_id, _text(member)) for member in alive}
+        if len(found) >= SAMPLE:
+            break
+    return found
+
+
+async def _hashed(redis: Redis, keys: Keys) -> set[tuple[str, str]]:
+    """(course, viewer) of a sample of the viewers' hashes."""
+    found: set[tuple[str, str]] = set()
+    async for key in _scan(redis, f"{keys.prefix}:{{*}}:viewer:*"):
+        course_id, _, viewer_id = key[len(keys.prefix) + 2 :].partition("}:viewer:")
+        found.add((course_id, viewer_id))
+        if len(found) >= SAMPLE:
+            break
+    return found
+
+
+async def _scan(redis: Redis, pattern: str) -> AsyncIterator[str]:
+    cursor = 0
+    for _ in range(SCANS):
+        cursor, names = await redis.scan(cursor, match=pattern, count=PAGE)
+        for name in names:
+            yield _text(name)
+        if cursor == 0:
+            return
+
+
+async def _wrong(redis: Redis, keys: Keys, pairs: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those who are in the set and have no hash, or have one and are not in the set."""
+    wrong = set()
+    ordered = sorted(pairs)
+    for start in range(0, len(ordered), PAGE):
+        part = ordered[start : start + PAGE]
+        pipe = redis.pipeline()  # in one transaction: nothing happens between the two questions
+        pipe.time()
+        for course_id, viewer_id in part:
+            pipe.zscore(keys.course(course_id).viewers, viewer_id)
+            pipe.exists(keys.viewer(course_id, viewer_id))
+        (seconds, micros), *answers = await pipe.execute()
+        now = seconds * 1000 + micros // 1000
+        for pair, ends, hashed in zip(part, answers[::2], answers[1::2], strict=True):
+            if (ends is not None and ends > now) != bool(hashed):
+                wrong.add(pair)
+    return wrong
+
+
+async def _now_ms(redis: Redis) -> int:
+    seconds, micros = await redis.time()
+    return int(seconds * 1000 + micros // 1000)
+
+
+def _text(reply: Any) -> str:
+    return reply.decode() if isinstance(reply, bytes) else str(reply)

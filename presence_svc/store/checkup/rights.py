@@ -1,0 +1,84 @@
+"""The rights that serving takes, tried one by one as the user who serves, on keys of their own.
+
+Called by examine for `presence-svc doctor`. Says which are missing, and the ACL line that grants all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError, ResponseError
+
+from .. import scripts
+from ..keys import Keys
+
+SCRIPTED = frozenset(name.lower() for name in re.findall(r"try\('([A-Z]+)'", scripts.CHECK.text))
+DIRECT = frozenset({"ping", "evalsha", "eval", "getex", "zscan", "subscribe", "unsubscribe"})
+
+
+def acl_line(prefix: str, user: str = "presence") -> str:
+    """The least that a user needs to serve. INFO and PUBSUB are good to have: the start looks with them."""
+    commands = " ".join(f"+{name}" for name in sorted(SCRIPTED | DIRECT))
+    return f"ACL SETUSER {user} on >PASSWORD resetkeys ~{prefix}:* resetchannels &{prefix}:* -@all {commands}"
+
+
+async def missing_rights(redis: Redis, keys: Keys, user: str = "") -> str:
+    """What is missing, with the rule to set; "" when nothing is."""
+    missing = [rule async for rule in _missing(redis, keys)]
+    if not missing:
+        return ""
+    name = user or "default"
+    said = "; ".join(dict.fromkeys(f"{rule} ({why})" for rule, why in missing))
+    rules = " ".join(dict.fromkeys(rule for rule, _ in missing))
+    return (
+        f"missing: {said}; set ACL SETUSER {name} {rules}; all that is needed: {acl_line(keys.prefix, name)}"
+    )
+
+
+async def _missing(redis: Redis, keys: Keys) -> AsyncIterator[tuple[str, str]]:
+    """(rule, why) of each right that Redis denies."""
+    hash_, zset, text = keys.check
+    calls: dict[str, tuple[Any, ...]] = {
+        "ping": ("PING",),
+        "get": ("GET", text),
+        "getex": ("GETEX", text, "PX", 1000),
+        "zscore": ("ZSCORE", zset, "a"),
+        "zcount": ("ZCOUNT", zset, 0, 1),
+        "zscan": ("ZSCAN", zset, 0),
+        "hgetall": ("HGETALL", hash_),
+        "evalsha": ("EVALSHA", scripts.CHECK.sha, 3, *keys.check, f"{keys.bus}:check"),
+    }
+    for name, call in calls.items():
+        try:
+            await redis.execute_command(*call)  # type: ignore[no-untyped-call]
+        except NoPermissionError as error:
+            yield _rule(name, str(error), keys), str(error)
+        except ResponseError:
+            continue  # an unknown script: we were let in
+    try:
+        reply = await redis.eval(scripts.CHECK.text, 3, *keys.check, f"{keys.bus}:check")
+    except NoPermissionError as error:
+        yield _rule("eval", str(error), keys), str(error)
+        reply = []
+    for at in range(1, len(reply), 2):
+        name, why = (value.decode() if isinstance(value, bytes) else value for value in reply[at : at + 2])
+        yield _rule(name.lower(), why, keys), f"in scripts, {name}: {why}"
+    async with redis.pubsub() as pubsub:
+        for channel in (f"{keys.bus}:check", keys.channel("check")):
+            try:
+                await pubsub.subscribe(channel)
+                await pubsub.get_message(timeout=1)
+            except NoPermissionError as error:
+                yield _rule("subscribe", str(error), keys), f"SUBSCRIBE: {error}"
+
+
+def _rule(name: str, why: str, keys: Keys) -> str:
+    """The ACL rule that is missing, by what Redis says it denies: a channel, a key or a command."""
+    if "channel" in why:
+        return f"&{keys.prefix}:*"
+    if "key" in why:
+        return f"~{keys.prefix}:*"
+    return f"+{name}"

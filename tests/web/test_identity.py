@@ -1,0 +1,197 @@
+"""Who a body and a token speak of: ids that no id can hold, and names cut in the middle of a sign."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from joserfc import jwk, jws
+
+from presence_svc.auth.subject import viewer_id_of
+from tests.rig import Service
+from tests.web.socket_client import SocketClient
+
+SECRET = "a secret of thirty-two bytes, it is"
+SUB = "https://lms.example/users/5?x=\u00e9"
+CUT = "Ada \ud83d"
+
+
+@pytest.fixture(scope="module", params=["true", "false"], ids=["fast", "asgi"])
+def trusted(request: pytest.FixtureRequest) -> Iterator[Service]:
+    with Service({"PRESENCE_FAST_PATH": request.param}) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def jwt() -> Iterator[Service]:
+    env = {"PRESENCE_AUTH": "jwt", "PRESENCE_JWT_SECRET": SECRET, "PRESENCE_JWT_ID_CLAIM": "lms.user"}
+    with Service(env) as made:
+        yield made
+
+
+def bearer(user: Any, **claims: Any) -> dict[str, str]:
+    """Signed by hand: libraries write no half of a surrogate pair."""
+    said = {"lms": {"user": user}, "exp": time.time() + 300, **claims}
+    token = jws.serialize_compact(
+        {"alg": "HS256"}, json.dumps(said).encode(), jwk.OctKey.import_key(SECRET), algorithms=["HS256"]
+    )
+    return {"Authorization": f"Bearer {token}"}
+
+
+def post(service: Service, path: str, body: Any, headers: dict[str, str] | None = None) -> httpx2.Response:
+    content = json.dumps(body)  # escapes all that is not ASCII, halves of pairs too
+    headers = {"content-type": "application/json", **(headers or {})}
+    return httpx2.post(f"{service.url}/v1/{path}", content=content, headers=headers, timeout=10)
+
+
+def names(service: Service, course: str, headers: dict[str, str] | None = None) -> dict[str, str | None]:
+    reply = httpx2.get(f"{service.url}/v1/courses/{course}/viewers", headers=headers, timeout=10)
+    return {viewer["viewer_id"]: viewer["name"] for viewer in reply.json()["viewers"]}
+
+
+def repaired(service: Service) -> float:
+    lines = httpx2.get(f"{service.url}/metrics", timeout=10).text.splitlines()
+    return float(next(line for line in lines if line.startswith("presence_repaired_texts_total")).split()[1])
+
+
+def test_half_an_emoji_is_repaired_and_counted(trusted: Service) -> None:
+    """A name that was cut in its middle is shown with a sign in place of the half; the heartbeat holds."""
+    before = repaired(trusted)
+
+    reply = post(trusted, "courses/cut/heartbeat", {"viewer_id": "ada", "name": CUT, "seq": 1})
+
+    assert reply.status_code == 200, reply.text
+    assert names(trusted, "cut") == {"ada": "Ada \ufffd"}
+    assert repaired(trusted) == before + 1
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_half_an_emoji_spoils_no_batch(trusted: Service, separators: tuple[str, str]) -> None:
+    """Only its own item is repaired; all are recorded."""
+    items = [{"course_id": "cut-batch", "viewer_id": f"v{n}", "name": f"N{n}", "seq": 1} for n in range(3)]
+    items[1]["name"] = CUT
+    content = json.dumps({"heartbeats": items}, separators=separators)
+
+    for _ in range(2):
+        reply = httpx2.post(
+            f"{trusted.url}/v1/heartbeats",
+            content=content,
+            headers={"content-type": "application/json"},
+            timeout=10,
+        )
+
+        assert [result.get("status", 200) for result in reply.json()["results"]] == [200] * 3
+    assert names(trusted, "cut-batch") == {"v0": "N0", "v1": "Ada \ufffd", "v2": "N2"}
+
+
+async def test_half_an_emoji_on_a_socket(trusted: Service) -> None:
+    """Also in a message of a WebSocket."""
+    async with SocketClient(trusted, "cut-ws", joins=False) as visitor:
+        await visitor.socket.send(json.dumps({"type": "join", "viewer_id": "ada", "name": CUT}))
+
+        assert (await visitor.next())["type"] == "joined"
+        assert names(trusted, "cut-ws") == {"ada": "Ada \ufffd"}
+
+
+def test_half_an_emoji_in_a_token(jwt: Service) -> None:
+    """A token whose name was cut is believed: its signature holds."""
+    headers = bearer("ada", name=CUT, picture="https://x.example/\ud83d.png")
+
+    reply = post(jwt, "courses/cut/heartbeat", {}, headers)
+
+    assert reply.status_code == 200, reply.text
+    assert names(jwt, "cut", headers) == {"ada": "Ada \ufffd"}
+
+
+def test_a_name_of_nothing_is_none(jwt: Service) -> None:
+    """Zero widths and fillers in a token: the viewer is there, without a name."""
+    headers = bearer("ghost", name="\u200b\u3164 \u2800")
+
+    assert post(jwt, "courses/blank/heartbeat", {}, headers).status_code == 200
+    assert names(jwt, "blank", headers) == {"ghost": None}
+
+
+def test_a_page_may_call_its_viewer_as_the_token_does(jwt: Service) -> None:
+    """The reply says the id that is used; leaves, beacons and evictions by either name end the session."""
+    used = viewer_id_of(SUB)
+    headers = bearer(SUB)
+    for called in (None, SUB, used):
+        body = {} if called is None else {"viewer_id": called}
+        reply = post(jwt, "courses/raw/heartbeat", body, headers)
+
+        assert (reply.status_code, reply.json()["viewer_id"]) == (200, used), reply.text
+    token = reply.json()["leave_token"]
+
+    assert post(jwt, "courses/raw/heartbeat", {"viewer_id": SUB + "x"}, headers).status_code == 403
+    assert post(jwt, "courses/raw/leave", {"viewer_id": SUB, "leave_token": token}).status_code == 204
+    assert names(jwt, "raw", headers) == {}
+    assert post(jwt, "courses/raw/leave", {"viewer_id": SUB}, headers).status_code == 204
+
+
+def test_nobody_is_another_by_a_digest(jwt: Service) -> None:
+    """Whose claim looks like the digest of another's is somebody else."""
+    used = viewer_id_of(SUB)
+
+    reply = post(jwt, "courses/twin/heartbeat", {"viewer_id": used}, bearer(used))
+
+    assert reply.status_code == 200
+    assert reply.json()["viewer_id"] == viewer_id_of(used) != used
+
+
+def test_halves_tell_viewers_apart(jwt: Service) -> None:
+    """Two claims that differ in halves of pairs alone are two viewers."""
+    ids = {
+        post(jwt, "courses/halves/heartbeat", {}, bearer(user)).json()["viewer_id"]
+        for user in ("a\ud83d", "a\ud83e", "a\ufffd")
+    }
+
+    assert len(ids) == 3
+
+
+@pytest.mark.parametrize("user", [None, "", True, [], 0.5])
+def test_the_error_names_the_claim(jwt: Service, user: Any) -> None:
+    """401 says which claim is wrong, and how."""
+    reply = post(jwt, "courses/c1/heartbeat", {}, bearer(user))
+
+    assert reply.status_code == 401
+    assert "`lms.user` is " in reply.json()["detail"]
+    assert reply.headers["www-authenticate"].startswith("Bearer error")
+
+
+def test_a_number_is_its_digits(jwt: Service) -> None:
+    """A database's number."""
+    reply = post(jwt, "courses/number/heartbeat", {"viewer_id": "70012"}, bearer(70012))
+
+    assert (reply.status_code, reply.json()["viewer_id"]) == (200, "70012")
+
+
+def test_a_service_must_give_ids(trusted: Service) -> None:
+    """AUTH=trusted: what no id can hold is a 422 that names the field, also in a batch."""
+    reply = post(trusted, "courses/c1/heartbeat", {"viewer_id": SUB})
+    batch = post(trusted, "heartbeats", {"heartbeats": [{"course_id": "c1", "viewer_id": SUB}]})
+
+    assert (reply.status_code, reply.json()["errors"][0]["pointer"]) == (422, "/viewer_id")
+    assert batch.json()["results"][0]["errors"][0]["pointer"] == "/heartbeats/0/viewer_id"
+
+
+async def test_a_viewer_learns_their_pseudonym() -> None:
+    """With PSEUDONYMS the reply, and a socket's joined, say under which id others see this viewer."""
+    with Service(
+        {"PRESENCE_AUTH": "jwt", "PRESENCE_JWT_SECRET": SECRET, "PRESENCE_PSEUDONYMS": "true"}
+    ) as made:
+        headers = bearer(None, sub="ada", name="Ada")
+        reply = post(made, "courses/alias/heartbeat", {}, headers).json()
+        async with SocketClient(made, "alias", headers=headers) as socket:
+            joined = socket.joined
+
+        assert list(names(made, "alias", headers)) == [reply["pseudonym"]] == [joined["pseudonym"]]
+        assert reply["pseudonym"].startswith("~")
+
+
+def test_without_pseudonyms_a_reply_has_none(trusted: Service) -> None:
+    """The field is there only when it says something."""
+    assert "pseudonym" not in post(trusted, "courses/plain/heartbeat", {"viewer_id": "ada"}).json()
