@@ -48,6 +48,7 @@ from .web.api import openapi, routes
 from .web.dispatch import Dispatch
 from .web.heartbeat import HeartbeatHandler, cors_options
 from .web.pages import files as pages
+from .web.pages import home
 from .web.services import Services
 
 LONGEST_STOP_S = 2.0  # of this process: what was said before it is not sent after it
@@ -71,7 +72,7 @@ def create_app(settings: Settings) -> ASGIApp:
     """The ASGI app of one replica. Nothing is connected before its lifespan starts."""
     metrics, handler = Metrics(), HeartbeatHandler(settings)
     app = Starlette(
-        routes=[*routes.mounted(), *pages.routes()],
+        routes=[*routes.mounted(), *pages.routes(settings), *home.routes(settings)],
         middleware=[Middleware(CORSMiddleware, **cors_options(settings))],
         exception_handlers=problems.HANDLERS,
         lifespan=_lifespan(settings, metrics, handler),
@@ -79,7 +80,8 @@ def create_app(settings: Settings) -> ASGIApp:
     app.router.redirect_slashes = False  # it would send clients to whatever host they have named
     app.state.handler = handler
     app.state.openapi = openapi.document(routes.ROUTES, names_itself=settings.auth != "jwt")
-    return Dispatch(AccessLog(app, metrics, settings.access_log, addresses=settings.log_addresses), handler)
+    outer = AccessLog(app, metrics, settings.access_log, addresses=settings.log_addresses)
+    return Dispatch(outer, handler, settings.root_path)
 
 
 def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -> Callable[[Starlette], Any]:

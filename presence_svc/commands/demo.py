@@ -33,7 +33,7 @@ RETRY_S = 2.0
 def run(size: int) -> None:
     """Serves on loopback until a signal ends it, whatever Redis and identity the environment names."""
     # Invented viewers do not belong in a real Redis, and have no tokens.
-    _forget("redis_url", "host", *IdentitySettings.model_fields)
+    _forget("redis_url", "host", "pages", "root_path", *IdentitySettings.model_fields)
     os.environ |= {f"{ENV_PREFIX}HOST": "127.0.0.1", f"{ENV_PREFIX}AUTH": "trusted"}
     stop = threading.Event()
     thread: threading.Thread | None = None

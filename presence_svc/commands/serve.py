@@ -71,7 +71,8 @@ def run(
         if settings.workers > 1:
             stack.enter_context(metrics_directory())
         url = url_of(listeners[0])
-        say(f"presence-svc {__version__} listens on {url} ({url}/demo, {url}/docs)")
+        pages = ", ".join(f"{url}/{page}" for page in settings.pages)
+        say(f"presence-svc {__version__} listens on {url}" + (f" ({pages})" if pages else ""))
         on_listening(url)
         _serve(settings, listeners)
 

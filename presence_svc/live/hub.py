@@ -6,12 +6,9 @@ from the channel's messages and from reads at every (re)subscription; nothing he
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import orjson
 
@@ -25,10 +22,9 @@ from .bus import Bus
 from .feed import Feed
 from .listener import Listener, Selection
 from .people import PeopleFeed
+from .reads import Reads
 
 log = logging.getLogger("presence.hub")
-GOODBYE_STEP_S = 0.05
-GOODBYES_PER_S = 100  # at least: a few need not wait for each other
 
 
 class Hub:
@@ -38,7 +34,7 @@ class Hub:
         self._presence = presence
         self._rosters = rosters
         self._feeds: dict[str, Feed] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._reads = Reads()
         self._warming = True
         self._people = PeopleFeed(people)
         self.listeners: set[Listener] = set()
@@ -54,26 +50,13 @@ class Hub:
         """Ends what runs here. Streams have been told by `close` before."""
         await self.bus.stop()
         await self._people.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._reads.stop()
         for feed in self._feeds.values():
             feed.close()
 
     def drain(self) -> None:
         """The replica is going soon: it is not ready any more, and serves as before."""
         self.draining = True
-
-    async def close_slowly(self, spread_s: float) -> None:
-        """As close, within `spread_s`: those who are sent away do not all come to the others at once."""
-        self.draining = self.closing = True
-        waiting = list(self.listeners)
-        steps = max(1, math.ceil(min(spread_s, len(waiting) / GOODBYES_PER_S) / GOODBYE_STEP_S))
-        for step in range(steps):
-            for listener in waiting[step::steps]:
-                listener.close()
-            if step < steps - 1:
-                await asyncio.sleep(GOODBYE_STEP_S)
 
     def close(self) -> None:
         """The replica is going: every stream, also one that opens now, says goodbye and ends."""
@@ -108,7 +91,7 @@ class Hub:
             feed.tell(listener)
         if people:
             self._people.add(listener)
-        self._spawn(self._first(listener))
+        self._reads.start(self._first(listener))
         if self.closing:
             listener.close()
         return listener
@@ -161,7 +144,7 @@ class Hub:
         message.pop("type")
         count = Count.model_construct(**message, warming=self._warming)
         if feed.latest and count.total < feed.latest.total and not self._warming:
-            self._spawn(self._verify(feed, count))
+            self._reads.start(self._verify(feed, count))
         else:
             self._heard(feed, count)
 
@@ -181,7 +164,7 @@ class Hub:
     def _refresh_course(self, course_id: str) -> None:
         feed = self._feeds.get(course_id)
         if feed:
-            self._spawn(self._read(feed))
+            self._reads.start(self._read(feed))
 
     async def _read(self, feed: Feed) -> None:
         feed.update(await self._presence.count(feed.course_id))
@@ -195,7 +178,7 @@ class Hub:
             feed.read_again = True
         else:
             feed.reading = True
-            self._spawn(self._viewers_until_quiet(feed))
+            self._reads.start(self._viewers_until_quiet(feed))
 
     async def _viewers_until_quiet(self, feed: Feed) -> None:
         try:
@@ -215,18 +198,3 @@ class Hub:
         listed = {viewer.viewer_id for viewer in roster.viewers}
         kept = await rosters.those(feed.course_id, [v for v in feed.kept() if v not in listed])
         feed.tell_viewers(roster, kept, partial(rosters.seen, feed.course_id))
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(_survive(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-async def _survive(work: Coroutine[Any, Any, None]) -> None:
-    """A read that fails is made again when the subscription is: Redis's absence ends that too."""
-    try:
-        await work
-    except Unavailable:
-        log.debug("redis is away, a read waits")
-    except Exception:
-        log.exception("a read failed")

@@ -10,19 +10,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Protocol
 
+STEP_S = 0.05
+GOODBYES_PER_S = 100  # at least: a few need not wait for each other
 FORCED_S = 1.0  # what uvicorn has, after a second signal, to end by itself
 
 
+class Closable(Protocol):
+    """A stream's or a socket's mailbox: live.listener."""
+
+    def close(self) -> None: ...
+
+
 class Draining(Protocol):
-    """What has streams to say goodbye to: live.hub."""
+    """What has streams to say goodbye to: live.hub. `closing` is for those that open from then on."""
+
+    closing: bool
+
+    @property
+    def listeners(self) -> Collection[Closable]: ...
 
     def drain(self) -> None: ...
-
-    async def close_slowly(self, spread_s: float) -> None: ...
 
     def close(self) -> None: ...
 
@@ -74,7 +86,8 @@ class Shutdown:
         try:
             if number == signal.SIGTERM:
                 await asyncio.sleep(self._delay_s)
-                await self._hub.close_slowly(self._spread_s)
+                self._hub.closing = True
+                await say_goodbye(list(self._hub.listeners), self._spread_s)
         finally:
             self._hub.close()
             self._pass_on(number)
@@ -83,6 +96,16 @@ class Shutdown:
         old = self._before.get(number)
         if callable(old):
             old(number, None)
+
+
+async def say_goodbye(listeners: Sequence[Closable], spread_s: float) -> None:
+    """Within `spread_s`: those who are sent away do not all come to the other replicas at once."""
+    steps = max(1, math.ceil(min(spread_s, len(listeners) / GOODBYES_PER_S) / STEP_S))
+    for step in range(steps):
+        for listener in listeners[step::steps]:
+            listener.close()
+        if step < steps - 1:
+            await asyncio.sleep(STEP_S)
 
 
 @contextlib.contextmanager

@@ -21,11 +21,12 @@ from .identity import IdentitySettings
 from .kinds import NONE, Rule, Seconds
 from .limits import LimitSettings
 from .names import ignored, misspelt
+from .pages import PageSettings
 
 ASKED_SHARE = 0.8  # of HEARTBEAT_INTERVAL: the shortest pause that a reply asks for
 
 
-class Settings(EnvironmentSettings, IdentitySettings, LimitSettings, HistorySettings):
+class Settings(EnvironmentSettings, IdentitySettings, LimitSettings, HistorySettings, PageSettings):
     """Durations are in seconds, fractions allowed; `*_ms` properties give whole milliseconds."""
 
     model_config = SettingsConfigDict(

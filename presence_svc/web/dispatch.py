@@ -14,6 +14,7 @@ from .access_log import AccessLog
 from .api.heartbeats import answer
 from .heartbeat import HeartbeatHandler
 from .paths import HEARTBEAT, SOCKET, matcher
+from .root_path import below, is_bare, redirect
 from .ws.endpoint import CourseSocket
 
 HEARTBEAT_PATH = matcher(HEARTBEAT)
@@ -26,12 +27,18 @@ class Dispatch:
     An open socket waits in all that it has come through: so it comes through this alone.
     """
 
-    def __init__(self, app: AccessLog, handler: HeartbeatHandler) -> None:
+    def __init__(self, app: AccessLog, handler: HeartbeatHandler, root_path: str = "") -> None:
         self.app = app
         self.handler = handler
+        self._root = root_path
         self.sockets = CourseSocket(handler)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._root and scope["type"] != "lifespan":
+            if is_bare(scope, self._root):
+                await redirect(self._root, send)
+                return
+            scope = below(scope, self._root)
         if scope["type"] == "http" and scope["method"] == "POST":
             path = HEARTBEAT_PATH.match(_path(scope))
             if path:

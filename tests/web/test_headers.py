@@ -9,16 +9,15 @@ import httpx2
 import pytest
 from starlette.routing import Route
 
+from presence_svc.settings import Settings
 from presence_svc.web.api.routes import mounted
 from presence_svc.web.pages.files import routes as pages
 from tests.rig import Service
 
 KEY = "a-service-key-for-headers"
-PATHS = [
-    re.sub(r"{\w+(:path)?}", "c1", route.path) for route in [*mounted(), *pages()] if isinstance(route, Route)
-]
+ROUTES = [*mounted(), *pages(Settings())]
+PATHS = [re.sub(r"{\w+(:path)?}", "c1", route.path) for route in ROUTES if isinstance(route, Route)]
 STRANGERS = [
-    "/",
     "/nope",
     "/demo/",
     "/v1/courses/c1/count/",

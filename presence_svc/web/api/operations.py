@@ -38,4 +38,4 @@ async def metrics(request: Request) -> Response:
 
 async def openapi(request: Request) -> Response:
     """The description of this API, made from the models that validate it."""
-    return json(request.app.state.openapi)
+    return json(request.app.state.openapi | {"servers": [{"url": "./"}]})  # also below a proxy's path

@@ -8,7 +8,7 @@ import gzip
 import hashlib
 import mimetypes
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from ... import __version__
+from ...settings import Settings
 from ..etag import is_known
 
 PAGES = {"/demo": "demo.html", "/dashboard": "dashboard.html", "/docs": "docs.html"}
@@ -101,6 +102,7 @@ def accepts_gzip(request: Request) -> bool:
     return False
 
 
+@lru_cache(1)
 def load() -> dict[str, Asset]:
     """Every file that a browser may load, by its path under /static, and what the badge ships by its name."""
     found: dict[str, Asset] = {}
@@ -132,8 +134,8 @@ def page_headers(policy: str) -> dict[str, str]:
     }
 
 
-def routes() -> list[BaseRoute]:
-    """What the app splices in. Refuses, with 404, every path that is not a file of ours."""
+def routes(settings: Settings) -> list[BaseRoute]:
+    """What the app splices in. Refuses, with 404, every path that is not a file of ours, or switched off."""
     assets = load()
 
     def fixed(path: str, name: str, cache: str, headers: dict[str, str]) -> Route:
@@ -142,15 +144,18 @@ def routes() -> list[BaseRoute]:
 
         return Route(path, serve)
 
+    badge = [asset for name, asset in assets.items() if not name.startswith(("pages/", "vendor/"))]
+
     async def static(request: Request) -> Response:
         asset = assets.get(request.path_params["name"])
-        if asset is None or asset.name.endswith(".html"):
+        if asset is None or asset.name.endswith(".html") or not (pages or asset in badge):
             raise HTTPException(404)
         return asset.answer(request, REVALIDATE, EMBEDDABLE)
 
     pages = [
         fixed(path, name, PAGE, page_headers(DOCS_POLICY if path == "/docs" else POLICY))
         for path, name in PAGES.items()
+        if path[1:] in settings.pages
     ]
     current = [fixed(f"/{name}", name, REVALIDATE, EMBEDDABLE) for name in MODULES]
     versioned = [fixed(f"/@{__version__}/{name}", name, IMMUTABLE, EMBEDDABLE) for name in MODULES]

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from presence_svc import __version__
+from presence_svc.settings import Settings
 from presence_svc.web.pages import files as pages
 from tests.rig import ROOT
 
@@ -25,7 +26,7 @@ PLAIN = {"accept-encoding": "identity"}
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with TestClient(Starlette(routes=pages.routes())) as client:
+    with TestClient(Starlette(routes=pages.routes(Settings()))) as client:
         yield client
 
 

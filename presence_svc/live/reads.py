@@ -1,0 +1,38 @@
+"""Reads that nobody awaits: live.hub starts them, and what they find goes to whoever listens then."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from ..errors import Unavailable
+
+log = logging.getLogger("presence.hub")
+
+
+class Reads:
+    """Those under way. One that fails is made again when the subscription is, at the end of Redis's absence."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(_survive(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def _survive(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except Unavailable:
+        log.debug("redis is away, a read waits")
+    except Exception:
+        log.exception("a read failed")

@@ -1,0 +1,44 @@
+"""The settings of what browsers open: which pages there are, and below which path. A part of Settings."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings
+
+from .kinds import NONE, CommaSeparated
+
+PAGES = ("demo", "dashboard", "docs")
+OFF = {NONE, "off", "false", "no", "0"}
+ON = {"all", "on", "true", "yes", "1"}
+ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+
+
+class PageSettings(BaseSettings):
+    """Mixed into Settings, which carries the environment's prefix."""
+
+    pages: CommaSeparated = Field(
+        PAGES, description="which of `demo`, `dashboard`, `docs` there are; or `none`: then `/` is 404 too"
+    )
+    root_path: str = Field(
+        "", description="path below which a proxy has the service, such as `/presence`, stripped or not"
+    )
+
+    @field_validator("pages")
+    @classmethod
+    def _pages(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        words = tuple(dict.fromkeys(word.lower() for word in value))
+        if len(words) == 1 and words[0] in OFF | ON:
+            return () if words[0] in OFF else PAGES
+        if unknown := [word for word in words if word not in PAGES]:
+            raise ValueError(f"{unknown[0]} is no page: name some of {', '.join(PAGES)}, or none")
+        return words
+
+    @field_validator("root_path")
+    @classmethod
+    def _root_path(cls, value: str) -> str:
+        path = value.rstrip("/")
+        if not ROOT_PATH.fullmatch(path) or "/." in path:
+            raise ValueError("must begin with a slash and be a plain path, such as /presence")
+        return path

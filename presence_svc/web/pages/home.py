@@ -1,0 +1,52 @@
+"""`/`: where the pages are, and how this service is set up. HTML for browsers, JSON for all others.
+
+The pages themselves read the JSON, which tells them what to say where a token is needed: nothing secret.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from ... import __version__
+from ...settings import Settings
+from ..request import json
+from .files import PAGE, POLICY, load, page_headers
+
+
+def routes(settings: Settings) -> list[BaseRoute]:
+    """What the app splices in: nothing where there are no pages. Links are relative, to work below a path."""
+    if not settings.pages:
+        return []
+    page, told = load()["index.html"], described(settings)
+
+    async def home(request: Request) -> Response:
+        if "text/html" in request.headers.get("accept", ""):
+            reply = page.answer(request, PAGE, page_headers(POLICY))
+        else:
+            reply = json(told)
+        reply.headers["Vary"] = "Accept, Accept-Encoding"
+        return reply
+
+    return [Route("/", home)]
+
+
+def described(settings: Settings) -> dict[str, Any]:
+    """What a page must know: whether viewers need a token, and what can be seen without one."""
+    is_jwt = settings.auth == "jwt"
+    return {
+        "service": "presence-svc",
+        "version": __version__,
+        "auth": "jwt" if is_jwt else "trusted",
+        "anonymous_viewers": settings.allow_anonymous or not is_jwt,
+        "counts_without_token": settings.public_counts or not is_jwt,
+        "pages": list(settings.pages),
+        "links": {
+            **{name: name for name in settings.pages},
+            "openapi": "openapi.json",
+            "badge": "live-viewer-badge.js",
+        },
+    }
