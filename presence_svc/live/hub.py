@@ -35,7 +35,7 @@ class Hub:
         self._rosters = rosters
         self._feeds: dict[str, Feed] = {}
         self._reads = Reads()
-        self._warming = True
+        self.warming = True
         self._people = PeopleFeed(people)
         self.listeners: set[Listener] = set()
         self.draining = self.closing = False
@@ -109,8 +109,8 @@ class Hub:
 
     def on_pulse(self, pulse: Pulse) -> None:
         """When reads can be trusted again, badges that held their number back must learn the truth (S11)."""
-        if pulse.warming != self._warming:
-            self._warming = pulse.warming
+        if pulse.warming != self.warming:
+            self.warming = pulse.warming
             self.refresh()
 
     def refresh(self) -> None:
@@ -120,7 +120,7 @@ class Hub:
 
     def _lost(self) -> None:
         """Redis may come back empty: before a pulse its messages are not the whole truth (S11)."""
-        self._warming = True
+        self.warming = True
         self.on_lost()
 
     async def _first(self, listener: Listener) -> None:
@@ -142,8 +142,8 @@ class Hub:
             return
         message = orjson.loads(data)
         message.pop("type")
-        count = Count.model_construct(**message, warming=self._warming)
-        if feed.latest and count.total < feed.latest.total and not self._warming:
+        count = Count.model_construct(**message, warming=self.warming)
+        if feed.latest and count.total < feed.latest.total and not self.warming:
             self._reads.start(self._verify(feed, count))
         else:
             self._heard(feed, count)

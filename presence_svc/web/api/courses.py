@@ -112,6 +112,7 @@ async def stats(request: Request) -> Response:
     await enter(request, Action.STATS)
     totals = service_of(request).totals
     if not {"q", "limit", "cursor"} & request.query_params.keys():
-        return json((await totals.stats()).model_dump())
-    found = await totals.search(SEARCH.read(request) or "", PAGE.read(request), CURSOR.read(request))
-    return json(found.model_dump())
+        found = await totals.stats()
+    else:
+        found = await totals.search(SEARCH.read(request) or "", PAGE.read(request), CURSOR.read(request))
+    return json(found.model_dump() | {"warming": service_of(request).hub.warming})
