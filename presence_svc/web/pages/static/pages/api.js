@@ -54,11 +54,13 @@ export function address(path, query = {}) {
   return url;
 }
 
-/** @param {string} path @param {Query} [query] @param {AbortSignal} [signal] @returns {Promise<Response>} */
-async function ask(path, query, signal) {
+/** @param {string} path @param {Query} [query] @param {AbortSignal} [signal] @param {object} [body] @returns {Promise<Response>} */
+async function ask(path, query, signal, body) {
   const deadline = AbortSignal.timeout(DEADLINE);
   const response = await fetch(address(path, query), {
-    headers: credential ? { authorization: `Bearer ${credential}` } : undefined,
+    method: body ? "POST" : "GET",
+    body: body && JSON.stringify(body),
+    headers: { ...(credential && { authorization: `Bearer ${credential}` }), ...(body && { "content-type": "application/json" }) },
     cache: "no-cache", // asked for again each time; what has not changed comes as a 304
     credentials: "same-origin",
     signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
@@ -71,6 +73,11 @@ async function ask(path, query, signal) {
 /** @param {string} path @param {Query} [query] @param {AbortSignal} [signal] @returns {Promise<any>} throws Failed */
 export async function read(path, query, signal) {
   return (await ask(path, query, signal)).json();
+}
+
+/** Asks for more than an address holds. @param {string} path @param {object} body @returns {Promise<any>} throws Failed */
+export async function post(path, body) {
+  return (await ask(path, {}, undefined, body)).json();
 }
 
 /** Saves an answer as a file; the credential goes in a header, so a link would not do.

@@ -97,7 +97,7 @@ function element(tag, className, text) {
 
 /** The chapters by heat, and with whom one watches. What is not known is no zero. */
 function showCount() {
-  const isKnown = Boolean(badge.count) && !badge.count?.warming && !missing.isShown;
+  const isKnown = Boolean(badge.count) && !missing.isShown;
   const here = (isKnown && badge.count?.chapters) || {};
   const hottest = Math.max(1, ...Object.values(here));
   for (const row of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".chapter"))) {
@@ -117,8 +117,9 @@ function showCount() {
 function showState() {
   const isLive = badge.dataset.state === "live";
   at("player").classList.toggle("is-old", !isLive);
-  const waiting = badge.count?.warming ? "counting…" : badge.dataset.state === "connecting" ? "connecting…" : "reconnecting…";
-  at("note").textContent = missing.isShown ? "not available" : isLive && !badge.count?.warming ? "watching now" : waiting;
+  const waiting = badge.dataset.state === "connecting" ? "connecting…" : "reconnecting…";
+  const now = badge.count?.warming ? "counting…" : isLive ? "watching now" : waiting;
+  at("note").textContent = missing.isShown ? "not available" : now;
 }
 
 function toggle() {
@@ -169,7 +170,7 @@ async function begin() {
   const getToken = token ? () => token : null;
   const who = token ? { viewerId: "", name: "" } : { viewerId: me.viewerId, name: me.name };
   Object.assign(badge, { id: "badge", showAvatars: true, chapters: true, observe: !isOpen, getToken, ...who });
-  for (const id of ["who", "more", "home", "window"]) at(id).hidden = Boolean(token) || !isOpen; // others need tokens of their own
+  at("try").hidden = Boolean(token) || !isOpen; // others need tokens of their own
   at("catalogue").hidden = !canSee;
   if (!canSee) return showCount();
   at("lede").append(badge);

@@ -49,7 +49,7 @@ export class CoursePast {
     this.#ask();
   }
 
-  /** The number as it is now: the live edge. @param {number} total */
+  /** The number as it is now: the live edge. @param {number | null} total */
   now(total) {
     this.#total = total;
     if (!this.#found || performance.now() - this.#seenAt < 1_000) return;
@@ -133,7 +133,7 @@ export class CoursePast {
     const { title, before: earlier } = RANGES[this.#range];
     const facts = [["Peak today", day.peak === null && !this.#total ? "–" : number(peak), isNew ? "now" : day.peak ? `from ${clock(day.peakAt)} on` : ""]];
     if (this.#range !== "today") facts.push([`Peak ${title}`, sums.peak === null ? "–" : number(Math.max(sums.peak, peak)), sums.peak ? (shown.step === "1d" ? stepName(sums.peakAt, "1d") : moment(sums.peakAt)) : ""]);
-    facts.push([`Watched ${title}`, asHours(sums.minutes), sums.isWhole ? "" : "at least: part of it is not known"]);
+    facts.push([`Watched ${title}`, sums.peak === null ? "–" : asHours(sums.minutes), sums.isWhole ? "" : "at least: part of it is not known"]);
     const then = this.#range === "today" ? `last ${weekday(Date.now())}` : earlier;
     facts.push(["Change", more === null ? "–" : change(more), more === null ? `${earlier} is not known` : `since ${then}, up to this time`]);
     at("facts").replaceChildren(

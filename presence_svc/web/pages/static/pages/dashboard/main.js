@@ -15,7 +15,7 @@ const EVERY = 2_000;
 const link = new LinkState();
 const totals = new Totals();
 const past = new CoursePast();
-const now = new CourseNow((count) => count.warming || past.now(count.total));
+const now = new CourseNow((count) => past.now(count.warming && !count.total ? null : count.total));
 const list = new CourseList({ onChoose: choose, onAsk: poll });
 const signIn = new SignIn({ onIn: begin, onOut: end });
 let timer = 0;
@@ -33,7 +33,7 @@ async function poll() {
     if (list.chosen) write(at("detail-title"), titles.titleOf(list.chosen));
   } catch (error) {
     if (!isIn) return;
-    if (error instanceof Failed && error.isRefusal && !(await findOwn(error))) return refuse(error);
+    if (error instanceof Failed && error.isRefusal) return refuse(error);
     link.missed();
     totals.miss();
   }
@@ -41,14 +41,11 @@ async function poll() {
   timer = window.setTimeout(poll, EVERY);
 }
 
-/** Whoever may not see all courses may be the creator of some. @param {Failed} refusal */
-async function findOwn(refusal) {
-  if (refusal.status !== 403 || list.own) return false;
-  const me = await read("v1/me").catch(() => null);
-  if (!me?.courses?.length) return false;
-  list.own = me.courses;
-  poll();
-  return true;
+/** Whoever may not see all courses may be the creator of some. */
+async function findOwn() {
+  const me = await read("v1/me").catch((error) => error);
+  if (me instanceof Failed && me.isRefusal) return refuse(me);
+  list.own = me.courses?.length ? me.courses : null;
 }
 
 /** @param {Failed} error */
@@ -75,12 +72,17 @@ async function choose(id, range) {
   write(at("detail-id"), titles.titleOf(id) === id ? "" : id);
 }
 
-function begin() {
+async function begin() {
   isIn = true;
+  if (!key() && (await read("").catch(() => null))?.auth === "jwt") {
+    end();
+    return signIn.ask("");
+  }
   const wanted = new URLSearchParams(location.search);
   const id = wanted.get("course") ?? "";
   if (id) choose(id, wanted.get("range") ?? undefined);
-  poll();
+  if (key()) await findOwn();
+  if (isIn) poll();
 }
 
 /** Nothing of what was seen stays on the page. */

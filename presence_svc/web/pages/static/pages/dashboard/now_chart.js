@@ -1,9 +1,7 @@
 /** The rolling chart: what this page has seen itself, at most ten minutes of it. Time goes by the page's own clock. */
 
-/* global uPlot */
-
 import { number, seconds } from "../format.js";
-import { axes, colours, dot, pale } from "./plot.js";
+import { Plot, axes, colours, dot, pale } from "./plot.js";
 
 const KEEP = 600; // seconds
 const SHORTEST = 120; // of the axis, so that the first values are no wall
@@ -74,7 +72,7 @@ export class NowChart {
     const inks = colours(this.host);
     const range = (/** @type {unknown} */ _, /** @type {number} */ min, /** @type {number} */ max) => [Math.min(min, max - SHORTEST), max];
     this.#plot?.destroy();
-    this.#plot = new uPlot(
+    this.#plot = new Plot(
       {
         ...this.#size(),
         padding: [12, 12, 0, 0],
@@ -82,7 +80,7 @@ export class NowChart {
         cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
         scales: { x: { range }, y: { range: { min: { soft: 0, mode: 1 }, max: { pad: 0.15, soft: 4, mode: 1 } } } },
         axes: axes(inks, false),
-        series: [{}, { stroke: inks.live, width: 2, fill: pale(inks.live, 0.12), points: { show: false }, paths: uPlot.paths.stepped({ align: 1 }) }],
+        series: [{}, { stroke: inks.live, width: 2, fill: pale(inks.live, 0.12), points: { show: false }, paths: Plot.paths.stepped({ align: 1 }) }],
         hooks: {
           draw: [(/** @type {any} */ plot) => this.#edge(plot, inks)],
           setCursor: [(/** @type {any} */ plot) => this.#read(plot.cursor.idx)],

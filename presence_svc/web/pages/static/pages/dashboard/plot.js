@@ -2,6 +2,9 @@
 
 import { clock, date, day, number } from "../format.js";
 
+/** uPlot, a vendored classic script that runs before the modules. */
+export const Plot = /** @type {any} */ (globalThis).uPlot;
+
 const MINUTES = [1, 2, 5, 10, 30, 60, 120, 180, 240, 360, 720];
 const DAYS = [1, 2, 4, 7, 14].map((n) => n * 1_440);
 

@@ -1,9 +1,7 @@
 /** The picture of a stretch of days: the average as a line, in a band up to the peak, and where it is now. */
 
-/* global uPlot */
-
 import { decimal, moment, number, seconds } from "../format.js";
-import { axes, colours, dot, hatch, pale, stepName } from "./plot.js";
+import { Plot, axes, colours, dot, hatch, pale, stepName } from "./plot.js";
 
 /** @typedef {import("./history.js").Steps} Steps */
 /** @typedef {{steps: Steps, before: Steps | null, from: number, to: number, now: number, total: number | null}} Picture */
@@ -80,10 +78,10 @@ export class RangeChart {
   #build() {
     const { from, to, steps } = /** @type {Picture} */ (this.#shown);
     const inks = colours(this.host);
-    const stepped = uPlot.paths.stepped({ align: 1 });
+    const stepped = Plot.paths.stepped({ align: 1 });
     const line = { points: { show: false }, paths: stepped };
     this.#plot?.destroy();
-    this.#plot = new uPlot(
+    this.#plot = new Plot(
       {
         ...this.#size(),
         legend: { show: false },

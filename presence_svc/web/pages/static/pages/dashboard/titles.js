@@ -2,7 +2,7 @@
 
 import { Failed, read } from "../api.js";
 
-const MOST = 100; // asked for at once
+const MOST = 50; // asked for at once: ids may be long, and addresses not
 
 /** @typedef {{title: string, chapters: Record<string, string>}} Named */
 
@@ -25,10 +25,12 @@ export function forget() {
 
 /** Sees to it that the titles of these courses are known, as far as there are any. @param {string[]} ids */
 export async function learn(ids) {
-  const unknown = ids.filter((id) => !known.has(id)).slice(0, MOST);
-  if (!unknown.length || !isServed) return;
+  const unknown = ids.filter((id) => !known.has(id));
   try {
-    keep((await read("v1/titles", { course_id: unknown })).titles, unknown);
+    while (unknown.length && isServed) {
+      const some = unknown.splice(0, MOST);
+      keep((await read("v1/titles", { course_id: some })).titles, some);
+    }
   } catch (error) {
     isServed = !(error instanceof Failed && [403, 404].includes(error.status));
   }

@@ -14,14 +14,15 @@ export class Totals {
   /** @param {Stats} stats */
   show({ total, courses, as_of: asOf, people, exact, bound_s: bound, warming }) {
     this.#peak = Math.max(this.#peak, total);
-    this.#chart.add(warming ? null : total);
-    for (const [id, value] of Object.entries({ total, active: courses, peak: this.#peak })) write(at(id), warming ? "counting…" : number(value));
+    this.#chart.add(warming && !total ? null : total);
+    const known = (/** @type {number} */ value) => (warming && !value ? "counting…" : number(value));
+    for (const [id, value] of Object.entries({ total, active: courses, peak: this.#peak })) write(at(id), known(value));
     at("people-tile").hidden = people === null || people === undefined;
-    write(at("people"), warming ? "counting…" : number(people ?? 0));
+    write(at("people"), known(people ?? 0));
     write(at("people-note"), exact === false && bound ? `right within ${number(bound)} s` : "each counted once");
-    write(at("warming"), warming ? "The service has only begun: viewers are still being counted. This takes about a minute." : "");
+    write(at("warming"), warming ? "Still counting: the service has only begun, and hears of every viewer within a minute. Until then there may be more." : "");
     write(at("as-of"), `as of ${seconds(asOf)}`);
-    at("board").classList.toggle("is-warming", Boolean(warming));
+    at("board").classList.toggle("is-counting", Boolean(warming) && !total);
   }
 
   /** Nothing was known at this moment. */
