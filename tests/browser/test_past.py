@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests import rig
-from tests.browser.conftest import NewContext
+from tests.browser.conftest import Complaints, NewContext
 from tests.browser.pages import SpawnService, fill, write_past
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
@@ -29,7 +29,7 @@ def choose(page: Page, text: str) -> None:
 
 
 def test_today_7_and_28_days_stand_beside_now(board: Page) -> None:
-    """Each has its picture, peak today beside it, and the numbers as a table; the choice is in the address."""
+    """Each has its picture, peak today, and a table behind it; the choice is in the address."""
     board.click("text=The numbers as a table")
     rows = board.locator("#past-table tbody tr")
     expect(rows.first).to_contain_text("so far")
@@ -44,16 +44,15 @@ def test_today_7_and_28_days_stand_beside_now(board: Page) -> None:
     board.reload()
 
     expect(board.locator("[value='28d']")).to_be_checked()
-    expect(board.locator("#past-chart")).to_have_attribute(
-        "aria-label", re.compile(r"Viewers in 28 days: at most \d+")
-    )
+    label = re.compile(r"Viewers in 28 days: at most \d+")
+    expect(board.locator("#past-chart")).to_have_attribute("aria-label", label)
 
 
 def test_the_picture_is_read_by_pointer_and_keyboard(board: Page) -> None:
     """Hover and arrow keys write the values of a step under the picture."""
     choose(board, "7 days")
     readout = board.locator("#past-readout")
-    value = re.compile(r"^\w{3},? \d+ \w+.*: average [\d.,]+, peak \d+")
+    value = re.compile(r"^\w{3}, .*: average [\d.,]+, peak \d+")
     board.locator("#past-chart .u-over").hover(position={"x": 120, "y": 40})
     expect(readout).to_have_text(value)
     board.mouse.move(0, 0)
@@ -93,7 +92,7 @@ def test_the_calendar_is_a_table_in_the_readers_zone(
     expect(page.locator("#calendar td")).to_have_count(7 * 24)
     expect(page.locator("#calendar td", has_text=re.compile("average"))).to_have_count(7 * 24)
     expect(page.locator("#calendar [aria-current=time]")).to_have_count(1)
-    expect(page.locator("#calendar-words")).to_contain_text(re.compile(r"Busiest: \w+ at .*Kathmandu"))
+    expect(page.locator("#calendar-words")).to_contain_text(re.compile(r"Busiest: \w+ at .*Kath?mandu"))
     assert any("calendar" in url and re.search(r"tz=Asia(%2F|/)Kat(h)?mandu", url) for url in asked)
     page.locator("#calendar td").first.focus()
     page.keyboard.press("ArrowDown")
@@ -141,11 +140,11 @@ def test_the_numbers_are_saved_as_csv(board: Page, tmp_path: Path) -> None:
 
 
 def test_without_history_one_sentence_stands_there(
-    page: Page, spawn_service: SpawnService, redis_url: str
+    page: Page, spawn_service: SpawnService, redis_url: str, complaints: Complaints
 ) -> None:
     """HISTORY=off: no empty pictures; what is now stays."""
     service = fill(spawn_service({"PRESENCE_REDIS_URL": redis_url, "PRESENCE_HISTORY": "off"}))
-    page.on("console", lambda message: None)
+    complaints.network_may_fail = True  # the browser notes the 404
     page.goto(f"{service.url}/dashboard?course={COURSE}")
 
     expect(page.locator("#past-note")).to_contain_text("PRESENCE_HISTORY=off")

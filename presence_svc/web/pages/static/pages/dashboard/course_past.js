@@ -28,6 +28,7 @@ export class CoursePast {
   /** @type {{today: Steps, shown: Steps, before: Steps} | null} */ #found = null;
   #flight = new AbortController();
   #seenAt = 0;
+  #isKept = true;
 
   constructor() {
     at("ranges").addEventListener("change", (event) => this.#choose(/** @type {HTMLInputElement} */ (event.target).value));
@@ -62,7 +63,7 @@ export class CoursePast {
     this.#found = this.#total = null;
     this.#chart.clear();
     at("facts").replaceChildren();
-    write(at("past-note"), "");
+    if (this.#isKept) write(at("past-note"), "");
   }
 
   /** @param {string} range */
@@ -77,7 +78,7 @@ export class CoursePast {
   }
 
   async #ask() {
-    if (!this.#id) return;
+    if (!this.#id || !this.#isKept) return;
     this.#flight.abort();
     this.#flight = new AbortController();
     const [{ signal }, id, range] = [this.#flight, this.#id, this.#range];
@@ -99,7 +100,8 @@ export class CoursePast {
   /** @param {unknown} error */
   #fail(error) {
     const status = error instanceof Failed ? error.status : 0;
-    if (status === 404) return this.#say(OFF, false);
+    this.#isKept = status !== 404;
+    if (!this.#isKept) return this.#say(OFF, false);
     if (status === 401 || status === 403) return this.#say("What was is for services and for the course's creator: what you have signed in with does not open it.", false);
     if (!this.#found) this.#say("What was cannot be read at the moment. It is tried again every minute.");
   }
