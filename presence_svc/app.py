@@ -184,6 +184,7 @@ def _observe(link: Link, service: Services, sweeper: Sweeper) -> None:
 
     def on_back() -> None:
         hub.refresh()
+        hub.bus.renew()  # it may be another server that is back
         sweeper.poke(0)  # whoever has started without Redis waits for the common secret
 
     link.observe(

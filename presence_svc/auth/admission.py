@@ -43,9 +43,8 @@ class Admission:
         self.rates = rates
         self.permissions = Permissions(settings)
         self._names_from_body = settings.names_from_body
-        self._joins = joins
+        self._joins, self._leave_tokens = joins, leave_tokens
         self._anonymous, self._has_anonymous = anonymous, settings.allow_anonymous
-        self._leave_tokens = leave_tokens
 
     def admit(self, authorization: bytes | None, peer: str, course_id: str, said: Heartbeat) -> Admitted:
         """The heartbeat as it may be recorded: whose it is, and under which name."""
@@ -113,19 +112,24 @@ class Admission:
             return viewer_id
         caller = await self.enter(authorization, peer, Action.LEAVE)
         if caller.role is Role.PUBLIC:
-            raise Unauthorized("a leave needs a token, or the leave_token of its session")
+            return self._visitor(course_id, said)
         return named(said) if caller.role is Role.SERVICE else own(caller, said.viewer_id)
 
     def _holder(self, course_id: str, said: Leave | Heartbeat) -> str:
-        """Whose session this is, by its leave token; "" without one that holds.
-
-        A page may call its viewer as the token does: of what no id can hold, the id is a digest.
-        """
+        """Whose session this is, by its leave token and any name that a page has for them; "" = none."""
         token, name = said.leave_token, said.viewer_id
         for viewer_id in (name, viewer_id_of(name)) if token and name else ():
             if self._leave_tokens.holds(token or "", course_id, viewer_id, said.session_id):
                 return viewer_id
         return ""
+
+    def _visitor(self, course_id: str, said: Leave) -> str:
+        """Who goes before the first answer has brought a leave token: only they know so long a session id."""
+        is_visitor = self._has_anonymous and said.anonymous
+        viewer_id = self._anonymous.previous(course_id, said.session_id) if is_visitor else ""
+        if not viewer_id:
+            raise Unauthorized("a leave needs a token, or the leave_token of its session")
+        return viewer_id
 
     def caller(self, authorization: bytes | None) -> Caller | Awaitable[Caller]:
         """Whose credentials these are."""

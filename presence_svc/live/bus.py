@@ -66,6 +66,11 @@ class Bus:
         self._wanted.add(self._keys.channel(course_id))
         self._changed.set()
 
+    def renew(self) -> None:
+        """Redis's address may lead to another server now: subscribes anew, on a new connection."""
+        self._open = None
+        self._changed.set()
+
     def remove(self, course_id: str) -> None:
         self._wanted.discard(self._keys.channel(course_id))
         self._changed.set()

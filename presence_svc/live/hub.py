@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import partial
+from contextlib import suppress
 
 import orjson
 
 from ..errors import Unavailable
-from ..model import MAX_VIEWERS, Count
+from ..model import Count
 from ..store.people import PeopleCounter
 from ..store.presence import Presence
 from ..store.roster.reader import Rosters
@@ -21,6 +21,7 @@ from ..store.shared import Pulse
 from .bus import Bus
 from .feed import Feed
 from .listener import Listener, Selection
+from .names import tell_names
 from .people import PeopleFeed
 from .reads import Reads
 
@@ -78,8 +79,7 @@ class Hub:
 
         With `people` also how many there are over all courses.
         """
-        many = min(viewers, MAX_VIEWERS)
-        listener = Listener(courses, many, chapters=chapters, is_steady=is_steady, nameless=nameless)
+        listener = Listener(courses, viewers, chapters=chapters, is_steady=is_steady, nameless=nameless)
         self.listeners.add(listener)
         for course_id in listener.courses:
             feed = self._feeds.get(course_id)
@@ -155,10 +155,8 @@ class Hub:
 
     async def _verify(self, feed: Feed, count: Count) -> None:
         """A lower number may be that of a Redis that has just lost its data: only a read knows (S11)."""
-        try:
+        with suppress(Unavailable):
             count = await self._presence.count(feed.course_id)
-        except Unavailable:
-            log.debug("a lower number could not be verified")
         self._heard(feed, count)
 
     def _refresh_course(self, course_id: str) -> None:
@@ -172,29 +170,8 @@ class Hub:
 
     def _refresh_viewers(self, feed: Feed) -> None:
         """At most one read of names under way per course; what changes meanwhile asks for one more."""
-        if not feed.viewers:
-            return
-        if feed.reading:
+        if feed.viewers and feed.reading:
             feed.read_again = True
-        else:
+        elif feed.viewers:
             feed.reading = True
-            self._reads.start(self._viewers_until_quiet(feed))
-
-    async def _viewers_until_quiet(self, feed: Feed) -> None:
-        try:
-            feed.read_again = True
-            while feed.read_again and feed.listeners:
-                await feed.rest()
-                feed.read_again = False
-                await self._read_viewers(feed)
-        finally:
-            feed.reading = False
-
-    async def _read_viewers(self, feed: Feed) -> None:
-        many, rosters = min(feed.viewers, MAX_VIEWERS), self._rosters
-        if not many:
-            return
-        roster = await rosters.read(feed.course_id, limit=many)
-        listed = {viewer.viewer_id for viewer in roster.viewers}
-        kept = await rosters.those(feed.course_id, [v for v in feed.kept() if v not in listed])
-        feed.tell_viewers(roster, kept, partial(rosters.seen, feed.course_id))
+            self._reads.start(tell_names(feed, self._rosters))

@@ -13,7 +13,7 @@ log = logging.getLogger("presence.hub")
 
 
 class Reads:
-    """Those under way. One that fails is made again when the subscription is, at the end of Redis's absence."""
+    """Those under way. One that fails is made again with the subscription, when Redis is back."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()

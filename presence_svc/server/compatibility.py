@@ -77,7 +77,12 @@ NEEDED = (
         attributes="body disconnected keep_alive message_event more_body response_complete response_started",
     ),
     Needed(HTTP, "STATUS_LINE"),
-    Needed(HTTP, "FlowControl", {"pause_reading": "", "resume_reading": ""}, "read_paused write_paused"),
+    Needed(
+        HTTP,
+        "FlowControl",
+        {"pause_reading": "", "resume_reading": ""},
+        "_transport read_paused write_paused",
+    ),
     Needed("uvicorn.server", "ServerState", attributes="default_headers total_requests"),
     Needed(
         "uvicorn.protocols.websockets.websockets_sansio_impl",
@@ -97,8 +102,9 @@ NEEDED = (
             "shutdown": "",
             "start_keepalive": "",
         },
-        "app_state close_sent config conn curr_msg_data_type disconnected frames handshake_complete"
-        " handshake_initiated logger loop queue read_paused request response scope transport writable",
+        "app_state close_sent config conn curr_msg_data_type disconnected frames"
+        " handshake_complete close_timer handshake_initiated logger loop queue read_paused request response"
+        " scope transport writable",
     ),
     Needed(
         "websockets.server",
@@ -108,12 +114,15 @@ NEEDED = (
             "recv_frame": "frame",
             "reject": "status text",
             "send_close": "code reason",
+            "send_text": "data fin",
         },
-        "current_size",
+        "current_size state",
     ),
     Needed("httptools", "HttpRequestParser", attributes="get_http_version get_method should_keep_alive"),
     Needed("httptools", "HttpParserError"),
     Needed("websockets.frames", "CloseCode"),
+    Needed("websockets.frames", "Frame"),
+    Needed("websockets.protocol", "State"),
     Needed("websockets.http11", "Request"),
     Needed("websockets.http11", "Response", {"serialize": ""}, "body headers reason_phrase status_code"),
 )

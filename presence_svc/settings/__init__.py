@@ -26,7 +26,7 @@ from .pages import PageSettings
 ASKED_SHARE = 0.8  # of HEARTBEAT_INTERVAL: the shortest pause that a reply asks for
 
 
-class Settings(EnvironmentSettings, IdentitySettings, LimitSettings, HistorySettings, PageSettings):
+class Settings(EnvironmentSettings, IdentitySettings, LimitSettings, PageSettings, HistorySettings):
     """Durations are in seconds, fractions allowed; `*_ms` properties give whole milliseconds."""
 
     model_config = SettingsConfigDict(

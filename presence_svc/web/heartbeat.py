@@ -76,9 +76,18 @@ class HeartbeatHandler:
         self, authorization: bytes | None, peer: str, course_id: str, content: bytes
     ) -> Admitted | Awaitable[Admitted]:
         """A heartbeat that may be recorded, at once or once something is fetched. Raises what is wrong."""
-        admission = self.service.admission
-        key, seq = split_seq(self._digest(authorization), course_id, content)
-        cached = self.cache().get(key)
+        service = self.service
+        admission = service.admission
+        if authorization is None or not self._asks:
+            digest = b""
+        else:  # not a function's: this is the hottest path
+            salted = self._salted.copy()
+            salted.update(authorization)
+            digest = salted.digest()
+        key, seq = split_seq(digest, course_id, content)
+        if service.leave_tokens.secret is not self._secret:
+            self.cache()
+        cached = self._cache.get(key)
         if cached is not None and admission.again(cached.caller, cached.pace):
             return cached, seq
         heartbeat = body.validate(Heartbeat, body.parse(content, self.service.metrics))
@@ -88,14 +97,6 @@ class HeartbeatHandler:
         cached = self.prepare(write, admission.caller_of(authorization), admission.pace_of(write))
         self._cache.remember(key, content, cached)
         return cached, write.seq
-
-    def _digest(self, authorization: bytes | None) -> bytes:
-        """What stands for these credentials in the cache; nothing where nobody is asked for any."""
-        if authorization is None or not self._asks:
-            return b""
-        digest = self._salted.copy()
-        digest.update(authorization)
-        return digest.digest()
 
     def cache(self) -> HeartbeatCache:
         """What is remembered holds leave tokens, which die with the secret that they were made with."""

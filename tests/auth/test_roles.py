@@ -50,7 +50,9 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
 OPEN = {"/livez", "/readyz", "/openapi.json"}
 SOCKET = f"{COURSE}/ws"  # by plain HTTP it says to everybody what is missing
 COUNTS = {f"{COURSE}/count", "/v1/counts", "/v1/titles", f"{COURSE}/live", "/v1/live"}
-QUERY = dict.fromkeys(("/v1/counts", "/v1/live", "/v1/titles"), "?course_id=c1")
+QUERY = dict.fromkeys(("/v1/counts", "/v1/live", "/v1/titles"), "?course_id=c1") | {
+    f"{COURSE}/viewers/{{viewer_id}}": "?ban=0"
+}
 BODIES: dict[str, Mapping[str, object]] = {
     f"{COURSE}/heartbeat": {"viewer_id": "u1", "session_id": SESSION},
     f"{COURSE}/leave": {"viewer_id": "u1", "session_id": SESSION},

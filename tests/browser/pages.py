@@ -30,7 +30,7 @@ def fill(service: rig.Service) -> rig.Service:
 
 def write_past(redis_url: str) -> None:
     """Two weeks of history of the demo's courses. In a thread: Playwright has a loop in this one."""
-    settings = Settings(redis_url=redis_url)  # type: ignore[arg-type]
+    settings = Settings(redis_url=redis_url)
     with ThreadPoolExecutor(1) as pool:
         pool.submit(lambda: asyncio.run(remember(settings, 60))).result(30)
 

@@ -1,4 +1,4 @@
-"""The dashboard's pictures of what was: each can be read by pointer, keyboard and screen reader, and on paper."""
+"""The dashboard's pictures of what was: read by pointer, keyboard and screen reader, and on paper."""
 
 from __future__ import annotations
 

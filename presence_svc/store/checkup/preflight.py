@@ -14,6 +14,7 @@ OLDEST = (7, 0)
 
 async def preflight(link: Link, keys: Keys) -> None:
     """Raises Misconfigured, saying what to do."""
+    await link.warm()
     try:
         info, channels = await link.results([("INFO", "server"), ("PUBSUB", "CHANNELS", f"{keys.bus}:*")])
     except Unavailable:

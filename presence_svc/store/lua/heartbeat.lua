@@ -104,14 +104,28 @@ local function place_for(c, chapter, said)
   return place
 end
 
--- What a viewer is called while one of their sessions is anonymous stands under another name, where nobody looks who
--- does not know whether they are: another session may still be theirs by name.
-local function hide(key, field)
-  local said = call('HGET', key, field)
-  if said then
-    call('HSET', key, 'hidden_' .. field, said)
-    call('HDEL', key, field)
+-- Is this viewer somebody by another session than this?
+local function is_named_beside(key, own)
+  local flat = call('HGETALL', key)
+  for i = 1, #flat, 2 do
+    if string.sub(flat[i], 1, 2) == 's:' and flat[i] ~= own then
+      local lease, _, _, said = parse(flat[i + 1])
+      if lease > now and byte(said, 2) ~= ANONYMOUS then return true end
+    end
   end
+  return false
+end
+
+-- Who turns anonymous has no name any more; but while they are named in another session, it waits under another
+-- name for the anonymous one to go.
+local function hide(key, own)
+  local said = call('HMGET', key, 'name', 'avatar_url')
+  if not said[1] and not said[2] then return end
+  if is_named_beside(key, own) then
+    if said[1] then call('HSET', key, 'hidden_name', said[1]) end
+    if said[2] then call('HSET', key, 'hidden_avatar_url', said[2]) end
+  end
+  call('HDEL', key, 'name', 'avatar_url')
 end
 
 local function show(key, field, said)
@@ -120,10 +134,9 @@ local function show(key, field, said)
   call('HDEL', key, 'hidden_' .. field)
 end
 
-local function describe(key, said, profile)
+local function describe(key, own, said, profile)
   if byte(said, 2) == ANONYMOUS then
-    hide(key, 'name')
-    hide(key, 'avatar_url')
+    hide(key, own)
     return
   end
   local avatar, name = match(profile, '^([^\n]*)\n(.*)$')
@@ -143,7 +156,7 @@ local function arrive(c, key, viewer, field, lease, seq, said, profile, was, ali
   local there_until = tonumber(call('ZSCORE', c.viewers, viewer) or false)
   if not there_until or there_until <= now then call('DEL', key) end
   call('HSETNX', key, 'joined_at', now_text)
-  describe(key, said, profile)
+  describe(key, field, said, profile)
   call('HSET', key, field, lease.text .. ' ' .. int(seq) .. ' ' .. place .. ' ' .. said)
   return lease.ends, settle(c, viewer, key, now, was)
 end

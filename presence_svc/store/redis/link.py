@@ -64,6 +64,10 @@ class Link(ABC):
         """A reply or an error for each command; those to one server run in order, in one exchange."""
 
     @abstractmethod
+    async def warm(self) -> None:
+        """Waits a moment for a first connection, or a slow Redis would be an absent one at start."""
+
+    @abstractmethod
     def pubsub(self) -> PubSub:
         """A subscription's connection, of redis-py."""
 
@@ -120,6 +124,9 @@ class ServerLink(Link):
     ) -> list[Any | PresenceError]:
         return await exchange(self.node, commands, patient=patient)
 
+    async def warm(self) -> None:
+        await self.node.warm()
+
     def pubsub(self) -> PubSub:
         return self.node.client.pubsub()
 
@@ -138,11 +145,11 @@ async def exchange(
     deadline = asyncio.get_running_loop().time() + node.timeout_s
     replies = await node.exchange([by_sha(command) for command in commands], deadline, patient=patient)
     for at, reply in enumerate(replies):
-        if isinstance(reply, ReplyError):
+        if type(reply) is ReplyError:
             if reply.code == "NOSCRIPT":
                 again = list(map(by_text, commands[at:]))
                 replies[at:] = await node.exchange(again, deadline, patient=patient)
-            return [error_of(reply) if isinstance(reply, ReplyError) else reply for reply in replies]
+            return [error_of(reply) if type(reply) is ReplyError else reply for reply in replies]
     return replies
 
 

@@ -7,6 +7,7 @@ at once while the server is known to be away. A late process or a crowd of ours 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
@@ -40,6 +41,8 @@ class Node:
         self.address = address
         self.access = access
         self.timeout_s = timeout_s
+        self._least_s = timeout_s / 3  # for an answer, however long a wire was waited for
+        self._dial_s = max(DIAL_S, 2 * timeout_s)
         self.on_exchange: Callable[[float], object] = lambda seconds: None
         self.on_failure: Callable[[], object] = lambda: None
         self._pool = Pool(self._dial, pool, self._lost)
@@ -48,7 +51,7 @@ class Node:
         self._heard = 0.0
 
     async def _dial(self) -> Wire:
-        return await dial(self.address, self.access, timeout_s=max(DIAL_S, 2 * self.timeout_s))
+        return await dial(self.address, self.access, timeout_s=self._dial_s)
 
     @property
     def away(self) -> bool:
@@ -60,6 +63,11 @@ class Node:
         if self._client is None:
             self._client = self.access.client(self.address, timeout_s=self.timeout_s, pool=CLIENT_POOL)
         return self._client
+
+    async def warm(self) -> None:
+        """Waits until a wire is open, at most for as long as a dial may take. Raises nothing."""
+        with contextlib.suppress(Unavailable, *LOST):
+            self._pool.give(await self._pool.take(asyncio.get_running_loop().time() + self._dial_s))
 
     async def close(self) -> None:
         await self.health.close()
@@ -78,13 +86,15 @@ class Node:
         """
         if self.health.away:
             raise Away("Redis is away")
-        began = perf_counter()
-        wire = await self._pool.take(deadline, patient=patient)
-        sent = asyncio.get_running_loop().time()
+        began, loop = perf_counter(), asyncio.get_running_loop()
+        sent = loop.time()
+        wire = None if patient else self._pool.ready(sent)
+        if wire is None:
+            wire = await self._pool.take(deadline, patient=patient)
+            sent = loop.time()
+        packed = commands[0] if len(commands) == 1 else b"".join(commands)
         try:
-            replies = await wire.exchange(
-                b"".join(commands), len(commands), max(deadline, sent + self.timeout_s / 3)
-            )
+            replies = await wire.exchange(packed, len(commands), max(deadline, sent + self._least_s))
         except LOST as error:
             # Half an exchange is on this wire: nobody may ever read the other half.
             self._pool.drop(wire)
@@ -95,11 +105,11 @@ class Node:
         except BaseException:
             self._pool.drop(wire)
             raise
-        self._heard = asyncio.get_running_loop().time()
         for reply in replies:
-            if isinstance(reply, ReplyError):
+            if type(reply) is ReplyError:
                 self.health.judge(reply)
         self._pool.give(wire)
+        self._heard = wire.used_at
         self.on_exchange(perf_counter() - began)
         return replies
 

@@ -44,10 +44,13 @@ class Pool:
         self._again: asyncio.TimerHandle | None = None
         self._closed = False
 
-    @property
-    def open(self) -> int:
-        """Wires that are open, in use or not."""
-        return self._open
+    def ready(self, now: float) -> Wire | None:
+        """The wire that was used last, if it can be used as it is: for the usual case, without a wait."""
+        if self._idle:
+            wire = self._idle[-1]
+            if wire.is_ready and wire.generation == self._generation and now - wire.used_at < IDLE_S:
+                return self._idle.pop()
+        return None
 
     async def take(self, deadline: float, *, patient: bool = False) -> Wire:
         """A wire that is ready. Raises Unavailable at the deadline, and what dialling raised."""
@@ -100,19 +103,20 @@ class Pool:
 
     def give(self, wire: Wire) -> None:
         """Takes a wire back after an exchange that has come to its end."""
-        self._patient_busy -= wire.patient
-        wire.patient = False
+        if wire.patient:
+            self._patient_busy -= 1
+            wire.patient = False
         if self._closed or not wire.is_ready or wire.generation != self._generation:
             self._forget(wire)
         else:
             wire.used_at = asyncio.get_running_loop().time()
             self._idle.append(wire)
-        self._serve()
+        if self._waiters:
+            self._serve()
 
     def drop(self, wire: Wire) -> None:
         """Closes it: half an exchange is on it, or it has lost its Redis."""
         self._patient_busy -= wire.patient
-        wire.patient = False
         self._forget(wire)
         self._serve()
 

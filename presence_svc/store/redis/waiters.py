@@ -18,6 +18,9 @@ class Waiters:
         self._first: deque[Waiter] = deque()
         self._patient: deque[Waiter] = deque()
 
+    def __bool__(self) -> bool:
+        return bool(self._first or self._patient)
+
     def add(self, *, patient: bool) -> Waiter:
         waiter: Waiter = asyncio.get_running_loop().create_future()
         (self._patient if patient else self._first).append(waiter)

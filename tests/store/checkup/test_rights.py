@@ -111,3 +111,8 @@ async def test_who_may_not_record_is_not_ready(guarded: EmbeddedServer, denied: 
 def test_every_direct_command_is_listed() -> None:
     """What the service sends outside scripts is in the line too."""
     assert set(acl_line("presence").replace("+", "").split()) >= DIRECT
+
+
+def test_the_page_shows_the_line() -> None:
+    """Operators copy it from docs/redis.md."""
+    assert acl_line("presence") in (rig.ROOT / "docs" / "redis.md").read_text().splitlines()
