@@ -172,8 +172,8 @@ class Stats(BaseModel):
     """Totals over all courses: `total` is the sum, with viewers of two courses twice; `people` are distinct.
 
     When these are not `exact`, they are right within `bound_s` seconds; null where they are not counted.
-    `page` has the courses that were asked for, the busiest first, those of the past last; null = none were.
-    `warming`: Redis has only begun, and what it says may be too low.
+    `page` has the courses that were asked for, the busiest first, those of the past last; none = absent.
+    `warming`: Redis has only begun, or a part of it, and what it says may be too low.
     """
 
     total: int

@@ -74,6 +74,11 @@ export class RangeChart {
     hatch(plot, stretches, colour);
   }
 
+  /** The live edge is on the picture too, also before its minute is over. @param {number | null} max */
+  #top(max) {
+    return Math.max(4, (max ?? 0) * 1.1, (this.#shown?.total ?? 0) * 1.1);
+  }
+
   /** Colours cannot be changed later, so another theme is another chart. */
   #build() {
     const { from, to, steps } = /** @type {Picture} */ (this.#shown);
@@ -86,7 +91,7 @@ export class RangeChart {
         ...this.#size(),
         legend: { show: false },
         cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
-        scales: { x: { range: () => [from / 1000, to / 1000] }, y: { range: { min: { soft: 0, mode: 1 }, max: { pad: 0.12, soft: 4, mode: 1 } } } },
+        scales: { x: { range: () => [from / 1000, to / 1000] }, y: { range: (/** @type {any} */ _, /** @type {number} */ _min, /** @type {number} */ max) => [0, this.#top(max)] } },
         axes: axes(inks, steps.step !== "15m"),
         bands: [{ series: [1, 2], fill: pale(inks.live, 0.2) }],
         series: [
