@@ -104,7 +104,9 @@ export class CourseNow {
   /** @param {HTMLElement} item @param {Viewer} viewer */
   #updatePerson(item, viewer) {
     const minutes = Math.max(0, Math.floor((Date.now() - viewer.joined_at) / 60_000));
-    const [, who, since] = item.children;
+    const [picture, who, since] = item.children;
+    const made = face(viewer);
+    if (made.textContent !== picture.textContent) picture.replaceWith(made);
     write(who.children[0], viewer.name || viewer.viewer_id);
     write(who.children[1], viewer.chapters.map((id) => chapterOf(this.#id, id)).join(", "));
     write(since, minutes ? `${number(minutes)} min` : "now");

@@ -38,7 +38,7 @@ async function poll() {
     totals.miss();
   }
   clearTimeout(timer);
-  timer = window.setTimeout(poll, EVERY);
+  timer = window.setTimeout(poll, document.hidden ? 5 * EVERY : EVERY);
 }
 
 /** Whoever may not see all courses may be the creator of some. */
@@ -95,4 +95,5 @@ function end() {
   link.rest();
 }
 
+document.addEventListener("visibilitychange", () => isIn && !document.hidden && poll());
 begin();
