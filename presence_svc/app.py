@@ -52,6 +52,7 @@ from .web.heartbeat import HeartbeatHandler, cors_options
 from .web.pages import files as pages
 from .web.pages import home
 from .web.services import Services
+from .web.titles import Titles
 
 LONGEST_STOP_S = 2.0  # of this process: what was said before it is not sent after it
 
@@ -117,6 +118,7 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         await service.census.close()
         loop_lag.stop()
         await service.admission.close()
+        await service.titles.close()
         await service.presence.close()
         await link.close()
 
@@ -149,6 +151,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         totals=Totals(link, presence.keys, people),
         history=answers,
         export=Export(link, settings, answers.reader),
+        titles=Titles(settings.titles_url),
         readiness=Readiness(link, presence.keys),
         census=Census(link, presence.keys),
         hub=hub,

@@ -17,8 +17,10 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, s
 
 from presence_svc.store.redis.embedded import EmbeddedServer
 from tests import rig
+from tests.browser.pages import page, stage, stage_with_past
 from tests.browser.stage import CHROMIUM_FLAGS, Others, Proxy, Site, blank
 
+__all__ = ["page", "stage", "stage_with_past"]  # fixtures of the pages
 TOOLING = rig.ROOT / "presence_svc/badge"
 NewPage = Callable[..., Page]
 NewContext = Callable[..., BrowserContext]
