@@ -47,6 +47,8 @@ ACROSS_MODULES = {
     "test_rules": "rule ids in code, tests and pages",
     "auth/test_hostile_token": "tokens, claims and both paths of a heartbeat, by generated tokens",
     "server/test_fast_path_clock": "the fast path and its timeouts, by a clock that the test turns",
+    "client/test_examples": "the examples of docs/clients.md",
+    "client/test_imports": "what the client loads, and the distribution that has it alone",
     "store/lua/test_read": "the scripts that only read: count, viewers and since",
     "store/history/test_closing": "minutes as sweep.lua closes them, and how they are read",
     "store/history/test_machine": "history and people against brute force, by generated histories",

@@ -16,11 +16,11 @@ import orjson
 from pydantic import TypeAdapter
 from redis.exceptions import RedisError
 
-from .errors import Unavailable
-from .model import Count, Id
-from .settings import load_beside_others
-from .store.presence import Presence
-from .store.redis.factory import link_to
+from ..errors import Unavailable
+from ..model import Count, Id
+from ..settings import load_beside_others
+from ..store.presence import Presence
+from ..store.redis.factory import link_to
 
 __all__ = ["Count", "watch"]
 

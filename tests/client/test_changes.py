@@ -13,8 +13,8 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from presence_svc import client
 from presence_svc.client import Count, watch
+from presence_svc.client import changes as client
 from presence_svc.model import Heartbeat, Leave
 from presence_svc.settings import Settings, load
 from presence_svc.store.agenda import Agenda
