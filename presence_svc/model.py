@@ -105,6 +105,7 @@ class Leave(Body):
     seq: Seq | None = None
     soft: Flag = False
     leave_token: LeaveToken | None = None
+    anonymous: Flag = Field(False, description="said by a visitor who has no leave token yet")
 
 
 MAX_CHAPTERS_ASKED = 100

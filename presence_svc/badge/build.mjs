@@ -33,19 +33,31 @@ const sheet = {
   },
 };
 
+const LANGUAGES = "live-viewer-badge-languages.js";
+
+/** Most pages are in one language: the words of the others are a file of their own. */
+const apart = {
+  name: "apart",
+  setup({ onResolve }) {
+    onResolve({ filter: /\/translations\.js$/, namespace: "file" }, ({ kind }) =>
+      kind === "dynamic-import" ? { path: `./${LANGUAGES}`, external: true } : undefined,
+    );
+  },
+};
+
 /** One readable bundle would be three times the size on the wire; the sources lie beside it, under /static/src. */
-async function bundle() {
+async function bundle(entry, name) {
   const notice = "/*! live-viewer-badge, MIT. Written to be read in /static/src; types in live-viewer-badge.d.ts. */";
   await build({
-    entryPoints: [join(here, "src/index.js")],
-    outfile: join(target, "live-viewer-badge.js"),
+    entryPoints: [join(here, "src", entry)],
+    outfile: join(target, name),
     bundle: true,
     minify: true,
     legalComments: "inline",
     format: "esm",
-    target: "es2022",
+    target: ["chrome92", "edge92", "firefox90", "safari15"], // the oldest that it is written for
     charset: "utf8",
-    plugins: [sheet],
+    plugins: [sheet, apart],
     banner: { js: notice },
     logLevel: "warning",
   });
@@ -118,7 +130,8 @@ function manifest() {
   rmSync(out, { recursive: true });
 }
 
-await bundle();
+await bundle("index.js", "live-viewer-badge.js");
+await bundle("translations.js", LANGUAGES);
 types();
 reactTypes();
 manifest();

@@ -5,14 +5,22 @@ export type LiveViewerBadgeOwnProps = {
     /**
      * the only prop that is required
      */
-    courseId: string;
-    chapterId?: string;
-    viewerId?: string;
+    courseId: string | number;
+    chapterId?: string | number;
+    viewerId?: string | number;
     name?: string;
     avatarUrl?: string;
     showAvatars?: boolean;
     anonymous?: boolean;
     observe?: boolean;
+    /**
+     * keep `count.chapters` up to date
+     */
+    chapters?: boolean;
+    /**
+     * so many faces beside the number
+     */
+    max?: number;
     baseUrl?: string;
     getToken?: import("./live-viewer-badge.js").GetToken | null;
     onPresenceChange?: (count: Count) => void;
@@ -28,14 +36,16 @@ export type LiveViewerBadgeProps = LiveViewerBadgeOwnProps & Omit<import("react"
  */
 /**
  * @typedef {object} LiveViewerBadgeOwnProps
- * @property {string} courseId the only prop that is required
- * @property {string} [chapterId]
- * @property {string} [viewerId]
+ * @property {string | number} courseId the only prop that is required
+ * @property {string | number} [chapterId]
+ * @property {string | number} [viewerId]
  * @property {string} [name]
  * @property {string} [avatarUrl]
  * @property {boolean} [showAvatars]
  * @property {boolean} [anonymous]
  * @property {boolean} [observe]
+ * @property {boolean} [chapters] keep `count.chapters` up to date
+ * @property {number} [max] so many faces beside the number
  * @property {string} [baseUrl]
  * @property {import("./live-viewer-badge.js").GetToken | null} [getToken]
  * @property {(count: Count) => void} [onPresenceChange]

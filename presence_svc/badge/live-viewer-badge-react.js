@@ -18,14 +18,16 @@ const useSync = typeof document === "undefined" ? useEffect : useLayoutEffect;
 
 /**
  * @typedef {object} LiveViewerBadgeOwnProps
- * @property {string} courseId the only prop that is required
- * @property {string} [chapterId]
- * @property {string} [viewerId]
+ * @property {string | number} courseId the only prop that is required
+ * @property {string | number} [chapterId]
+ * @property {string | number} [viewerId]
  * @property {string} [name]
  * @property {string} [avatarUrl]
  * @property {boolean} [showAvatars]
  * @property {boolean} [anonymous]
  * @property {boolean} [observe]
+ * @property {boolean} [chapters] keep `count.chapters` up to date
+ * @property {number} [max] so many faces beside the number
  * @property {string} [baseUrl]
  * @property {import("./live-viewer-badge.js").GetToken | null} [getToken]
  * @property {(count: Count) => void} [onPresenceChange]
@@ -36,8 +38,8 @@ const useSync = typeof document === "undefined" ? useEffect : useLayoutEffect;
 
 /** @type {import("react").ForwardRefExoticComponent<LiveViewerBadgeProps & import("react").RefAttributes<LiveViewerBadgeElement>>} */
 export const LiveViewerBadge = forwardRef((/** @type {LiveViewerBadgeProps} */ props, ref) => {
-  const { courseId, chapterId, viewerId, avatarUrl, showAvatars, anonymous, observe, baseUrl, className, ...rest } = props;
-  const { getToken, onPresenceChange, onPresenceError, ...others } = rest;
+  const { courseId, chapterId, viewerId, avatarUrl, showAvatars, anonymous, observe, chapters, ...rest } = props;
+  const { baseUrl, className, getToken, onPresenceChange, onPresenceError, ...others } = rest;
   const element = useRef(/** @type {LiveViewerBadgeElement | null} */ (null));
   useImperativeHandle(ref, () => /** @type {LiveViewerBadgeElement} */ (element.current));
   useSync(() => {
@@ -55,8 +57,9 @@ export const LiveViewerBadge = forwardRef((/** @type {LiveViewerBadgeProps} */ p
     "avatar-url": avatarUrl,
     "base-url": baseUrl,
     "show-avatars": showAvatars ? "" : undefined,
-    anonymous: anonymous || undefined, // these two are properties as well, which React 19 prefers
+    anonymous: anonymous || undefined, // these are properties as well, which React 19 prefers
     observe: observe || undefined,
+    chapters: chapters || undefined,
   });
 });
 

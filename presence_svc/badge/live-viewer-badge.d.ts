@@ -15,6 +15,8 @@ export type Viewer = {
     viewer_id: string;
     name?: string | null;
     avatar_url?: string | null;
+    joined_at?: number;
+    expires_at?: number;
 };
 export type State = "connecting" | "live" | "stale" | "offline";
 export type GetToken = (options?: {
@@ -25,14 +27,16 @@ export type Snapshot = {
     count: Count | null;
     viewers: Viewer[] | null;
     error: Error | null;
+    refusal: Error | null;
+    isCounting: boolean;
 };
 export type PresenceOptions = {
-    courseId: string;
-    chapterId?: string;
+    courseId: string | number | bigint;
+    chapterId?: string | number | bigint;
     /**
      * not needed with `getToken`; without both the viewer is anonymous, under a random id
      */
-    viewerId?: string;
+    viewerId?: string | number | bigint;
     name?: string;
     /**
      * https only
@@ -51,28 +55,44 @@ export type PresenceOptions = {
      */
     viewers?: number;
     /**
+     * whether `count.chapters` is kept up to date (it is, unless false)
+     */
+    chapters?: boolean;
+    /**
      * where the service is, if not where this module came from
      */
     baseUrl?: string;
     getToken?: GetToken | null;
 };
-/** What badges say; assign your own functions to translate. `text` is the number as the page's language writes it. */
-export declare const labels: {
-    /** @param {number} n @param {string} text */
+export type Labels = {
     watching: (n: number, text: string) => string;
-    /** Offline. @param {number} n @param {string} text */
+    /**
+     * while offline
+     */
     watched: (n: number, text: string) => string;
-    /** @param {number} n @param {string} text */
     anonymous: (n: number, text: string) => string;
-    /** @param {number} _n @param {string} text */
-    more: (_n: number, text: string) => string;
-    /** @param {string} name */
+    more: (n: number, text: string) => string;
     you: (name: string) => string;
+    /**
+     * for a viewer who has no name
+     */
     nameless: string;
     connecting: string;
+    /**
+     * instead of a number, while the service has only begun
+     */
+    counting: string;
+    /**
+     * instead of a number, where there is none for us
+     */
+    unavailable: string;
     stale: string;
     offline: string;
 };
+/** @type {Labels} */
+export declare const english: Labels;
+/** What badges say in every language; assign your own words or functions to change it. @type {Labels} */
+export declare const labels: Labels;
 
 /** What goes wrong between the page and the service. */
 /** An answer that is not a success. */
@@ -100,6 +120,12 @@ export declare class PresenceSession {
     get snapshot(): Snapshot;
     /** Who we are to the service; with a token known after the first answer. @returns {string | undefined} */
     get viewerId(): string | undefined;
+    /** Our own line among the names, as far as we know it. @ignore @returns {Viewer | null} */
+    get self(): Viewer | null;
+    /** Of all whom we show it is known whether they are here. @ignore */
+    get isSure(): boolean;
+    /** @ignore @param {number} n @returns {Viewer[]} in an order that stays */
+    shown(n: number): Viewer[];
     /** Changes any of the options while it runs; after `leave()` it begins anew. @param {Partial<PresenceOptions>} changes */
     update(changes: Partial<PresenceOptions>): void;
     /** Calls the listener now and after each change, until the returned function is called.
@@ -109,6 +135,8 @@ export declare class PresenceSession {
     heartbeat(): Promise<void>;
     /** Those who are here, most recently heard from first. @param {number} [limit] @returns {Promise<Viewer[]>} */
     viewers(limit?: number): Promise<Viewer[]>;
+    /** Brings the names up to date. @ignore */
+    meet(): Promise<void>;
     /** Out of the course, at once. */
     leave(): void;
     /** @ignore @param {Error | null} error */
@@ -141,12 +169,18 @@ declare class BadgeAttributes extends Base {
     /** @type {boolean} */
     get showAvatars(): boolean;
     set showAvatars(value: boolean);
+    /** How many faces are shown beside the number. @type {number} */
+    get max(): number;
+    set max(value: number);
     /** @type {boolean} */
     get anonymous(): boolean;
     set anonymous(value: boolean);
     /** @type {boolean} */
     get observe(): boolean;
     set observe(value: boolean);
+    /** @type {boolean} */
+    get chapters(): boolean;
+    set chapters(value: boolean);
     /** Gives a bearer token, where the service asks for one; null signs out. @type {GetToken | null | undefined} */
     get getToken(): GetToken | null | undefined;
     set getToken(value: GetToken | null | undefined);
@@ -169,8 +203,12 @@ declare class BadgeAttributes extends Base {
  * @attr {string} name - shown to other viewers, at most 80 characters
  * @attr {string} avatar-url - shown to other viewers, https only
  * @attr {boolean} show-avatars - faces in the tooltip, kept live
+ * @attr {number} max - so many faces beside the number, yours first; none by default, at most 20
  * @attr {boolean} anonymous - be counted, but never named
  * @attr {boolean} observe - show the number without being counted
+ * @attr {boolean} chapters - keep `count.chapters` up to date as well
+ * @attr {string} lang - the badge's language, if not that of what it stands in
+ * @attr {string} dir - its direction, likewise
  * @attr {string} base-url - where the service is, if not where this module came from
  * @attr {string} data-state - set by the badge: connecting, live, stale or offline
  * @fires {CustomEvent<Count>} presence-change - the number, the chapters or the version changed
@@ -181,6 +219,8 @@ declare class BadgeAttributes extends Base {
  * @csspart tooltip - the list of who is here
  * @csspart viewer - a line of that list
  * @csspart avatar - a face, or initials
+ * @csspart stack - the faces beside the number
+ * @csspart rest - "+N" behind them
  * @csspart more - "+N more"
  * @cssprop --lvb-accent - the colour of the pulse
  * @cssprop --lvb-color - text colour; the page's by default
@@ -189,6 +229,8 @@ declare class BadgeAttributes extends Base {
  * @cssprop --lvb-radius - roundness
  * @cssprop --lvb-padding - inner distance
  * @cssprop --lvb-font - font shorthand
+ * @cssprop --lvb-avatar-size - width of a face in the tooltip
+ * @cssprop --lvb-stack-size - width of a face beside the number
  * @cssprop --lvb-tooltip-color - text colour of the tooltip
  * @cssprop --lvb-tooltip-background - background of the tooltip
  * @cssprop --lvb-tooltip-font - font shorthand of the tooltip

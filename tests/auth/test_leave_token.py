@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import httpx2
 import pytest
 
@@ -60,3 +62,49 @@ def test_a_leave_with_a_token_needs_no_leave_token(http: httpx2.Client, issuer: 
 
         assert leave(http, "bearer", {"viewer_id": "ada"}, **bearer(header)) == 204
         assert count(http, "bearer")["total"] == 0
+
+
+VISITOR = {"viewer_id": "made-up", "session_id": "0123456789abcdef", "anonymous": True, "seq": 2}
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("is_late", [False, True], ids=["leave-last", "heartbeat-last"])
+def test_a_visitor_goes_before_the_first_answer(
+    http: httpx2.Client, issuer: Issuer, soft: bool, is_late: bool
+) -> None:
+    """S5, S6, S7: no leave token yet; the session id alone ends the session, whichever comes first."""
+    course = f"hasty.{soft}.{is_late}"
+    said = {"viewer_id": "made-up", "session_id": "0123456789abcdef", "anonymous": True, "seq": 1}
+    if is_late:
+        assert leave(http, course, VISITOR | {"soft": soft}) == 204
+    assert beat(http, course, None, **said).status_code == 200
+    if not is_late:
+        assert count(http, course)["total"] == 1
+        assert leave(http, course, VISITOR | {"soft": soft}) == 204
+
+    wait_for_nobody(http, course, 4.5 if soft else 0)
+
+
+def wait_for_nobody(http: httpx2.Client, course: str, patience_s: float) -> None:
+    """A soft leave is a leave after a grace of three seconds."""
+    deadline = time.monotonic() + patience_s
+    while count(http, course)["total"] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert count(http, course)["total"] == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"session_id": "fedcba9876543210"}, {"session_id": "0123"}, {"anonymous": False}],
+    ids=["another session", "a short one", "named"],
+)
+def test_a_leave_without_a_token_ends_nobody_else(
+    http: httpx2.Client, issuer: Issuer, change: dict[str, object]
+) -> None:
+    """The visitor and a viewer of the same session id stay: only its own anonymous one can go so."""
+    course = f"stays.{len(change)}.{next(iter(change.values()))}"
+    beat(http, course, None, session_id="0123456789abcdef")
+    beat(http, course, issuer.token("made-up"), session_id="fedcba9876543210")
+
+    assert leave(http, course, VISITOR | change) in (204, 401)
+    assert count(http, course)["total"] == 2

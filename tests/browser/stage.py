@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -100,11 +100,15 @@ class Others:
 
 
 class Proxy:
-    """Something in front of the service: passes bytes on, or cuts every connection and answers 502."""
+    """Something in front of the service: passes bytes on, or cuts every connection and answers 502.
+
+    `held` is what it keeps of streams for itself, as virus scanners do: "", "body" or "whole".
+    """
 
     def __init__(self, port: int) -> None:
         self.target = ("127.0.0.1", port)
         self.is_bad = False
+        self.held = ""
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -137,14 +141,29 @@ class Proxy:
                 return
             with socket.create_connection(self.target) as upstream:
                 self._open |= {client, upstream}
-                threading.Thread(target=_pump, args=(upstream, client), daemon=True).start()
+                threading.Thread(target=_pump, args=(upstream, client, self._kept), daemon=True).start()
                 _pump(client, upstream)
                 self._open -= {client, upstream}
 
+    def _kept(self, data: bytes) -> bytes | None:
+        """What passes of these bytes; None for nothing from now on."""
+        if not (self.held and b"text/event-stream" in data):
+            return data
+        return None if self.held == "whole" else data[: data.index(b"\r\n\r\n") + 4]
 
-def _pump(source: socket.socket, target: socket.socket) -> None:
+
+def _pump(
+    source: socket.socket, target: socket.socket, sieve: Callable[[bytes], bytes | None] | None = None
+) -> None:
+    is_held = False
     with suppress(OSError):
         while data := source.recv(65_536):
+            if sieve and not is_held:
+                kept = sieve(data)
+                is_held = kept != data
+                data = kept or b""
+            elif is_held:
+                data = b""
             target.sendall(data)
     _end(source)
     _end(target)

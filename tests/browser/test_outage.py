@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import httpx2
 import pytest
-from playwright.sync_api import BrowserContext, Page, Request, Response, expect
+from playwright.sync_api import BrowserContext, Page, Request, Response, Route, expect
 
 from presence_svc.store.redis.embedded import EmbeddedServer
 from tests import rig
@@ -276,3 +276,58 @@ def test_a_refused_heartbeat_is_an_event_and_no_end(
     page.unroute("**/heartbeat")
 
     expect(number(page)).to_have_text("2", timeout=20_000)
+
+
+@pytest.mark.parametrize("observe", [True, False], ids=["observer", "viewer"])
+@pytest.mark.parametrize("how", ["refused", "502", "silent"])
+def test_a_service_that_was_never_there_is_claimed_nothing_of(
+    context: BrowserContext,
+    site: Site,
+    service: rig.Service,
+    complaints: Complaints,
+    course: str,
+    how: str,
+    observe: bool,
+) -> None:
+    """Unreachable from the beginning: no number, and no "last known" one after half a minute either."""
+    complaints.network_may_fail = True
+    Others(service.url).beat(course, "bob")
+    page = context.new_page()
+    page.clock.install()
+
+    def fail(route: Route) -> None:
+        if how == "refused":
+            route.abort("connectionrefused")
+        elif how == "502":
+            route.fulfill(status=502)
+
+    page.route("**/v1/**", fail)
+    page.goto(site.add(blank(service.url, badge(course, "" if observe else "ada", observe=observe))))
+    page.wait_for_timeout(500)
+    for _ in range(25):
+        page.clock.run_for(2_000)
+
+    expect_state(page, "offline")
+    expect(number(page)).to_have_text("\u2013")
+    expect(page.locator("[part=badge]")).to_have_attribute("aria-label", "not available")
+    page.hover("live-viewer-badge")
+    expect(page.locator("[part=tooltip]")).to_have_text("not available")
+    page.unroute("**/v1/**")
+    for _ in range(20):
+        page.clock.run_for(2_000)
+        page.wait_for_timeout(100)
+    expect_state(page, "live")
+
+
+def test_a_fresh_redis_is_counting(
+    context: BrowserContext, site: Site, spawn_service: SpawnService, own_server: EmbeddedServer, course: str
+) -> None:
+    """S11: while nobody can have been heard yet, "counting" is said instead of a dash or a 0."""
+    timing = {"PRESENCE_TTL": "4", "PRESENCE_HIDDEN_TTL": "10", "PRESENCE_HEARTBEAT_INTERVAL": "2"}
+    service = spawn_service({"PRESENCE_REDIS_URL": own_server.url, **timing})
+    page = context.new_page()
+    page.goto(site.add(blank(service.url, badge(course, observe=True))))
+
+    expect(number(page)).to_have_text("counting")
+    expect(page.locator("[part=badge]")).to_have_attribute("aria-label", "counting")
+    expect(number(page)).to_have_text("0", timeout=15_000)

@@ -21,6 +21,7 @@ GENERATED = [
     "live-viewer-badge.js",
     "live-viewer-badge.d.ts",
     "live-viewer-badge-react.d.ts",
+    "live-viewer-badge-languages.js",
     "custom-elements.json",
 ]
 REACT_APP = """
@@ -52,9 +53,13 @@ def run(tooling: Path, *command: str, cwd: Path | None = None) -> str:
     return done.stdout
 
 
-def test_the_module_is_below_ten_kilobytes() -> None:
-    """It is on every page of somebody's site: less than 10,000 bytes on the wire."""
-    assert len(gzip.compress(BUNDLE.read_bytes(), 9)) < 10_000
+def test_the_module_is_below_sixteen_kilobytes() -> None:
+    """It is on every page of somebody's site, so it is small: a leader among pages, fallbacks and all.
+
+    Ten thousand bytes held before pages shared a stream; the words of nine languages are a file of their own.
+    """
+    assert len(gzip.compress(BUNDLE.read_bytes(), 9)) < 16_000
+    assert len(gzip.compress((BADGE / "live-viewer-badge-languages.js").read_bytes(), 9)) < 2_500
 
 
 def test_the_module_depends_on_nothing() -> None:
@@ -109,13 +114,42 @@ def test_declarations_serve_a_user(tooling: Path, tmp_path: Path) -> None:
         export const wrong = <LiveViewerBadge chapterId="ch-1" />;
         """
     )
-    for name in GENERATED[1:3]:
+    (tmp_path / "tag.tsx").write_text(
+        """
+        import type {} from "./live-viewer-badge-jsx.js";
+        export const page = <live-viewer-badge course-id={42} show-avatars="false" max="3" data-x="1" />;
+        // @ts-expect-error a course id is required
+        export const wrong = <live-viewer-badge chapter-id="ch-1" />;
+        """
+    )
+    # Vue itself is no part of the tooling: what its template compiler asks for is this interface.
+    (tmp_path / "vue.d.ts").write_text(
+        """
+        declare module "vue" {
+          export interface DefineComponent<P> { new (): { $props: P } }
+          export interface GlobalComponents {}
+        }
+        """
+    )
+    (tmp_path / "tag.ts").write_text(
+        """
+        /// <reference path="./vue.d.ts" />
+        import type { GlobalComponents } from "vue";
+        import type {} from "./live-viewer-badge-vue.js";
+        type Props = InstanceType<GlobalComponents["LiveViewerBadge"]>["$props"];
+        export const right: Props = { courseId: 42, showAvatars: "false" };
+        export const heard: Props = { courseId: "c", onPresenceChange: (e) => e.detail.total };
+        // @ts-expect-error a course id is required
+        export const wrong: Props = { chapterId: "ch-1" };
+        """
+    )
+    for name in [*GENERATED[1:3], "live-viewer-badge-jsx.d.ts", "live-viewer-badge-vue.d.ts"]:
         (tmp_path / name).write_text((BADGE / name).read_text())
     (tmp_path / "node_modules").symlink_to(tooling / "node_modules")
     options = ["--strict", "--noEmit", "--target", "es2023", "--module", "esnext", "--jsx", "react-jsx"]
     options += ["--moduleResolution", "bundler", "--types", "react"]
 
-    run(tooling, "node_modules/.bin/tsc", *options, "page.ts", "page.tsx", cwd=tmp_path)
+    run(tooling, "node_modules/.bin/tsc", *options, "page.ts", "page.tsx", "tag.tsx", "tag.ts", cwd=tmp_path)
 
 
 def test_the_manifest_names_what_there_is() -> None:
@@ -129,9 +163,10 @@ def test_the_manifest_names_what_there_is() -> None:
     assert element["tagName"] == "live-viewer-badge"
     assert names("attributes") == {
         *("course-id", "chapter-id", "viewer-id", "name", "avatar-url", "show-avatars"),
-        *("anonymous", "observe", "base-url", "data-state"),
+        *("anonymous", "observe", "chapters", "max", "base-url", "lang", "dir", "data-state"),
     }
-    assert names("cssParts") == {"badge", "icon", "count", "tooltip", "viewer", "avatar", "more"}
+    parts = {"badge", "icon", "count", "stack", "rest", "tooltip", "viewer", "avatar", "more"}
+    assert names("cssParts") == parts
     assert names("events") == {"presence-change", "presence-error"}
     assert "getToken" in names("members")
     assert all(name.startswith("--lvb-") for name in names("cssProperties"))

@@ -382,3 +382,78 @@ def test_words_can_be_translated(
     expect(number(page)).to_have_text("2")
     page.hover("live-viewer-badge")
     expect(tooltip(page)).to_contain_text("2 schauen zu")
+
+
+SMALL = {"320x256": (320, 256, 1.0), "zoomed": (1280, 1024, 4.0), "phone": (390, 700, 1.0)}
+
+
+@pytest.mark.parametrize("place", ["top", "bottom", "end"])
+@pytest.mark.parametrize("size", SMALL)
+def test_the_tooltip_is_inside_of_any_window(
+    new_context: NewContext, open_page: NewPage, others: Others, course: str, size: str, place: str
+) -> None:
+    """320 by 256 pixels, or 400 % zoom: all of it can be seen, scrolled where it must be."""
+    width, height, zoom = SMALL[size]
+    crowd(others, course, 8, 2)
+    viewport = {"width": int(width / zoom), "height": int(height / zoom)}
+    small = new_context(viewport=viewport, device_scale_factor=zoom)
+    where = {"top": "top: 4px; left: 4px", "bottom": "bottom: 4px; left: 4px", "end": "top: 45%; right: 2px"}
+    style = f"<style>body {{ margin: 0 }} p {{ position: fixed; {where[place]}; margin: 0 }}</style>"
+    long_name = badge(course, "ada", name="Ada " + "Lovelace " * 8, show_avatars=True)
+    page = open_page(f"<p>{long_name}</p>", head=style, context=small)
+    expect(number(page)).to_have_text("11")
+
+    page.hover("live-viewer-badge")
+    expect(tooltip(page)).to_be_visible()
+    expect(tooltip(page).locator("[part=viewer]")).to_have_count(5)
+    page.wait_for_timeout(300)
+
+    box = tooltip(page).bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["y"] >= 0
+    assert box["x"] + box["width"] <= viewport["width"]
+    assert box["y"] + box["height"] <= viewport["height"]
+    last = tooltip(page).locator(".note").nth(1)
+    last.scroll_into_view_if_needed()
+    expect(last).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("value", ["false", "true", "", "show-avatars"])
+def test_false_is_off(open_page: NewPage, others: Others, course: str, value: str) -> None:
+    """Vue and templates write show-avatars="false": that is not true."""
+    page = open_page(f'<live-viewer-badge course-id="{course}" show-avatars="{value}" observe="{value}">')
+    element = page.locator("live-viewer-badge")
+
+    seen = element.evaluate("(badge) => [badge.showAvatars, badge.observe]")
+
+    assert seen == [value != "false"] * 2
+    element.evaluate("(badge) => { badge.showAvatars = true; badge.observe = 'false'; }")
+    assert element.evaluate("(badge) => [badge.showAvatars, badge.observe]") == [True, False]
+
+
+def test_forced_colours_keep_what_there_is_to_see(
+    new_context: NewContext, open_page: NewPage, others: Others, course: str
+) -> None:
+    """The eye, its dot, faces and rows have colours of the system, which differ from the ground."""
+    crowd(others, course, 3)
+    page = open_page(badge(course, "ada", name="Ada", max="3"), context=new_context(forced_colors="active"))
+    expect(number(page)).to_have_text("4")
+    page.hover("live-viewer-badge")
+    expect(tooltip(page).locator("[part=viewer]")).to_have_count(4)
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+    def colour(selector: str, name: str) -> str:
+        found = page.locator(f"live-viewer-badge {selector}").first
+        return str(found.evaluate("(part, name) => getComputedStyle(part)[name]", name))
+
+    seen = {
+        colour(".pupil", "fill"),
+        colour("[part=icon]", "stroke"),
+        colour("[part=viewer] [part=avatar]", "borderTopColor"),
+        colour("[part=stack] [part=avatar]", "borderTopColor"),
+        colour("[part=tooltip]", "borderTopColor"),
+        colour("[part=viewer] bdi", "color"),
+    }
+    assert ground not in seen
+    assert "none" not in seen

@@ -1,7 +1,8 @@
 /** The badge's attributes, each with a property of the same name in camel case. */
 
-const ATTRIBUTES = "course-id chapter-id viewer-id name avatar-url base-url show-avatars anonymous observe".split(" ");
+const OWN = "course-id chapter-id viewer-id name avatar-url base-url show-avatars max anonymous observe chapters".split(" ");
 const FACES = 5;
+const MOST = 20;
 
 const Base = /** @type {typeof HTMLElement} */ (globalThis.HTMLElement ?? class {}); // importable on a server
 
@@ -9,7 +10,7 @@ const Base = /** @type {typeof HTMLElement} */ (globalThis.HTMLElement ?? class 
 const property = (attribute) => attribute.replace(/-./g, (part) => part[1].toUpperCase());
 
 export class BadgeAttributes extends Base {
-  static observedAttributes = ATTRIBUTES;
+  static observedAttributes = [...OWN, "lang", "dir"];
   /** @type {import("./words.js").GetToken | null | undefined} */ #getToken;
 
   /** @type {string | null} */
@@ -31,14 +32,20 @@ export class BadgeAttributes extends Base {
   get baseUrl() { return this.getAttribute("base-url"); }
   set baseUrl(value) { this.#set("base-url", value); }
   /** @type {boolean} */
-  get showAvatars() { return this.hasAttribute("show-avatars"); }
-  set showAvatars(value) { this.toggleAttribute("show-avatars", Boolean(value)); }
+  get showAvatars() { return this.#is("show-avatars"); }
+  set showAvatars(value) { this.#turn("show-avatars", value); }
+  /** How many faces are shown beside the number. @type {number} */
+  get max() { return Math.min(MOST, Math.max(0, Math.floor(Number(this.getAttribute("max"))) || 0)); }
+  set max(value) { this.#set("max", value); }
   /** @type {boolean} */
-  get anonymous() { return this.hasAttribute("anonymous"); }
-  set anonymous(value) { this.toggleAttribute("anonymous", Boolean(value)); }
+  get anonymous() { return this.#is("anonymous"); }
+  set anonymous(value) { this.#turn("anonymous", value); }
   /** @type {boolean} */
-  get observe() { return this.hasAttribute("observe"); }
-  set observe(value) { this.toggleAttribute("observe", Boolean(value)); }
+  get observe() { return this.#is("observe"); }
+  set observe(value) { this.#turn("observe", value); }
+  /** @type {boolean} */
+  get chapters() { return this.#is("chapters"); }
+  set chapters(value) { this.#turn("chapters", value); }
 
   /** Gives a bearer token, where the service asks for one; null signs out. @type {import("./words.js").GetToken | null | undefined} */
   get getToken() { return this.#getToken; }
@@ -53,8 +60,8 @@ export class BadgeAttributes extends Base {
   /** @protected Properties that were set before this module had come hide the accessors. */
   upgrade() {
     const self = /** @type {any} */ (this);
-    for (const name of [...ATTRIBUTES.map(property), "getToken"]) {
-      if (!Object.hasOwn(this, name)) continue;
+    for (const name of [...OWN.map(property), "getToken"]) {
+      if (!Object.prototype.hasOwnProperty.call(this, name)) continue;
       const value = self[name];
       delete self[name];
       self[name] = value;
@@ -73,14 +80,26 @@ export class BadgeAttributes extends Base {
       baseUrl: text(this.baseUrl),
       anonymous: this.anonymous,
       observe: this.observe,
-      viewers: this.showAvatars ? FACES : 0,
+      viewers: this.showAvatars || this.max ? Math.max(FACES, this.max) : 0,
+      chapters: this.chapters,
       getToken: this.#getToken,
     };
   }
 
-  /** @param {string} name @param {string | null | undefined} value */
+  /** @param {string} name @param {string | number | null | undefined} value */
   #set(name, value) {
     if (value == null) this.removeAttribute(name);
-    else this.setAttribute(name, value);
+    else this.setAttribute(name, String(value));
+  }
+
+  /** Frameworks and templates write `show-avatars="false"`. @param {string} name */
+  #is(name) {
+    return this.hasAttribute(name) && this.getAttribute(name) !== "false";
+  }
+
+  /** @param {string} name @param {unknown} value */
+  #turn(name, value) {
+    if (value && value !== "false") this.setAttribute(name, "");
+    else this.removeAttribute(name);
   }
 }

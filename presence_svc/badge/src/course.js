@@ -1,6 +1,7 @@
 /** What this page knows of one course, and the number it shows for it. */
 
 import { Presence } from "./presence.js";
+import { Roster } from "./roster.js";
 
 /** @typedef {import("./words.js").Count} Count */
 
@@ -10,8 +11,11 @@ export class Course {
   /** @type {Count | null} the newest heard */ newest = null;
   /** @type {Count | null} the newest that was not `warming` */ trusted = null;
   /** @type {Count | null} the one worth showing */ known = null;
-  /** @type {import("./words.js").Viewer[] | null} */ viewers = null;
-  /** @type {Error | null} why the service tells us nothing of this course */ refusal = null;
+  /** @type {import("./words.js").Viewer[] | null} as the service said them last */ viewers = null;
+  roster = new Roster();
+  /** Its names are not for us. */ isNameless = false;
+  /** How far the service's clock is before ours. */ ahead = 0;
+  /** @type {(Error & {status?: number}) | null} why the service tells us nothing of this course */ refusal = null;
 
   /** @param {import("./hub.js").Hub} hub @param {string} id */
   constructor(hub, id) {
@@ -37,15 +41,34 @@ export class Course {
     const last = this.newest;
     if (last && (count.version - last.version || count.as_of - last.as_of) < 0) return;
     this.newest = count;
+    this.ahead = count.as_of - Date.now();
     if (!count.warming) this.trusted = count;
-    else if (!count.total && !this.known) return; // better no number than a false 0
+    else if (!count.total && !this.known) return this.notify(); // better no number than a false 0
     this.known = this.trusted && this.trusted.total > count.total ? this.trusted : count;
     for (const presence of this.presences.values()) presence.saw(count);
     this.notify();
   }
 
+  /** Redis is new and knows nobody yet: whoever is here will have said so within a lease. */
+  get isCounting() {
+    return Boolean(this.newest?.warming && !this.known);
+  }
+
+  /** Takes names. @param {{viewers: import("./words.js").Viewer[], total?: number, named?: number}} news */
+  meet({ viewers, named = this.newest?.named ?? viewers.length }) {
+    this.viewers = viewers;
+    this.roster.meet(viewers, viewers.length >= named, this.ahead);
+    this.notify();
+  }
+
+  /** No course that this could be: there is nothing to try again. */
+  get isImpossible() {
+    return Boolean(this.refusal && this.refusal.status !== 403);
+  }
+
   /** The Count to show: the known one, with oneself in it before the service can have said so. @returns {Count | null} */
   view() {
+    if (this.refusal) return null;
     let floor = 0;
     let isAnonymous = false;
     for (const presence of this.presences.values()) {
@@ -70,9 +93,11 @@ export class Course {
     return presence;
   }
 
-  /** @param {Error} error */
+  /** @param {Error & {status?: number}} error */
   refuse(error) {
+    const isNews = !this.isImpossible;
     this.refusal = error;
+    if (isNews && this.isImpossible) console.warn(`live-viewer-badge: course ${JSON.stringify(this.id)}: ${error.message}`);
     this.notify(error);
   }
 

@@ -1,52 +1,55 @@
-/** One service on one page: all its courses over one stream, and what the page's own life means for them. */
+/** One service on one page: all its courses, and what the page's own life means for them. */
 
 import { isHidden } from "./checks.js";
 import { Course } from "./course.js";
-import { courseQuery, isRefusal, look } from "./reader.js";
+import { place } from "./place.js";
+import { isRefusal, look, unnamed } from "./reader.js";
 import { Service } from "./service.js";
-import { Stream } from "./stream.js";
+import { Source } from "./source.js";
 import { HOLD, LOOK, LOST, UNSEEN } from "./wait.js";
-
-const MAX_COURSES = 100; // that one stream carries
 
 export class Hub {
   /** @type {Map<string, Hub>} */ static #all = new Map();
   /** @type {Map<string, Course>} */ courses = new Map();
   /** @type {import("./words.js").State} */ state = "connecting";
   #isAsleep = false;
-  #areNamesRefused = false;
+  #areNamesApart = false;
   #lookAfter = 0;
   /** @type {ReturnType<typeof setTimeout>[]} */ #lossTimers = [];
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #sleepTimer;
 
-  /** @param {string} [baseUrl] by default where this module came from; bundled into a page, where that came from */
+  /** @param {string} [baseUrl] by default where this module came from */
   static at(baseUrl) {
-    const page = globalThis.location?.href;
-    const own = /^https?:/.test(import.meta.url) ? import.meta.url : page;
-    const base = baseUrl ? new URL(baseUrl, page).href.replace(/\/+$/, "") : new URL(own).origin;
-    const hub = Hub.#all.get(base) ?? new Hub(base);
+    const { base, isGuess } = place(baseUrl);
+    const hub = Hub.#all.get(base) ?? new Hub(base, isGuess);
     Hub.#all.set(base, hub);
     return hub;
   }
 
-  /** @param {string} base */
-  constructor(base) {
-    this.service = new Service(base, (isSwitch) => this.#turn(isSwitch));
-    this.stream = new Stream(this.service, {
-      query: () => this.#query(),
-      hear: (frame) => this.#hear(frame),
-      opened: () => this.#found(),
-      lost: (pause) => this.#lose(pause),
-      failed: (error, failures) => this.#failed(error, failures),
+  /** @param {string} base @param {boolean} isGuess */
+  constructor(base, isGuess) {
+    this.service = new Service(base, isGuess, (isSwitch) => this.#turn(isSwitch));
+    this.source = new Source(this.service, {
+      want: () => this.#want(),
+      hear: (event, news) => this.#hear(event, news),
+      changed: (pause) => (this.source.isLive ? this.#found() : this.#lose(pause)),
+      failed: (error, failures, ids) => this.#failed(error, failures, ids),
+      refused: (refused) => this.#refuse(refused),
+      lost: (ids) => this.#seek(ids),
     });
     const on = globalThis.addEventListener?.bind(globalThis) ?? (() => {});
     on("online", () => this.#wake());
     on("offline", () => this.#cut());
     on("pagehide", () => this.#suspend());
     on("pageshow", (event) => event.persisted && this.#restore());
-    globalThis.document?.addEventListener("visibilitychange", () => this.#seen());
+    for (const [event, act] of /** @type {[string, () => void][]} */ ([
+      ["visibilitychange", () => this.#seen()],
+      ["freeze", () => this.#sleep()],
+      ["resume", () => this.#seen()],
+    ])) globalThis.document?.addEventListener(event, act);
     this.#lose();
-    this.#seen();
+    queueMicrotask(() => this.#open()); // once it is known whose page it is
+    if (isHidden()) this.#sleepTimer = setTimeout(() => this.#sleep(), UNSEEN);
   }
 
   /** @param {string} id */
@@ -68,22 +71,22 @@ export class Hub {
 
   /** The tokens are somebody else's from now on. @param {boolean} isSwitch somebody was signed in before */
   #turn(isSwitch) {
-    this.#areNamesRefused = false;
+    this.#areNamesApart = false;
+    for (const course of this.courses.values()) course.isNameless = false;
     this.#retry();
+    if (!this.#isAsleep) setTimeout(() => this.#open(), isSwitch ? HOLD : 0); // two people by turns must not make a storm
     if (!isSwitch) return;
     for (const course of this.courses.values()) {
-      course.viewers = null;
+      course.roster.clear();
       for (const presence of course.presences.values()) presence.turn();
       course.notify();
     }
-    this.stream.renew();
+    this.source.pause(); // what was opened for somebody who has gone
   }
 
-  /** A heartbeat was answered: the service is there, so a stream that waits to try again need not. @param {Course} course */
-  answered(course) {
-    if (!this.stream.isWaiting || !this.stream.failures) return;
-    look(this, [course.id]); // perhaps a proxy allows no stream at all: then this is what the number lives on
-    this.stream.sync(0);
+  /** A heartbeat was answered: the service is there, so a stream that waits to try again need not. */
+  answered() {
+    if (this.source.streams.areWaiting) this.source.sync(0);
   }
 
   /** All courses, or those that were refused. */
@@ -91,35 +94,76 @@ export class Hub {
     return [...this.courses].filter(([, { refusal }]) => isRefused === Boolean(refusal)).map(([id]) => id);
   }
 
-  #query() {
-    for (const [id, course] of this.courses) if (!course.isWatched) this.courses.delete(id);
-    const ids = this.#ids();
-    if (ids.length > MAX_COURSES) console.warn(`live-viewer-badge: only ${MAX_COURSES} courses of a page are live`);
-    const sessions = [...this.courses.values()].flatMap((course) => [...course.sessions]);
-    const viewers = Math.min(20, Math.max(0, ...sessions.map((session) => session.options.viewers ?? 0)));
-    const names = viewers && !this.#areNamesRefused ? `&viewers=${viewers}` : "";
-    return ids.length ? courseQuery(ids.slice(0, MAX_COURSES)) + names : "";
+  /** @returns {import("./ask.js").Want} */
+  #want() {
+    /** @type {Record<string, number>} */ const courses = {};
+    let chapters = false;
+    for (const [id, course] of this.courses) {
+      if (!course.isWatched) this.courses.delete(id);
+      else if (!course.refusal) {
+        const options = [...course.sessions].map((session) => session.options);
+        courses[id] = course.isNameless ? 0 : Math.max(0, ...options.map(({ viewers }) => viewers ?? 0));
+        chapters ||= options.some((one) => one.chapters !== false);
+      }
+    }
+    return { courses, chapters, areApart: this.#areNamesApart };
   }
 
-  #hear(/** @type {import("./frames.js").Frame} */ { event, data }) {
-    if (event !== "count" && event !== "viewers") return;
-    const news = JSON.parse(data);
+  /** @param {string} event @param {any} news */
+  #hear(event, news) {
     const course = this.courses.get(news.course_id);
     if (!course) return;
-    if (event === "viewers") course.viewers = news.viewers;
-    if (event === "viewers") course.notify();
-    else course.accept(news);
+    if (event === "count") course.accept(news);
+    else if (event === "viewers") course.meet(news);
+    else if (event === "refused") course.isNameless = true; // its number comes all the same
   }
 
-  /** @param {Error & {status?: number}} error @param {number} failures */
-  async #failed(error, failures) {
-    const ids = this.#ids().slice(0, MAX_COURSES);
-    if (isRefusal(error)) await look(this, ids);
-    else if (failures > 1) look(this, ids);
-    if (ids.some((id) => this.courses.get(id)?.refusal)) return; // they have said so, and the others go on without them
-    // Numbers may be public where names are not: better the number alone than nothing.
-    if (error.status === 401 || error.status === 403) this.#areNamesRefused = true;
-    for (const course of this.courses.values()) course.notify(error);
+  /** @param {Error & {status?: number}} error @param {number} failures @param {string[]} ids */
+  async #failed(error, failures, ids) {
+    if (isRefusal(error)) {
+      const refused = await this.#look(ids);
+      this.source.close(refused);
+      if (refused.size) return; // they have said so, and the others go on without them
+    }
+    if (error.status === 401 || error.status === 403) await this.#doWithoutNames(error, ids);
+    if (failures > 0 && !this.source.isLive) for (const course of this.courses.values()) course.notify(error);
+  }
+
+  /** Numbers may be public where names are not: better the number alone than nothing. @param {Error & {status?: number}} error @param {string[]} ids */
+  async #doWithoutNames(error, ids) {
+    const wanted = ids.filter((id) => this.#want().courses[id]);
+    if (!this.#areNamesApart && error.status === 403 && wanted.length < ids.length) {
+      this.#areNamesApart = true;
+      return;
+    }
+    const refused = error.status === 401 ? wanted : [...(await unnamed(this.service, wanted).catch(() => new Map())).keys()];
+    for (const id of refused) this.course(id).isNameless = true;
+  }
+
+  /** @param {string[]} ids @returns {Promise<Map<string, Error>>} */
+  #look(ids) {
+    const { chapters } = this.#want();
+    return look(this.service, ids, chapters, (count) => this.#hear("count", count)).catch(() => new Map());
+  }
+
+  /** Says why a heartbeat was wrong. @param {Course} course @param {Error} error */
+  async explain(course, error) {
+    if (!course.isImpossible) this.source.close(await this.#look([course.id]));
+    if (!course.isImpossible) console.warn(`live-viewer-badge: not counted: ${error.message}`);
+  }
+
+  /** @param {Map<string, Error>} refused */
+  #refuse(refused) {
+    for (const [id, error] of refused) this.courses.get(id)?.refuse(error);
+  }
+
+  /** What the page that leads may not hear, we perhaps may. @param {string[]} ids */
+  async #seek(ids) {
+    const ours = ids.filter((id) => this.courses.has(id));
+    if (!ours.length) return;
+    const refused = await this.#look(ours);
+    this.#refuse(refused);
+    if (refused.size < ours.length) this.source.solo();
   }
 
   /** @param {import("./words.js").State} state */
@@ -136,8 +180,9 @@ export class Hub {
 
   /** Perhaps the token of now opens what another one did not. */
   async #retry() {
-    await look(this, this.#ids(true));
-    this.stream.sync();
+    this.source.reopen();
+    await this.#look(this.#ids(true)).then((refused) => this.#refuse(refused));
+    this.source.sync();
   }
 
   /** Nothing is live any more; said only when it lasts longer than planned. */
@@ -154,7 +199,7 @@ export class Hub {
   }
 
   #cut() {
-    this.stream.drop("the browser is offline");
+    this.source.streams.drop("the browser is offline");
     this.#become("offline");
   }
 
@@ -162,8 +207,15 @@ export class Hub {
     for (const course of this.courses.values()) for (const presence of course.presences.values()) presence.beat();
   }
 
+  /** Listens, together with the other pages of whoever we are. */
+  async #open() {
+    const { service } = this;
+    if (service.getToken && !service.subject) await service.identify().catch(() => {}); // what fails here fails again in the next request
+    if (!this.#isAsleep) this.source.resume(`live-viewer ${service.base} ${service.subject}`);
+  }
+
   #wake() {
-    this.stream.resume();
+    this.#open();
     this.#beat();
   }
 
@@ -180,7 +232,7 @@ export class Hub {
 
   #sleep() {
     this.#isAsleep = true;
-    this.stream.pause();
+    this.source.pause();
     this.#calm();
   }
 

@@ -14,9 +14,9 @@ export function stored(area, key, value) {
   return null;
 }
 
-/** Not crypto.randomUUID, which plain http does not have. */
+/** 128 bits: whoever knows such an id may end its session. Not crypto.randomUUID, which plain http does not have. */
 export const randomId = () =>
-  Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 let visitor = "";
 

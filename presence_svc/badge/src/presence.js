@@ -2,7 +2,7 @@
 
 import { isHidden, isHttps } from "./checks.js";
 import { isCounted, randomId, setCounted, stored, visitorId } from "./memory.js";
-import { HOLD, SETTLE, backoff } from "./wait.js";
+import { HOLD, SETTLE, STUCK, backoff, spread } from "./wait.js";
 
 export class Presence {
   /** @type {Set<import("./session.js").PresenceSession>} who takes part; the last one speaks */ sessions = new Set();
@@ -20,6 +20,8 @@ export class Presence {
   /** When we began to say that we are here, */ #arrivedAt = 0;
   /** and whether no number has been heard since. */ #isUnheard = true;
   /** When our lease ends, roughly; 0 before the first answer. */ #until = 0;
+  /** @type {string | undefined} who we are among the names, where ids are hidden */ #pseudonym;
+  /** What we said last is wrong, and will be the next time. */ #isHopeless = false;
 
   /** @param {import("./course.js").Course} course @param {string} slot the viewer's id, or "" where the page does not say it */
   constructor(course, slot) {
@@ -46,6 +48,15 @@ export class Presence {
 
   /** Who we say that we are; nobody where a token says it. */
   get #claim() { return this.slot || (this.course.hub.service.getToken ? undefined : visitorId()); }
+
+  /** Our own line among the names; null for nobody who may be named, or while nobody has counted us. */
+  get face() {
+    const [speaker] = [...this.sessions].slice(-1);
+    const id = this.#pseudonym ?? this.viewerId;
+    if (!id || !speaker || !this.#until || this.isAnonymous || this.viewerId?.startsWith("anon~")) return null;
+    const { name, avatarUrl } = speaker.options;
+    return { viewer_id: id, name, avatar_url: avatarUrl };
+  }
 
   /** Named only now: our session goes on, unless the service believes any id and has us as another. @param {string} slot */
   becomes(slot) {
@@ -91,17 +102,18 @@ export class Presence {
   #isMissingIn(/** @type {import("./words.js").Count} */ count) {
     const quiet = count.as_of - count.version; // versions are times
     const isOlder = quiet > Date.now() - this.#arrivedAt + SETTLE;
-    return isOlder && !isCounted(this.key) && !this.course.viewers?.some(({ viewer_id: id }) => id === this.viewerId);
+    return isOlder && !isCounted(this.key) && !this.course.viewers?.some(({ viewer_id: id }) => id === (this.#pseudonym ?? this.viewerId));
   }
 
-  /** @param {{total: number, viewer_id: string, leave_token: string, next_heartbeat_ms: number}} reply */
+  /** @param {{total: number, viewer_id: string, pseudonym?: string, leave_token: string, next_heartbeat_ms: number}} reply */
   #counted(reply) {
     const isFirst = !this.#until;
+    this.#pseudonym = reply.pseudonym ?? undefined;
     this.viewerId = reply.viewer_id;
     this.#leaveToken = reply.leave_token;
     this.#until = Date.now() + 2 * reply.next_heartbeat_ms;
     setCounted(this.key, this.#until);
-    if (!isFirst) return;
+    if (!isFirst && this.course.known) return;
     this.#isUnheard = false;
     this.#arrivedAt = Date.now();
     this.floor = reply.total; // a number published before us may still be under way: not below this for a moment
@@ -117,13 +129,14 @@ export class Presence {
 
   #message() {
     const [speaker] = [...this.sessions].slice(-1);
-    const { chapterId, name, avatarUrl, anonymous } = speaker.options;
+    const { chapterId, avatarUrl, anonymous } = speaker.options;
+    const name = String(speaker.options.name ?? "").replace(/\p{Surrogate}/gu, "\ufffd"); // half an emoji is no text
     this.isAnonymous = Boolean(anonymous || (!this.slot && this.#claim));
     return {
       viewer_id: this.#claim, // not what we were told last: the token may be another's by now
       session_id: this.#sessionId,
       chapter_id: chapterId || undefined,
-      name: [...(name ?? "")].slice(0, 80).join("") || undefined, // too long a name must not cost the presence
+      name: [...name].slice(0, 80).join("") || undefined, // too long a name must not cost the presence
       avatar_url: isHttps(avatarUrl) && String(avatarUrl).length <= 512 ? avatarUrl : undefined,
       anonymous: this.isAnonymous || undefined,
       hidden: isHidden(),
@@ -136,6 +149,7 @@ export class Presence {
     this.sessions.add(session);
     const { hidden, ...message } = this.#message();
     const said = JSON.stringify(message);
+    if (said !== this.#said) this.#isHopeless = false;
     if (said !== this.#said && this.#beating) this.#again = true;
     else if (said !== this.#said) this.#beatIn(0);
     this.#said = said;
@@ -151,7 +165,7 @@ export class Presence {
       stored("sessionStorage", this.key, null);
       setCounted(this.key, Date.now() + SETTLE); // so long the number may still have us in it
       this.course.notify();
-      this.course.hub.stream.sync();
+      this.course.hub.source.sync();
     });
   }
 
@@ -166,13 +180,13 @@ export class Presence {
   #leave(soft) {
     this.#isAway = true;
     clearTimeout(this.#timer);
-    const names = { viewer_id: this.viewerId, session_id: this.#sessionId, leave_token: this.#leaveToken };
+    const names = { viewer_id: this.viewerId, session_id: this.#sessionId, leave_token: this.#leaveToken, anonymous: this.isAnonymous };
     if (this.#seq) this.#farewell(names, soft); // else the service has never heard of this session
   }
 
   /** @param {Record<string, any>} names @param {boolean} soft */
-  #farewell({ viewer_id, session_id, leave_token }, soft) {
-    const body = { viewer_id, session_id, leave_token, seq: ++this.#seq, soft };
+  #farewell({ viewer_id, session_id, leave_token, anonymous }, soft) {
+    const body = { viewer_id, session_id, leave_token, anonymous, seq: ++this.#seq, soft };
     this.course.hub.service.farewell(`${this.course.path}/leave`, body);
   }
 
@@ -183,7 +197,7 @@ export class Presence {
 
   /** One heartbeat at a time; what is asked for meanwhile follows at once. @returns {Promise<void>} */
   async beat() {
-    if (this.#isAway || !this.sessions.size) return;
+    if (this.#isAway || !this.sessions.size || this.course.isImpossible || this.#isHopeless) return;
     if (this.#beating) this.#again = true;
     else this.#beating = this.#beat();
     await this.#beating;
@@ -193,18 +207,24 @@ export class Presence {
     clearTimeout(this.#timer);
     if (this.#until && this.#until < Date.now()) this.#arrive(); // the computer slept: nobody counts us any more
     let wait;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */ let stuck;
+    const body = () => {
+      clearTimeout(stuck);
+      stuck = setTimeout(() => this.course.hub.source.rest(), spread(STUCK));
+      return this.#statement();
+    };
     try {
-      const body = () => this.#statement();
       const reply = await (await this.course.hub.service.request(`${this.course.path}/heartbeat`, { body })).json();
-      const isOurs = reply.session_id === this.#sessionId;
+      const isOurs = reply.session_id === this.#sessionId && !(this.#isAway && !this.#leaveToken);
       wait = isOurs ? Math.max(100, reply.next_heartbeat_ms) : 0;
       this.#failures = 0;
       if (!isOurs) this.#farewell(reply, false); // theirs who have gone meanwhile, perhaps before they had a leave token
       else if (!this.#isAway) this.#counted(reply);
-      this.course.hub.answered(this.course);
+      this.course.hub.answered();
     } catch (error) {
       wait = this.#refused(/** @type {import("./error.js").PresenceError} */ (error));
     }
+    clearTimeout(stuck);
     this.#beating = null;
     this.#beatIn(this.#again ? 0 : wait);
     this.#again = false;
@@ -217,7 +237,13 @@ export class Presence {
 
   /** @param {import("./error.js").PresenceError} error @returns {number} when to try again: often enough for a lease */
   #refused(error) {
-    if (error.status >= 400 && error.status < 500 && error.status !== 429) this.floor = 0; // we are not let in
+    const isRefusal = error.status >= 400 && error.status < 500 && error.status !== 429;
+    const isNobody = !error.status || this.#failures > 2; // who answers 503 is there, and will count us
+    if (isRefusal || (isNobody && !this.course.known)) this.floor = 0; // we are not let in, or claim what nobody said
+    if (isRefusal) this.#isUnheard = false;
+    this.#isHopeless = error.status === 422;
+    // Perhaps it is the course that cannot be, which whoever listens to it is about to learn.
+    if (this.#isHopeless) setTimeout(() => this.course.hub.explain(this.course, error), SETTLE);
     if (!this.#isAway) this.course.notify(error);
     return error.retryAfter || backoff(this.#failures++) / 2;
   }

@@ -1,8 +1,11 @@
 /** The way to one service: requests with a token, bounded in time, and a farewell that outlives the page. */
 
 import { PresenceError } from "./error.js";
+import { warnOfBase } from "./place.js";
 import { subject } from "./token.js";
-import { ANSWER, LOST, bounded } from "./wait.js";
+import { ANSWER, LOST, bounded, deadline } from "./wait.js";
+
+/** @typedef {{method?: string, body?: () => object, signal?: AbortSignal}} RequestOptions */
 
 export class Service {
   /** @type {import("./words.js").GetToken | undefined} */ getToken;
@@ -10,10 +13,19 @@ export class Service {
   /** The last token, for a farewell that cannot wait. */ #token = "";
   #signOuts = 0;
 
-  /** @param {string} base @param {(isSwitch: boolean) => void} turned called when tokens are somebody else's from now on */
-  constructor(base, turned) {
+  /**
+   * @param {string} base @param {boolean} isGuess nobody said that the service is there
+   * @param {(isSwitch: boolean) => void} turned called when tokens are somebody else's from now on
+   */
+  constructor(base, isGuess, turned) {
     this.base = base;
+    this.isGuess = isGuess;
     this.turned = turned;
+  }
+
+  /** Who we are by the last token; empty for a visitor. */
+  get subject() {
+    return subject(this.#token);
   }
 
   /** Without a function whoever was signed in is not any more, from this moment. @param {import("./words.js").GetToken | undefined} getToken */
@@ -37,20 +49,19 @@ export class Service {
 
   /** @param {string} token */
   #take(token) {
-    const former = subject(this.#token);
+    const former = this.subject;
     if (former !== subject(token)) this.turned(former !== ""); // first: who goes may need the old token for it
     this.#token = token;
   }
 
   /**
-   * @param {string} path @param {{body?: () => object, signal?: AbortSignal}} [options] the body is asked for once it is
-   *   known who we are
+   * @param {string} path @param {RequestOptions} [options] the body is asked for once it is known who we are
    * @returns {Promise<Response>} a success; everything else is a PresenceError
    */
-  async request(path, { body, signal = AbortSignal.timeout(ANSWER) } = {}) {
+  async request(path, { method, body, signal = deadline(ANSWER) } = {}) {
     const send = async () =>
       fetch(this.base + path, {
-        method: body ? "POST" : "GET",
+        method: method ?? (body ? "POST" : "GET"),
         headers: { ...(await this.identify()), ...(body && { "content-type": "application/json" }) },
         body: body && JSON.stringify(body()),
         cache: "no-store",
@@ -62,10 +73,18 @@ export class Service {
       response = await send();
     }
     if (response.ok) return response;
+    const isOurs = /json/.test(response.headers.get("content-type") ?? "");
+    if (!isOurs && response.status < 500) this.doubt();
     const seconds = Number(response.headers.get("retry-after")) || 0;
-    const { detail, title } = await response.json().catch(() => ({}));
-    const message = detail ?? title ?? `the presence service answered ${response.status}`;
+    const { detail, title, errors } = await response.json().catch(() => ({}));
+    const reason = errors?.[0]?.detail ?? detail ?? title;
+    const message = reason ?? `the presence service answered ${response.status}`;
     throw new PresenceError(message, response.status, Math.min(seconds * 1_000, 2 * LOST));
+  }
+
+  /** What answers there does not speak as a presence service does. */
+  doubt() {
+    if (this.isGuess) warnOfBase(`no presence service answers at ${this.base}, where this module came from`);
   }
 
   /**

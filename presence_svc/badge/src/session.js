@@ -1,5 +1,6 @@
 /** Presence in a course without an element, for an interface of your own; the element is drawn from one of these. */
 
+import { asText, isId } from "./checks.js";
 import { Hub } from "./hub.js";
 
 /** @typedef {import("./words.js").PresenceOptions} PresenceOptions */
@@ -17,6 +18,7 @@ export class PresenceSession {
   /** @type {import("./course.js").Course | null} */ #course = null;
   /** @type {import("./presence.js").Presence | null} */ #presence = null;
   /** @type {import("./words.js").GetToken | undefined} */ #getToken;
+  /** @type {AbortController | null} the page is only rendered ahead, for a visit that may never be */ #waiting = null;
 
   /** @param {PresenceOptions} options */
   constructor(options) {
@@ -32,6 +34,21 @@ export class PresenceSession {
   /** Who we are to the service; with a token known after the first answer. @returns {string | undefined} */
   get viewerId() {
     return this.#presence?.viewerId;
+  }
+
+  /** Our own line among the names, as far as we know it. @ignore @returns {import("./words.js").Viewer | null} */
+  get self() {
+    return this.#presence?.face ?? null;
+  }
+
+  /** Of all whom we show it is known whether they are here. @ignore */
+  get isSure() {
+    return this.#course?.roster.isSure ?? false;
+  }
+
+  /** @ignore @param {number} n @returns {import("./words.js").Viewer[]} in an order that stays */
+  shown(n) {
+    return this.#course?.roster.isHeard ? this.#course.roster.shown(n, this.self) : [];
   }
 
   /** Changes any of the options while it runs; after `leave()` it begins anew. @param {Partial<PresenceOptions>} changes */
@@ -55,16 +72,31 @@ export class PresenceSession {
 
   /** Those who are here, most recently heard from first. @param {number} [limit] @returns {Promise<import("./words.js").Viewer[]>} */
   async viewers(limit = 5) {
-    if (!this.#course) return [];
-    const response = await this.#course.hub.service.request(`${this.#course.path}/viewers?limit=${limit}`);
-    return (await response.json()).viewers;
+    return (await this.#ask(limit)).viewers ?? [];
+  }
+
+  /** Brings the names up to date. @ignore */
+  async meet() {
+    const course = this.#course;
+    const first = await this.#ask(5);
+    // More than we have seen: of those whom we show nobody can tell whether they have left without looking further.
+    const news = first.named > first.viewers?.length ? await this.#ask(100) : first;
+    if (news.viewers && course && course === this.#course) course.meet(news);
+  }
+
+  /** @param {number} limit @returns {Promise<any>} */
+  async #ask(limit) {
+    if (!this.#course) return {};
+    return (await this.#course.hub.service.request(`${this.#course.path}/viewers?limit=${limit}`)).json();
   }
 
   /** Out of the course, at once. */
   leave() {
+    this.#waiting?.abort();
+    this.#waiting = null;
     this.#presence?.drop(this);
     this.#course?.sessions.delete(this);
-    this.#course?.hub.stream.sync();
+    this.#course?.hub.source.sync();
     this.#presence = this.#course = null;
   }
 
@@ -76,27 +108,59 @@ export class PresenceSession {
   /** @param {Error | null} error @returns {Snapshot} */
   #snapshot(error) {
     const course = this.#course;
-    const state = course?.refusal ? "offline" : (course?.hub.state ?? "connecting");
+    const refusal = course?.refusal ?? null;
+    const state = refusal ? "offline" : (course?.hub.state ?? "connecting");
     const isKnown = course?.known || state === "offline";
-    return { state: isKnown ? state : "connecting", count: course?.view() ?? null, viewers: course?.viewers ?? null, error };
+    return {
+      state: isKnown ? state : "connecting",
+      count: course?.view() ?? null,
+      viewers: course?.viewers ?? null,
+      error,
+      refusal,
+      isCounting: course?.isCounting ?? false,
+    };
+  }
+
+  /** @returns {Readonly<PresenceOptions>} with ids as text; throws a TypeError for what is none */
+  #checked() {
+    const { courseId, chapterId, viewerId, name } = this.options;
+    const ids = { chapterId: asText(chapterId, "chapterId"), viewerId: asText(viewerId, "viewerId"), name: asText(name, "name") };
+    const id = asText(courseId, "courseId");
+    if (!id) throw new TypeError("a live viewer count needs a course id");
+    return { ...this.options, ...ids, courseId: id };
+  }
+
+  /** Nobody looks at a page that is rendered ahead: it counts from the moment in which it is shown. */
+  #isAhead() {
+    const { document } = globalThis;
+    if (!(/** @type {any} */ (document)?.prerendering)) return false;
+    if (this.#waiting) return true;
+    this.#waiting = new AbortController();
+    const { signal } = this.#waiting;
+    document.addEventListener("prerenderingchange", () => this.#attach(), { once: true, signal });
+    return true;
   }
 
   #attach() {
-    const { courseId, viewerId, baseUrl, observe } = this.options;
+    this.options = this.#checked();
+    if (this.#isAhead()) return;
+    this.#waiting = null;
+    const { viewerId, baseUrl, observe } = this.options;
+    const courseId = String(this.options.courseId);
     const getToken = this.options.getToken || undefined;
-    if (!courseId) throw new TypeError("a live viewer count needs a course id");
     const hub = Hub.at(baseUrl);
     const before = hub === this.#course?.hub ? this.#getToken : undefined;
     this.#getToken = getToken;
     if (getToken !== before) hub.authorize(getToken); // another badge's is none of ours to take away
     const course = hub.course(courseId);
-    const presence = observe ? null : course.presence(viewerId || "", this.#presence);
+    if (!isId(courseId) && !course.refusal) course.refuse(new TypeError("no id can be like this"));
+    const presence = observe ? null : course.presence(String(viewerId ?? ""), this.#presence);
     if (course !== this.#course) this.#course?.sessions.delete(this);
     if (presence !== this.#presence) this.#presence?.drop(this);
     this.#course = course;
     this.#presence = presence;
     course.sessions.add(this);
     presence?.speak(this);
-    hub.stream.sync();
+    hub.source.sync();
   }
 }

@@ -1,22 +1,22 @@
-/** The one stream of a page: opened, watched, replaced and reopened here; whatever a proxy answers, it comes back. */
+/** One stream: opened, watched, replaced and reopened here; whatever a proxy answers, it comes back. */
 
+import { PresenceError } from "./error.js";
 import { frames } from "./frames.js";
-import { ANSWER, HOLD, SILENCE, backoff } from "./wait.js";
+import { FIRST, HOLD, SILENCE, backoff } from "./wait.js";
 
 const AT_ONCE = 1;
 
 /**
  * @typedef {object} Listener
- * @property {() => string} query what to listen to now; empty for nothing
+ * @property {() => import("./ask.js").Ask | null} ask what to listen to now
  * @property {(frame: import("./frames.js").Frame) => void} hear
- * @property {() => void} opened
- * @property {(pause: number) => void} lost with the pause that the service asked for
- * @property {(error: any, failures: number) => Promise<void>} failed what to do about it, before the next try
+ * @property {(pause: number) => void} changed it speaks, or is lost with the pause that the service asked for
+ * @property {(error: any, stream: Stream) => Promise<void>} failed what to do about it, before the next try
  */
 
 export class Stream {
   /** Ends in a row, without a stream that lasted. */ failures = 0;
-  /** What it is open for, or is being opened for. */ #query = "";
+  /** What it is open for, or is being opened for. */ #key = "";
   /** @type {AbortController | null} the stream that speaks */ #live = null;
   /** @type {AbortController | null} the stream that is to take its place */ #opening = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
@@ -28,6 +28,10 @@ export class Stream {
   constructor(service, listener) {
     this.service = service;
     this.listener = listener;
+  }
+
+  get isLive() {
+    return Boolean(this.#live);
   }
 
   get isWaiting() {
@@ -56,13 +60,6 @@ export class Stream {
     this.#end();
   }
 
-  /** Ends what was opened for somebody who has gone; tokens of two people by turns must not make a storm. */
-  renew() {
-    this.#end();
-    this.#backAt = Date.now() + HOLD;
-    this.sync();
-  }
-
   /** The connection is believed dead. @param {string} reason */
   drop(reason) {
     this.#live?.abort(new Error(reason));
@@ -75,54 +72,60 @@ export class Stream {
   }
 
   #sync() {
-    const query = this.listener.query();
-    if (!query) this.#end();
-    else if (query !== this.#query || (!this.#live && !this.#opening)) this.#run(query);
+    const ask = this.listener.ask();
+    const key = ask ? ask.path + JSON.stringify(ask.body) : "";
+    if (!ask) this.#end();
+    else if (key !== this.#key || (!this.#live && !this.#opening)) this.#run(ask, key);
   }
 
-  /** @param {string} query */
-  async #run(query) {
+  /** @param {import("./ask.js").Ask} ask @param {string} key */
+  async #run(ask, key) {
     const control = new AbortController();
     const isOurs = () => control === this.#live || control === this.#opening;
     this.#opening?.abort();
     this.#opening = control;
-    this.#query = query;
+    this.#key = key;
     const started = Date.now();
     let retry = 0;
     /** @type {unknown} */ let failure = null;
     try {
-      retry = await this.#listen(query, control);
+      retry = await this.#listen(ask, control);
     } catch (error) {
       failure = error;
     }
     if (!isOurs()) return; // replaced, or closed on purpose
-    if (control === this.#live) this.#live = null;
+    const hasSpoken = control === this.#live;
+    if (hasSpoken) this.#live = null;
     else this.#opening = null;
-    this.#query = "";
-    if (!this.#live) this.listener.lost(retry);
+    this.#key = "";
+    if (!this.#live) this.listener.changed(retry);
     const lasted = Date.now() - started;
-    this.failures = lasted > 2 * HOLD ? 0 : this.failures + 1;
+    this.failures = hasSpoken && lasted > 2 * HOLD ? 0 : this.failures + 1;
     if (retry === AT_ONCE && lasted < HOLD) retry = 0; // the token was over before: at once would be for ever
     const wait = /** @type {any} */ (failure)?.retryAfter ?? 0; // asked for by the service, so no click may shorten it
     if (wait) this.#notBefore = Date.now() + wait;
-    if (failure) await this.listener.failed(failure, this.failures);
+    if (failure) await this.listener.failed(failure, this);
     this.#backAt = Date.now() + (retry || backoff(this.failures));
     this.sync();
   }
 
-  /** @param {string} query @param {AbortController} control @returns {Promise<number>} when to come back, if said */
-  async #listen(query, control) {
+  /** @param {import("./ask.js").Ask} ask @param {AbortController} control @returns {Promise<number>} when to come back, if said */
+  async #listen({ path, body }, control) {
     const silent = () => control.abort(new Error("the stream of the presence service fell silent"));
-    let watchdog = setTimeout(silent, ANSWER);
+    let watchdog = setTimeout(silent, FIRST); // for the first byte, not the head: some scanners hold back the body alone
     const heard = () => {
       clearTimeout(watchdog);
       watchdog = setTimeout(silent, SILENCE);
+      if (control === this.#opening) this.#speaks(control);
     };
     try {
-      const { body } = await this.service.request(`/v1/live?${query}`, { signal: control.signal });
-      heard();
-      this.#speaks(control);
-      for await (const frame of frames(/** @type {ReadableStream} */ (body), heard)) {
+      const options = { signal: control.signal, ...(body && { body: () => body }) };
+      const response = await this.service.request(path, options);
+      if (!/event-stream/.test(response.headers.get("content-type") ?? "")) {
+        this.service.doubt();
+        throw new PresenceError("what answers is no presence service", response.status, 0);
+      }
+      for await (const frame of frames(/** @type {ReadableStream} */ (response.body), heard)) {
         if (frame.event === "bye") return frame.retry;
         if (frame.event === "reauth") {
           this.service.isTokenOver = true;
@@ -143,6 +146,6 @@ export class Stream {
     this.#live = control;
     this.#opening = null;
     old?.abort();
-    this.listener.opened();
+    this.listener.changed(0);
   }
 }

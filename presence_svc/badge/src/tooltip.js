@@ -1,35 +1,11 @@
 /** Who is here: up to five faces, how many more, and the unnamed in words. Opened by hover, focus, touch and keys. */
 
-import { isHttps } from "./checks.js";
 import { h } from "./dom.js";
-import { labels } from "./words.js";
+import { face } from "./face.js";
 
-const FACES = 5;
 const GAP = 8;
+const ENOUGH = 160; // pixels in which a list can be read
 const LINGER = 150; // the pointer may cross the gap between badge and tooltip
-
-/** @param {string} name */
-function initials(name) {
-  const words = name.trim().split(/\s+/);
-  const letters = words.length > 1 ? [words[0], words[words.length - 1]] : words;
-  return letters.map((word) => [...word][0] ?? "").join("").toUpperCase();
-}
-
-/** The same colour for the same viewer, everywhere; neighbours (u1, u2) far apart. @param {string} id */
-const hue = (id) => ([...id].reduce((sum, letter) => (sum * 31 + (letter.codePointAt(0) ?? 0)) % 9973, 7) * 137) % 360;
-
-/** @param {import("./words.js").Viewer} viewer @param {boolean} isSelf @param {boolean} withPicture */
-function face(viewer, isSelf, withPicture) {
-  const name = viewer.name?.trim() || labels.nameless;
-  const avatar = h("span", { part: "avatar", "aria-hidden": "true" }, initials(name));
-  avatar.style.setProperty("--hue", String(hue(viewer.viewer_id)));
-  if (withPicture && isHttps(viewer.avatar_url)) {
-    const picture = h("img", { alt: "", referrerpolicy: "no-referrer", decoding: "async" });
-    picture.onload = () => avatar.replaceChildren(picture); // initials until then, and if it never comes
-    picture.src = String(viewer.avatar_url);
-  }
-  return h("li", { part: "viewer" }, avatar, h("bdi", {}, isSelf ? labels.you(name) : name));
-}
 
 export class Tooltip {
   isOpen = false;
@@ -100,31 +76,48 @@ export class Tooltip {
     if (this.element.isConnected) this.element.hidePopover?.();
   }
 
-  /** Below the badge, or above where there is no room; never outside the window. */
+  /** Below the badge, or above where there is more room; over it where there is hardly any. Never outside the window. */
   #place() {
     const badge = this.badge.getBoundingClientRect();
+    const { style } = this.element;
+    const window = innerHeight - 2 * GAP;
+    const [above, below] = [badge.top - 2 * GAP, innerHeight - badge.bottom - 2 * GAP];
+    style.maxHeight = `${window}px`;
+    const needed = this.element.getBoundingClientRect().height;
+    const isBelow = needed <= below || below >= above;
+    const room = isBelow ? below : above;
+    if (room >= ENOUGH) style.maxHeight = `${Math.min(window, room)}px`;
     const { width, height } = this.element.getBoundingClientRect();
-    const below = badge.bottom + GAP;
-    const top = below + height > innerHeight && badge.top - GAP - height > 0 ? badge.top - GAP - height : below;
-    const left = Math.max(GAP, Math.min(badge.left + (badge.width - width) / 2, innerWidth - width - GAP));
-    this.element.style.left = `${left}px`;
-    this.element.style.top = `${top}px`;
+    const within = (/** @type {number} */ at, /** @type {number} */ size, /** @type {number} */ space) =>
+      Math.max(GAP, Math.min(at, space - size - GAP));
+    style.left = `${within(badge.left + (badge.width - width) / 2, width, innerWidth)}px`;
+    style.top = `${within(isBelow ? badge.bottom + GAP : badge.top - GAP - height, height, innerHeight)}px`;
   }
 
   /**
    * @param {import("./words.js").Count | null} count @param {import("./words.js").Viewer[]} viewers
-   * @param {{title: string, note: string, self: string | undefined, pictures: boolean, write: (n: number) => string}} as
+   * @param {{title: string, note: string, self: string | undefined, pictures: boolean, words: import("./words.js").Labels,
+   *   write: (n: number) => string}} as
    */
-  draw(count, viewers, { title, note, self, pictures, write }) {
-    const shown = viewers.slice(0, FACES);
-    const more = shown.length ? Math.max(0, (count?.named ?? 0) - shown.length) : 0;
+  draw(count, viewers, { title, note, self, pictures, words, write }) {
+    const more = viewers.length ? Math.max(0, (count?.named ?? 0) - viewers.length) : 0;
     const unnamed = count?.anonymous ?? 0;
+    const line = (/** @type {import("./words.js").Viewer} */ viewer) => {
+      const name = viewer.name?.trim() || words.nameless;
+      return [viewer.viewer_id, name, viewer.viewer_id === self ? words.you(name) : name, viewer.avatar_url];
+    };
     this.#title.textContent = title;
-    this.#more.textContent = more ? labels.more(more, write(more)) : "";
-    this.#anonymous.textContent = unnamed ? labels.anonymous(unnamed, write(unnamed)) : "";
+    this.#more.textContent = more ? words.more(more, write(more)) : "";
+    this.#anonymous.textContent = unnamed ? words.anonymous(unnamed, write(unnamed)) : "";
     this.#state.textContent = note;
-    const key = JSON.stringify([shown.map((viewer) => [viewer.viewer_id, viewer.name, viewer.avatar_url]), self, pictures]);
-    if (key !== this.#drawn) this.#list.replaceChildren(...shown.map((v) => face(v, v.viewer_id === self, pictures)));
+    const key = JSON.stringify([viewers.map(line), pictures]);
+    if (key !== this.#drawn) {
+      const lines = viewers.map((viewer) => {
+        const [, name, text] = line(viewer);
+        return h("li", { part: "viewer" }, face(viewer, String(name), pictures), h("bdi", {}, String(text)));
+      });
+      this.#list.replaceChildren(...lines);
+    }
     this.#drawn = key; // pictures are not loaded again at every change of the number
     this.#place();
   }

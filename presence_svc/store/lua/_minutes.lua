@@ -159,6 +159,9 @@ local function close_quarter(c, keys, quarter, now)
   local late = now - (quarter + 1) * QUARTER * minute_ms
   redis.call('APPEND', keys.log, id_of(c) .. ' ' .. int(quarter) .. ' ' .. int(late) .. '\n')
   redis.call('PEXPIRE', keys.log, keys.quarters_for)
+  -- A string that was appended to has room for as much again: a copy has none.
+  local lines = redis.call('GET', keys.minutes)
+  if lines then redis.call('SET', keys.minutes, lines, 'KEEPTTL') end
   if keys.way ~= 'off' then
     local day = day_of(quarter * QUARTER)
     local n = redis.call(keys.way == 'exact' and 'SCARD' or 'PFCOUNT', keys.uniques)

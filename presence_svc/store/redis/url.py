@@ -167,16 +167,21 @@ def access_of(said: dict[str, Any], *, tls: bool) -> Access:
 
 
 def check_options(url: str) -> None:
-    """Raises Misconfigured for an option that we do not know or do not take, by its name."""
+    """Raises Misconfigured for an option that we do not take, by its name.
+
+    One that nobody knows may be a piece of a password with a ? in it: it is not shown.
+    """
     parts = urlsplit(url)
     allowed = ACCESS_OPTIONS | (TLS_OPTIONS if parts.scheme.startswith("rediss") else frozenset())
     wrong = [name for name in parse_qs(parts.query, keep_blank_values=True) if name not in allowed]
     for name in wrong[:1]:
-        reason = (
-            "only with rediss://" if name in TLS_OPTIONS else REFUSED.get(name, "there is no such option")
-        )
-        shown = name if name in TLS_OPTIONS | REFUSED.keys() else f"{name[:20]!r}"
-        raise Misconfigured(f"PRESENCE_REDIS_URL: option {shown} behind its ?: {reason}")
+        if name in TLS_OPTIONS:
+            problem = f"option {name} behind its ?: only with rediss://"
+        elif name in REFUSED:
+            problem = f"option {name} behind its ?: {REFUSED[name]}"
+        else:
+            problem = f"an option behind its ? is not one of {', '.join(sorted(allowed))}"
+        raise Misconfigured(f"PRESENCE_REDIS_URL: {problem}")
 
 
 def connect(url: str, *, timeout_s: float = 0.3, pool: int = 16) -> Redis:

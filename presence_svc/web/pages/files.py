@@ -24,9 +24,12 @@ from ..etag import is_known
 PAGES = {"/demo": "demo.html", "/dashboard": "dashboard.html", "/docs": "docs.html"}
 MODULES = (
     "live-viewer-badge.js",
+    "live-viewer-badge-languages.js",
     "live-viewer-badge.d.ts",
     "live-viewer-badge-react.js",
     "live-viewer-badge-react.d.ts",
+    "live-viewer-badge-jsx.d.ts",
+    "live-viewer-badge-vue.d.ts",
     "custom-elements.json",
 )
 # Written out, since what the system's table says of .js and .ts differs between machines.

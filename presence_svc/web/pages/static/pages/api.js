@@ -9,10 +9,10 @@ export const setKey = (value) => sessionStorage.setItem(KEY, value);
 
 export class Refused extends Error {}
 
-/** @param {string} path @returns {Promise<any>} refuses with `Refused` when a key is missing or wrong */
+/** @param {string} path from where the service is, perhaps below a path of its own @returns {Promise<any>} refuses with `Refused` when a key is missing or wrong */
 export async function read(path) {
   const headers = key() ? { authorization: `Bearer ${key()}` } : undefined;
-  const response = await fetch(path, { headers, cache: "no-store", signal: AbortSignal.timeout(8_000) });
+  const response = await fetch(path.replace(/^\//, ""), { headers, cache: "no-store", signal: AbortSignal.timeout(8_000) });
   if (response.status === 401 || response.status === 403) throw new Refused("a key is needed");
   if (!response.ok) throw new Error(`the service answered ${response.status}`);
   return response.json();

@@ -1,6 +1,6 @@
 /** More viewers for the demo: real ones, each a PresenceSession of its own, who wander through the chapters. */
 
-import { PresenceSession } from "/live-viewer-badge.js";
+import { PresenceSession } from "../../live-viewer-badge.js";
 
 const FIRST = "Ada Bruno Chidi Dalia Emre Freya Goran Hana Ivo Jun Kaya Lars Mina Nils Oona Priya Quinn Rosa Sami Tova Uma Vera Wren Yuki Zane".split(" ");
 const LAST = "Abe Berg Costa Diaz Eriksen Faruk Gray Ito Jansen Kim Lopez Moreau Novak Osei Park Reyes Silva Tran Weiss".split(" ");

@@ -1,6 +1,6 @@
 /** The dashboard: the totals asked for every two seconds, the chosen course live over a stream. */
 
-import { PresenceSession } from "/live-viewer-badge.js";
+import { PresenceSession } from "../../live-viewer-badge.js";
 import { Refused, key, read, setKey } from "./api.js";
 import { RollingChart } from "./chart.js";
 import { chapterTitle, courseOf } from "./courses.js";

@@ -2,7 +2,7 @@
 
 import { chapterTitle, courseOf, courses } from "./courses.js";
 import { Company, someone } from "./company.js";
-import "/live-viewer-badge.js";
+import "../../live-viewer-badge.js";
 
 const SPEED = 12; // a chapter of the demo takes a minute or so
 const TICK = 250;
@@ -156,7 +156,7 @@ function showCompany() {
   /** @type {HTMLButtonElement} */ (at("more")).disabled = company.isFull;
 }
 
-Object.assign(badge, { id: "badge", viewerId: me.viewerId, name: me.name, showAvatars: true });
+Object.assign(badge, { id: "badge", viewerId: me.viewerId, name: me.name, showAvatars: true, chapters: true });
 at("lede").append(badge);
 at("you").textContent = me.name;
 at("shelf").append(...courses.map(card));

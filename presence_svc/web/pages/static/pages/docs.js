@@ -2,7 +2,7 @@
 
 /* global SwaggerUIBundle */
 SwaggerUIBundle({
-  url: "/openapi.json",
+  url: "openapi.json",
   dom_id: "#docs",
   deepLinking: true,
   docExpansion: "list",
