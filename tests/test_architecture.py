@@ -55,6 +55,7 @@ ACROSS_MODULES = {
     "store/history/test_machine": "history and people against brute force, by generated histories",
     "store/test_machine": "all of store against a model, by generated histories",
     "store/test_memory": "all of store on a Redis that is full",
+    "web/api/test_types": "the TypeScript types of the npm package, against OpenAPI",
     "web/api/test_schemathesis": "every route, by requests made from the API's own description",
     "web/test_fuzz": "every route, by hostile bytes",
     "web/test_headers": "what every answer has, whichever route gives it",

@@ -31,7 +31,7 @@ APPS = Path(__file__).parent / "apps"
 DOCS = (rig.ROOT / "docs/badge.md").read_text()
 ADDRESS = "http://127.0.0.1:8000"
 EXAMPLES = dict(re.findall(r"^```\w+\n(?://|<!--) (\S+?)(?: -->)?\n(.*?)^```$", DOCS, re.S | re.M))
-FOLDER = {"svelte": "src/lib", "next": "app"}  # where an app keeps its components; else at its top
+FOLDER = {"svelte": "src/routes", "next": "app"}  # where an app keeps its components; else at its top
 NEEDS = {
     "react": ("Course.jsx", "Watching.jsx"),
     "vue": ("Course.vue", "vite.config.js"),
