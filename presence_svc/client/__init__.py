@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .blocking import BlockingWatch as BlockingWatch
     from .blocking import watch_sync as watch_sync
     from .changes import watch as watch
+    from .changes import watch_all as watch_all
     from .failure import ClientError as ClientError
     from .failure import ProblemError as ProblemError
     from .failure import Unreachable as Unreachable
@@ -35,7 +36,7 @@ _FOUND_IN = {
     "..store.history.model": "Calendar Heatmap History",
     ".asynchronous": "AsyncPresenceClient",
     ".blocking": "BlockingWatch watch_sync",
-    ".changes": "watch",
+    ".changes": "watch watch_all",
     ".failure": "ClientError ProblemError Unreachable",
     ".synchronous": "PresenceClient",
 }
