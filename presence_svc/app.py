@@ -46,7 +46,7 @@ from .store.shared import Pulse, Shared
 from .store.stats import Totals
 from .web import problems
 from .web.access_log import AccessLog
-from .web.api import openapi, routes
+from .web.api import asyncapi, openapi, routes
 from .web.dispatch import Dispatch
 from .web.heartbeat import HeartbeatHandler, cors_options
 from .web.pages import files as pages
@@ -82,6 +82,7 @@ def create_app(settings: Settings) -> ASGIApp:
     )
     app.router.redirect_slashes = False  # it would send clients to whatever host they have named
     app.state.handler = handler
+    app.state.asyncapi = asyncapi.document(settings.key_prefix)
     app.state.openapi = openapi.document(routes.ROUTES, names_itself=settings.auth != "jwt")
     outer = AccessLog(app, metrics, settings.access_log, addresses=settings.log_addresses)
     return Dispatch(outer, handler, settings.root_path)

@@ -69,6 +69,7 @@ ROUTES = (
     Route("get", "/readyz", operations.readyz),
     Route("get", "/metrics", operations.metrics),
     Route("get", "/openapi.json", operations.openapi),
+    Route("get", "/asyncapi.json", operations.asyncapi),
 )  # fmt: skip
 
 
