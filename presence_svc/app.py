@@ -25,7 +25,7 @@ from .live.renewer import Renewer
 from .live.standstill import Standstill
 from .live.sweeper import Sweeper
 from .metrics import Metrics
-from .server.open_files import OpenFiles
+from .server.open_files import open_files
 from .server.request_head import close_after_answers
 from .server.shutdown import on_shutdown
 from .settings import Settings
@@ -81,7 +81,12 @@ def create_app(settings: Settings) -> ASGIApp:
     app.state.handler = handler
     app.state.openapi = openapi.document(routes.ROUTES, names_itself=settings.auth != "jwt")
     outer = AccessLog(app, metrics, settings.access_log, addresses=settings.log_addresses)
-    return Dispatch(outer, handler, settings.root_path)
+    dispatch = Dispatch(outer, handler, settings.root_path)
+    if not settings.otel:
+        return dispatch
+    from .web.request_spans import RequestSpans  # OpenTelemetry is an extra
+
+    return RequestSpans(dispatch, settings.root_path)
 
 
 def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -> Callable[[Starlette], Any]:
@@ -90,7 +95,7 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         """Stops in the order of need: streams first, then what feeds them, then the way to Redis."""
         link = open_link(settings)
         service, sweeper = build(settings, link, metrics)
-        files = _open_files(service)
+        files = open_files(service)
         app.state.service = handler.service = service
         await preflight(link, service.presence.keys)
         with contextlib.suppress(Unavailable):  # leave tokens need the common secret
@@ -116,18 +121,6 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         await link.close()
 
     return lifespan
-
-
-def _open_files(service: Services) -> OpenFiles:
-    """Watched by the connections of our own server; streams leave room for what is more important."""
-
-    def on_state(scarce: bool) -> None:
-        service.capacity.is_scarce = scarce
-        service.metrics.files_scarce.set(scarce)
-
-    files = OpenFiles(on_state)
-    service.metrics.files_limit.set(files.limit)
-    return files
 
 
 def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, Sweeper]:

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "presence_svc"
 FLOORS = [
     {"errors", "", "text"},
     {"model"},
-    {"settings", "metrics", "logs"},
+    {"settings", "metrics", "logs", "tracing"},
     {"store"},
     {"live"},
     {"auth"},
@@ -35,6 +35,7 @@ ALLOWED = {
     "starlette": {"web", "app"},
     "uvicorn": {"server", "commands"},
     "websockets": {"server"},
+    "opentelemetry": {"tracing"},
 }
 # Suites have a room of their own; each says in its files what it is about.
 SUITES = {"contract", "faults", "browser", "benchmarks", "deploy"}

@@ -12,6 +12,8 @@ import resource
 from collections.abc import Callable
 from enum import Enum
 
+from ..web.services import Services
+
 log = logging.getLogger("presence.serve")
 MOST = 1_048_576  # what kernels allow; "unlimited" is no number that they take
 KEPT_SHARE, KEPT = 16, (8, 64)  # of the limit for Redis and its like: a 16th, 8 at least and 64 at most
@@ -81,3 +83,15 @@ class OpenFiles:
 def _part(limit: int, share: int, bounds: tuple[int, int]) -> int:
     least, most = bounds
     return max(min(least, limit // 4), min(most, limit // share))
+
+
+def open_files(service: Services) -> OpenFiles:
+    """Watched by the connections of our own server; streams leave room for what is more important."""
+
+    def on_state(scarce: bool) -> None:
+        service.capacity.is_scarce = scarce
+        service.metrics.files_scarce.set(scarce)
+
+    files = OpenFiles(on_state)
+    service.metrics.files_limit.set(files.limit)
+    return files

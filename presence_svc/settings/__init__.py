@@ -22,11 +22,14 @@ from .kinds import NONE, Rule, Seconds
 from .limits import LimitSettings
 from .names import ignored, misspelt
 from .pages import PageSettings
+from .tracing import TracingSettings
 
 ASKED_SHARE = 0.8  # of HEARTBEAT_INTERVAL: the shortest pause that a reply asks for
 
 
-class Settings(EnvironmentSettings, IdentitySettings, LimitSettings, PageSettings, HistorySettings):
+class Settings(
+    EnvironmentSettings, IdentitySettings, LimitSettings, PageSettings, HistorySettings, TracingSettings
+):
     """Durations are in seconds, fractions allowed; `*_ms` properties give whole milliseconds."""
 
     model_config = SettingsConfigDict(
@@ -64,7 +67,8 @@ class Settings(EnvironmentSettings, IdentitySettings, LimitSettings, PageSetting
         16, ge=2, le=1000, description="connections to Redis per process, beside one for subscriptions"
     )
     fast_path: bool = Field(
-        True, description="answer heartbeats straight from the HTTP parser (not while ACCESS_LOG samples)"
+        True,
+        description="answer heartbeats straight from the HTTP parser (not with ACCESS_LOG or OTEL)",
     )
     access_log: Annotated[float, Field(ge=0, le=1)] = Field(
         0, description="share of requests that are logged, 0 to 1"

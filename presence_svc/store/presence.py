@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from ..errors import PresenceError
 from ..model import Count
@@ -34,13 +35,14 @@ class Presence:
         self.recorder = Recorder(link, settings, self.keys, lambda delay_ms: self.on_due(delay_ms))
         counts = Counts(link, settings, self.keys)
         limit = settings.queue_limit
-        self._writes: GroupCommit[Write, HeartbeatResult] = GroupCommit(
+        commits = _group_commits(link, settings)
+        self._writes: GroupCommit[Write, HeartbeatResult] = commits(
             self.recorder.record,
             limit=limit,
             on_group=lambda size: self.on_group(size),
             is_late=lambda: self.is_late(),
         )
-        self._reads: GroupCommit[str, Count] = GroupCommit(counts.read, limit=limit)
+        self._reads: GroupCommit[str, Count] = commits(counts.read, limit=limit)
 
     async def close(self) -> None:
         """Lets what is under way come to its end."""
@@ -107,3 +109,14 @@ class Presence:
         )
         if await self.link.call(scripts.EVICT, names, args, patient=True):
             self.on_due(settings.publish_interval_ms)
+
+
+def _group_commits(link: Link, settings: Settings) -> type[GroupCommit[Any, Any]]:
+    """The plain one, unless groups and exchanges are to be traced."""
+    if not settings.otel:
+        return GroupCommit
+    from .traced.commit import TracedCommit  # OpenTelemetry is an extra
+    from .traced.link import trace_link
+
+    trace_link(link)
+    return TracedCommit
