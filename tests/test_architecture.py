@@ -45,6 +45,7 @@ ACROSS_MODULES = {
     "test_audit": ".ci/audit",
     "test_docs": "the pages",
     "test_packaging": "what is shipped: pins, wheel, image, CI",
+    "test_sbom": ".ci/sbom, and the same in the image",
     "test_rules": "rule ids in code, tests and pages",
     "auth/test_hostile_token": "tokens, claims and both paths of a heartbeat, by generated tokens",
     "server/test_fast_path_clock": "the fast path and its timeouts, by a clock that the test turns",
