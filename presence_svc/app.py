@@ -21,11 +21,12 @@ from .auth.rates import Rates
 from .errors import Misconfigured, Unavailable
 from .live.hub import Hub
 from .live.loop_lag import LoopLag
+from .live.mender import Mender
 from .live.renewer import Renewer
 from .live.standstill import Standstill
 from .live.sweeper import Sweeper
 from .metrics import Metrics
-from .server.open_files import open_files
+from .server.open_files import watched_files
 from .server.request_head import close_after_answers
 from .server.shutdown import on_shutdown
 from .settings import Settings
@@ -35,7 +36,8 @@ from .store.checkup.preflight import preflight
 from .store.checkup.readiness import Readiness
 from .store.history.answers import HistoryAnswers
 from .store.history.export import Export
-from .store.people import PeopleCounter
+from .store.people.books import PeopleBooks
+from .store.people.counter import PeopleCounter
 from .store.presence import Presence
 from .store.redis.factory import open_link
 from .store.redis.link import Link
@@ -95,14 +97,16 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         """Stops in the order of need: streams first, then what feeds them, then the way to Redis."""
         link = open_link(settings)
         service, sweeper = build(settings, link, metrics)
-        files = open_files(service)
+        files = watched_files(service)
         app.state.service = handler.service = service
         await preflight(link, service.presence.keys)
         with contextlib.suppress(Unavailable):  # leave tokens need the common secret
+            await link.start()
             await sweeper.pulse()
-        service.hub.start()
-        service.renewer.start()
-        sweeper.start()
+        for part in (service.hub, service.renewer, sweeper):
+            part.start()
+        mender = Mender(PeopleBooks(link, settings, service.presence.keys))
+        mender.start()
         standstill = Standstill(min(LONGEST_STOP_S, max(1.0, settings.ttl / 2)))
         service.presence.is_late = standstill.is_late
         standstill.start()
@@ -113,6 +117,7 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         standstill.stop()
         await service.hub.stop()
         await service.renewer.stop()
+        await mender.stop()
         await sweeper.stop()
         await service.census.close()
         loop_lag.stop()
@@ -125,15 +130,14 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
 
 def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, Sweeper]:
     """Every part of a replica, wired; nothing runs yet."""
-    presence = Presence(link, settings)
-    shared = Shared(link, settings)
+    presence, shared = Presence(link, settings), Shared(link, settings)
     rosters = Rosters(link, settings, shared)
     seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
     people = PeopleCounter(link, settings, presence.keys)
     hub = Hub(presence, seen_rosters, people)
-    sweeper = Sweeper(Agenda(link, settings), shared, settings)
-    answers = HistoryAnswers(link, settings)
-    leave_tokens, rates = LeaveTokens(shared), Rates(settings)
+    sweeper = Sweeper(agenda := Agenda(link, settings), shared, settings)
+    metrics.look = lambda: metrics.nodes(link.servers(), link.redirections, agenda.lag_s)
+    answers, leave_tokens, rates = HistoryAnswers(link, settings), LeaveTokens(shared), Rates(settings)
     admission = Admission(
         settings,
         rates=rates,
@@ -170,6 +174,7 @@ def _observe(link: Link, service: Services, sweeper: Sweeper) -> None:
 
     def on_pulse(pulse: Pulse) -> None:
         hub.on_pulse(pulse)
+        metrics.look()
         metrics.settle()
 
     def on_back() -> None:

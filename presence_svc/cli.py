@@ -88,12 +88,15 @@ def serve(
 def demo(
     port: Port = None,
     viewers: Annotated[int, typer.Option(min=1, max=2000, help="About how many.")] = 60,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="On a Cluster of three embedded servers instead.")
+    ] = False,
 ) -> None:
     """Run the service on an embedded server with simulated viewers, to have something to look at."""
     from .commands import demo as command
 
     _set(port=port)
-    command.run(viewers)
+    command.run(viewers, cluster=cluster)
 
 
 @cli.command()
@@ -153,6 +156,14 @@ def sweep(as_json: Json = False) -> None:
     from .commands import sweep as command
 
     command.run(as_json=as_json)
+
+
+@cli.command()
+def keys(course: Course, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Show the names of a course's keys and of its channel in Redis."""
+    from .commands import keys as command
+
+    command.run(course, as_json=as_json)
 
 
 @cli.command()

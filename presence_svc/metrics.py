@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 from prometheus_client import (
@@ -79,6 +79,26 @@ class Metrics:
         self.files_scarce = self._gauge(
             "presence_open_files_scarce", "workers that are near this limit", "livesum"
         )
+        self._node_up = Gauge(
+            "presence_redis_node_up",
+            "whether a server that holds data answers",
+            ["node"],
+            registry=self.registry,
+            multiprocess_mode="livemin",
+        )
+        self._node_exchanges = self._counter("presence_redis_node_exchanges", "exchanges with it", ["node"])
+        self._redirections = self._counter(
+            "presence_redis_redirections", "commands that nodes of a Cluster sent elsewhere", ["kind"]
+        )
+        self.sweep_lag = Gauge(
+            "presence_sweep_lag_seconds",
+            "how long what is due has waited",
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
+        self._known: set[str] = set()
+        self._counted: dict[tuple[str, str], int] = {}
+        self.look: Callable[[], object] = lambda: None  # at Redis's servers: on the loop, before rendering
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             ProcessCollector(registry=self.registry)
 
@@ -110,6 +130,27 @@ class Metrics:
     def refused(self, code: str) -> None:
         """Counts an error of Redis by its first word: OOM, READONLY, NOPERM, ..."""
         self.redis_errors.labels(code).inc()
+
+    def nodes(
+        self, nodes: Iterable[tuple[str, bool, int]], redirections: Mapping[str, int], lag_s: float
+    ) -> None:
+        """Takes each server's state, what has been counted since the start, and how late sweeps are."""
+        self.sweep_lag.set(lag_s)
+        states = list(nodes)
+        for name in self._known - {name for name, _, _ in states}:
+            self._node_up.labels(name).set(float("nan"))  # neither up nor down: it is no longer one
+        self._known |= {name for name, _, _ in states}
+        for name, is_up, exchanges in states:
+            self._node_up.labels(name).set(is_up)
+            self._node_exchanges.labels(name).inc(self._more("node", name, exchanges))
+        for kind, many in redirections.items():
+            self._redirections.labels(kind).inc(self._more("kind", kind, many))
+
+    def _more(self, what: str, name: str, many: int) -> int:
+        """How many more than the last time; a server that is met again counts from 0."""
+        before = self._counted.get((what, name), 0)
+        self._counted[what, name] = many
+        return many - before if many >= before else many
 
     def settle(self) -> None:
         """Hands over what `answered` has gathered: a counter's lock is too dear for every heartbeat."""

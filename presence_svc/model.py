@@ -172,7 +172,7 @@ class Stats(BaseModel):
     """Totals over all courses: `total` is the sum, with viewers of two courses twice; `people` are distinct.
 
     When these are not `exact`, they are right within `bound_s` seconds; null where they are not counted.
-    `page` has the courses that were asked for, the busiest first, those of the past last; null = none were.
+    `page` has the courses that were asked for, the busiest first, those of the past last; none = absent.
     """
 
     total: int

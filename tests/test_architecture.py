@@ -51,7 +51,7 @@ ACROSS_MODULES = {
     "server/test_fast_path_clock": "the fast path and its timeouts, by a clock that the test turns",
     "store/lua/test_read": "the scripts that only read: count, viewers and since",
     "store/history/test_closing": "minutes as sweep.lua closes them, and how they are read",
-    "store/history/test_crowd": "a whole day of a crowd, by a log kept outside",
+    "store/history/test_crowd": "history of a simulated crowd, and of ten thousand courses at once",
     "store/history/test_machine": "history and people against brute force, by generated histories",
     "store/test_machine": "all of store against a model, by generated histories",
     "store/test_memory": "all of store on a Redis that is full",

@@ -7,14 +7,14 @@ import os
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import cast
+from typing import Any, cast
 
 import orjson
 import pytest
 from redis.asyncio import Redis
 
-from presence_svc import client
 from presence_svc.client import Count, watch
+from presence_svc.live import ear, watcher
 from presence_svc.model import Heartbeat, Leave
 from presence_svc.settings import Settings, load
 from presence_svc.store.agenda import Agenda
@@ -32,7 +32,7 @@ CHANNEL = f"presence:{{{COURSE}}}:changes"
 class Changes:
     """A watch whose next change is awaited with a deadline."""
 
-    def __init__(self, url: str, **options: str) -> None:
+    def __init__(self, url: str, **options: Any) -> None:
         self._counts = cast(AsyncGenerator[Count, None], watch(url, COURSE, **options))
 
     async def next(self, seconds: float = 5) -> Count:
@@ -164,7 +164,7 @@ async def test_says_when_reads_can_be_trusted_again(
     own_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While warming, each sign of life makes the watcher read again: the end of it is a change."""
-    monkeypatch.setattr(client, "PING_S", 0.1)
+    monkeypatch.setattr(watcher, "PING_S", 0.1)
     async with _replica(own_server.url) as replica, aclosing(Changes(own_server.url)) as changes:
         await replica.pulse()
         await replica.arrive("ada")
@@ -211,8 +211,8 @@ async def test_a_silent_subscription_is_noticed(
     own_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection that takes bytes and answers none is given up at the deadline of a ping."""
-    monkeypatch.setattr(client, "PING_S", 0.1)
-    monkeypatch.setattr(client, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(ear, "PING_S", 0.1)
+    monkeypatch.setattr(ear, "DEAF_S", 0.3)
     async with (
         Mute(own_server.url.removeprefix("unix://")) as mute,
         aclosing(Changes(mute.url)) as changes,

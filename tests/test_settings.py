@@ -410,3 +410,38 @@ def test_settings_do_not_change() -> None:
 def test_every_setting_is_described() -> None:
     """Each has a line for the README's table."""
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_how_long_history_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spans have units; a number alone is seconds; on and off are words."""
+    monkeypatch.setenv("PRESENCE_HISTORY_MINUTES", "72h")
+    monkeypatch.setenv("PRESENCE_HISTORY_QUARTERS", "30 d")
+    monkeypatch.setenv("PRESENCE_HISTORY_DAYS", "31536000")
+    monkeypatch.setenv("PRESENCE_PEOPLE", "off")
+    settings = load()
+
+    assert (settings.minutes_ms, settings.quarters_ms) == (72 * 3_600_000, 30 * 86_400_000)
+    assert settings.days_ms == 365 * 86_400_000
+    assert settings.books == (60_000, "hll", 0)
+    assert load(history=False).books[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HISTORY_MINUTES", "soon"),
+        ("HISTORY_MINUTES", "10m"),
+        ("HISTORY_QUARTERS", "1h"),
+        ("HISTORY_QUARTERS", "3y"),
+        ("HISTORY_DAYS", "1d"),
+        ("HISTORY_DAYS", "99y"),
+        ("UNIQUES", "some"),
+        ("HISTORY", "perhaps"),
+    ],
+)
+def test_history_that_cannot_be_kept(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each tier outlives what it is made from; the message names the variable that is in the way."""
+    monkeypatch.setenv(f"PRESENCE_{name}", value)
+
+    with pytest.raises(Misconfigured, match=r"PRESENCE_(HISTORY|UNIQUES)"):
+        load()

@@ -112,7 +112,7 @@ class Admission:
             return viewer_id
         caller = await self.enter(authorization, peer, Action.LEAVE)
         if caller.role is Role.PUBLIC:
-            return self._visitor(course_id, said)
+            return self._anonymous.leaver(course_id, said, are_allowed=self._has_anonymous)
         return named(said) if caller.role is Role.SERVICE else own(caller, said.viewer_id)
 
     def _holder(self, course_id: str, said: Leave | Heartbeat) -> str:
@@ -122,14 +122,6 @@ class Admission:
             if self._leave_tokens.holds(token or "", course_id, viewer_id, said.session_id):
                 return viewer_id
         return ""
-
-    def _visitor(self, course_id: str, said: Leave) -> str:
-        """Who goes before the first answer has brought a leave token: only they know so long a session id."""
-        is_visitor = self._has_anonymous and said.anonymous
-        viewer_id = self._anonymous.previous(course_id, said.session_id) if is_visitor else ""
-        if not viewer_id:
-            raise Unauthorized("a leave needs a token, or the leave_token of its session")
-        return viewer_id
 
     def caller(self, authorization: bytes | None) -> Caller | Awaitable[Caller]:
         """Whose credentials these are."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from ..errors import Invalid
-from ..model import Viewer
+from ..errors import Invalid, Unauthorized
+from ..model import Leave, Viewer
 from ..settings import Settings
 from ..store.redis.link import Link
 from ..store.roster.reader import Rosters
@@ -35,6 +35,16 @@ class AnonymousIds:
     def previous(self, course_id: str, session_id: str) -> str:
         """Who a session was before it had a token; "" for one that cannot have been anybody."""
         return self.of(course_id, session_id) if len(session_id) >= SESSION_CHARS else ""
+
+    def leaver(self, course_id: str, said: Leave, *, are_allowed: bool) -> str:
+        """Who goes before the first answer has brought a leave token: only they know so long a session id.
+
+        Raises Unauthorized for all others.
+        """
+        is_visitor = are_allowed and said.anonymous
+        if is_visitor and (viewer_id := self.previous(course_id, said.session_id)):
+            return viewer_id
+        raise Unauthorized("a leave needs a token, or the leave_token of its session")
 
 
 class Pseudonyms(Rosters):

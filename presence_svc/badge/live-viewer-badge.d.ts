@@ -55,7 +55,7 @@ export type PresenceOptions = {
      */
     viewers?: number;
     /**
-     * whether `count.chapters` is kept up to date (it is, unless false)
+     * keep all of `count.chapters` up to date (it is so, unless false: then only `chapterId`)
      */
     chapters?: boolean;
     /**
@@ -206,7 +206,7 @@ declare class BadgeAttributes extends Base {
  * @attr {number} max - so many faces beside the number, yours first; none by default, at most 20
  * @attr {boolean} anonymous - be counted, but never named
  * @attr {boolean} observe - show the number without being counted
- * @attr {boolean} chapters - keep `count.chapters` up to date as well
+ * @attr {boolean} chapters - keep all of `count.chapters` up to date, not only `chapter-id`
  * @attr {string} lang - the badge's language, if not that of what it stands in
  * @attr {string} dir - its direction, likewise
  * @attr {string} base-url - where the service is, if not where this module came from

@@ -9,8 +9,12 @@ import asyncio
 import logging
 import os
 import random
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from time import monotonic
 
 import httpx2
@@ -18,7 +22,9 @@ from rich.console import Console
 
 from ..settings import ENV_PREFIX, Settings, load
 from ..settings.identity import IdentitySettings
+from ..settings.redis import RedisSettings
 from ..store.history.writer import Writer
+from ..store.redis.cluster.embedded import EmbeddedCluster
 from ..store.redis.factory import open_link
 from . import serve
 from .crowd import CHAPTERS, COURSES, Crowd, Viewer
@@ -30,10 +36,10 @@ BATCH = 500  # POST /v1/heartbeats takes up to 1,000
 RETRY_S = 2.0
 
 
-def run(size: int) -> None:
+def run(size: int, *, cluster: bool = False) -> None:
     """Serves on loopback until a signal ends it, whatever Redis and identity the environment names."""
     # Invented viewers do not belong in a real Redis, and have no tokens.
-    _forget("redis_url", "host", "pages", "root_path", *IdentitySettings.model_fields)
+    _forget("host", "pages", "root_path", *RedisSettings.model_fields, *IdentitySettings.model_fields)
     os.environ |= {f"{ENV_PREFIX}HOST": "127.0.0.1", f"{ENV_PREFIX}AUTH": "trusted"}
     stop = threading.Event()
     thread: threading.Thread | None = None
@@ -46,11 +52,25 @@ def run(size: int) -> None:
         thread.start()
 
     try:
-        serve.run(on_listening=begin)
+        with _masters() if cluster else nullcontext():
+            serve.run(on_listening=begin)
     finally:
         stop.set()
         if thread is not None:
             thread.join(timeout=3)
+
+
+@contextmanager
+def _masters() -> Iterator[None]:
+    """Three embedded servers that are one Cluster, named in the environment as its owner would."""
+    with (
+        tempfile.TemporaryDirectory(prefix="presence-cluster-") as data,
+        EmbeddedCluster(Path(data)) as cluster,
+    ):
+        os.environ[f"{ENV_PREFIX}REDIS_URL"] = cluster.url
+        hosts = cluster.url.rpartition("@")[2]
+        Console(stderr=True, soft_wrap=True).print(f"a Cluster of three masters runs at {hosts}")
+        yield
 
 
 async def remember(settings: Settings, size: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from rich.console import Console
 
@@ -11,8 +12,12 @@ from ..settings import Settings, load
 from ..store.checkup.examine import examine
 from ..store.checkup.finding import Finding
 from ..store.keys import Keys
+from ..store.redis.cluster.checkup import examine_cluster
+from ..store.redis.cluster.link import ClusterLink
 from ..store.redis.embedded import bundled_binary
-from ..store.redis.url import parse
+from ..store.redis.factory import open_link
+from ..store.redis.link import ServerLink
+from ..store.redis.sentinel import SentinelLink
 from . import token as tokens
 from .serve import check_exposure
 
@@ -46,22 +51,30 @@ def _redis(settings: Settings) -> list[Finding]:
             return [Finding(True, "redis", f"none is named: embedded, {bundled_binary()}")]
         except Misconfigured as error:
             return [Finding(False, "redis", error.detail)]
-    url = settings.redis_url.get_secret_value()
     try:
-        return asyncio.run(_examine(url, settings))
+        return asyncio.run(_examine(settings))
     except Misconfigured as error:
         return [Finding(False, "settings", error.detail)]
     except Unavailable as error:
         return [Finding(False, "reachable", error.detail)]
 
 
-async def _examine(url: str, settings: Settings) -> list[Finding]:
-    address, access = parse(url)
-    client = access.client(address, timeout_s=TIMEOUT_S, pool=CONNECTIONS)
+async def _examine(settings: Settings) -> list[Finding]:
+    link, keys = open_link(settings, timeout_s=TIMEOUT_S, may_write=False), Keys.of(settings)
     try:
-        keys, pool = Keys(settings.key_prefix), settings.redis_pool
-        return await examine(
-            client, keys, db=access.db, pool=pool, user=access.username, keeps_history=settings.history
+        pool, keeps = settings.redis_pool, settings.history
+        if isinstance(link, ClusterLink):
+            return await examine_cluster(link, keys, pool=pool, keeps_history=keeps)
+        if isinstance(link, SentinelLink):
+            await link.start()
+        link = cast(ServerLink, link)
+        client, access = link.node.client, link.node.access
+        found = await examine(
+            client, keys, db=access.db, pool=pool, user=access.username, keeps_history=keeps
         )
+        await link.start()  # says so when it is a Cluster's
+        if isinstance(link, SentinelLink):
+            found.insert(0, Finding(True, "sentinels", f"they name {link.node.address}"))
+        return found
     finally:
-        await client.aclose()
+        await link.close()

@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import uvicorn
 from rich.console import Console
 
 from .. import __version__
-from ..errors import Misconfigured
+from ..errors import Misconfigured, Unavailable
 from ..logs import logging_config
 from ..server.compatibility import protocols
 from ..server.open_files import raise_limit
@@ -51,9 +51,7 @@ def run(
         )
     raise_limit()
     if settings.redis_url is not None:
-        asyncio.run(
-            _preflight(settings)
-        )  # what is wrong with Redis is said before anybody is told that we listen
+        asyncio.run(_preflight(settings))  # what is wrong is said before anybody is told that we listen
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     if others := ignored_names():
         say(f"ignored, since no settings of ours have these names or values: {', '.join(others)}")
@@ -78,9 +76,12 @@ def run(
 
 
 async def _preflight(settings: Settings) -> None:
+    """Raises Misconfigured for a Redis that cannot serve us. One that is away now may come later."""
     link = open_link(settings)
     try:
-        await preflight(link, Keys(settings.key_prefix))
+        with suppress(Unavailable):
+            await link.start()
+        await preflight(link, Keys.of(settings))
     finally:
         await link.close()
 

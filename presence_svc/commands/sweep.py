@@ -44,7 +44,7 @@ async def sweep(settings: Settings) -> Swept:
         courses: set[str] = set()
         viewers, until = 0, 0
         for _ in range(MOST_STEPS):
-            due = await agenda.due()
+            due = await agenda.due(everywhere=True)
             until = until or due.now + 2 * settings.publish_interval_ms
             if due.courses:
                 viewers += sum(swept.gone for swept in await agenda.sweep(due.courses))

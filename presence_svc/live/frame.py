@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from ..model import Count, Viewer
-from ..store.people import People
+from ..store.people.counter import People
 
 KEEP_ALIVE = b": keep-alive\n\n"
 WAITING = b": redis is away, the count follows\n\n"

@@ -12,9 +12,9 @@ from contextlib import suppress
 
 import orjson
 
-from ..errors import Unavailable
+from ..errors import PresenceError, Unavailable
 from ..model import Count
-from ..store.people import PeopleCounter
+from ..store.people.counter import PeopleCounter
 from ..store.presence import Presence
 from ..store.roster.reader import Rosters
 from ..store.shared import Pulse
@@ -36,7 +36,7 @@ class Hub:
         self._rosters = rosters
         self._feeds: dict[str, Feed] = {}
         self._reads = Reads()
-        self._warming = True
+        self._warm: frozenset[int] = frozenset()  # partitions whose messages are the whole truth (S11)
         self._people = PeopleFeed(people)
         self.listeners: set[Listener] = set()
         self.draining = self.closing = False
@@ -109,32 +109,35 @@ class Hub:
 
     def on_pulse(self, pulse: Pulse) -> None:
         """When reads can be trusted again, badges that held their number back must learn the truth (S11)."""
-        if pulse.warming != self._warming:
-            self._warming = pulse.warming
-            self.refresh()
+        changed, self._warm = pulse.warm ^ self._warm, pulse.warm
+        for course_id in self._feeds if changed else ():
+            if self._partition_of(course_id) in changed:
+                self._refresh_course(course_id)
+
+    def _partition_of(self, course_id: str) -> int:
+        return self._presence.keys.partition_of(course_id).number
 
     def refresh(self) -> None:
         """Reads every feed again: what was read while Redis was away has failed."""
         for course_id in self._feeds:
             self._refresh_course(course_id)
 
-    def _lost(self) -> None:
-        """Redis may come back empty: before a pulse its messages are not the whole truth (S11)."""
-        self._warming = True
+    def _lost(self, course_ids: list[str]) -> None:
+        """Their server may come back empty: before a pulse its messages are not the whole truth (S11)."""
+        is_one = not self._presence.keys.is_partitioned
+        self._warm = frozenset() if is_one else self._warm - set(map(self._partition_of, course_ids))
         self.on_lost()
 
     async def _first(self, listener: Listener) -> None:
         """What is true now goes to a new stream at once, also while its subscription is still on the way."""
-        for course_id, count in zip(
-            listener.courses, await self._presence.counts(listener.courses), strict=True
-        ):
-            feed = self._feeds.get(course_id)
-            if feed is None or listener not in feed.listeners:
-                continue
-            feed.update(count)
-            feed.tell(listener)
-            if listener.wants(course_id):
-                self._refresh_viewers(feed)
+        for count in await self._presence.counts_or_errors(listener.courses):
+            if isinstance(count, PresenceError):
+                continue  # its master is away: the subscription brings it, as soon as there is one
+            if (feed := self._feeds.get(count.course_id)) and listener in feed.listeners:
+                feed.update(count)
+                feed.tell(listener)
+                if listener.wants(count.course_id):
+                    self._refresh_viewers(feed)
 
     def _on_message(self, course_id: str, data: bytes) -> None:
         feed = self._feeds.get(course_id)
@@ -142,8 +145,9 @@ class Hub:
             return
         message = orjson.loads(data)
         message.pop("type")
-        count = Count.model_construct(**message, warming=self._warming)
-        if feed.latest and count.total < feed.latest.total and not self._warming:
+        is_warming = self._partition_of(course_id) not in self._warm
+        count = Count.model_construct(**message, warming=is_warming)
+        if feed.latest and count.total < feed.latest.total and not is_warming:
             self._reads.start(self._verify(feed, count))
         else:
             self._heard(feed, count)
@@ -160,8 +164,7 @@ class Hub:
         self._heard(feed, count)
 
     def _refresh_course(self, course_id: str) -> None:
-        feed = self._feeds.get(course_id)
-        if feed:
+        if feed := self._feeds.get(course_id):
             self._reads.start(self._read(feed))
 
     async def _read(self, feed: Feed) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 
 from ..errors import Unavailable
-from ..store.people import PeopleCounter
+from ..store.people.counter import PeopleCounter
 from .frame import Frame, people_frame
 from .listener import Listener
 

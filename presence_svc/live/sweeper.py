@@ -54,8 +54,9 @@ class Sweeper:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def poke(self, delay_ms: int) -> None:
+    def poke(self, delay_ms: int, partition: int = 0) -> None:
         """Something will be due in `delay_ms`: be awake by then. Only the earliest poke needs a timer."""
+        self._agenda.expect(delay_ms, partition)
         loop = asyncio.get_running_loop()
         at = loop.time() + delay_ms / 1000 + SOON_S
         if self._timer is None or self._timer.when() > at:

@@ -85,8 +85,8 @@ def _part(limit: int, share: int, bounds: tuple[int, int]) -> int:
     return max(min(least, limit // 4), min(most, limit // share))
 
 
-def open_files(service: Services) -> OpenFiles:
-    """Watched by the connections of our own server; streams leave room for what is more important."""
+def watched_files(service: Services) -> OpenFiles:
+    """For the connections of our own server. Where files are scarce, streams leave room for the rest."""
 
     def on_state(scarce: bool) -> None:
         service.capacity.is_scarce = scarce

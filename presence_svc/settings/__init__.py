@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from ..errors import Misconfigured
-from .addresses import is_network, is_redis
+from .addresses import is_network
 from .environment import ENV_PREFIX as ENV_PREFIX
 from .environment import EnvironmentSettings
 from .history import HistorySettings
@@ -22,13 +22,20 @@ from .kinds import NONE, Rule, Seconds
 from .limits import LimitSettings
 from .names import ignored, misspelt
 from .pages import PageSettings
+from .redis import RedisSettings
 from .tracing import TracingSettings
 
 ASKED_SHARE = 0.8  # of HEARTBEAT_INTERVAL: the shortest pause that a reply asks for
 
 
 class Settings(
-    EnvironmentSettings, IdentitySettings, LimitSettings, PageSettings, HistorySettings, TracingSettings
+    EnvironmentSettings,
+    IdentitySettings,
+    LimitSettings,
+    RedisSettings,
+    PageSettings,
+    HistorySettings,
+    TracingSettings,
 ):
     """Durations are in seconds, fractions allowed; `*_ms` properties give whole milliseconds."""
 
@@ -40,9 +47,6 @@ class Settings(
         hide_input_in_errors=True,
     )
 
-    redis_url: SecretStr | None = Field(
-        None, description="`redis://`, `rediss://` or `unix://`; none = an embedded server"
-    )
     key_prefix: str = Field(
         "presence", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="first word of every Redis key"
     )
@@ -73,17 +77,6 @@ class Settings(
     access_log: Annotated[float, Field(ge=0, le=1)] = Field(
         0, description="share of requests that are logged, 0 to 1"
     )
-
-    @field_validator("redis_url")
-    @classmethod
-    def _redis(cls, value: SecretStr | None) -> SecretStr | None:
-        """The message is fixed: what cannot be read may be any part of a password."""
-        if value is not None and not is_redis(value.get_secret_value()):
-            raise ValueError(
-                "must be redis://user:password@host:6379/0, the same with rediss://, or unix:///path;"
-                " what is special in a password is written as %XX"
-            )
-        return value
 
     @field_validator("trusted_proxies")
     @classmethod

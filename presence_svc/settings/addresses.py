@@ -1,4 +1,4 @@
-"""How addresses in settings must be written: Redis, origins, proxies, key servers. Each says yes or no."""
+"""How addresses in settings must be written: origins, proxies, key servers. Each says yes or no."""
 
 from __future__ import annotations
 
@@ -10,19 +10,6 @@ LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
 # As browsers write it (RFC 6454): in lower case, without a path, and without the port that goes unsaid.
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?")
 USUAL_PORT = re.compile(r"http://.*:80|https://.*:443")
-
-
-def is_redis(url: str) -> bool:
-    """Whether redis-py finds in it what its writer has put there: a / or # in a password ends the host."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # raises for what is no number
-    except ValueError:
-        return False
-    if parts.scheme == "unix":
-        return bool(parts.path)
-    is_whole = re.fullmatch(r"/?[0-9]*", parts.path) and "@" not in parts.query + parts.fragment
-    return parts.scheme in ("redis", "rediss") and bool(is_whole)
 
 
 def is_origin(origin: str) -> bool:

@@ -7,18 +7,32 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, TypeVar
 
 from ..errors import Limited
 from ..settings import Settings
 from . import scripts
-from .keys import Keys
+from .keys import Keys, Partition
 from .redis.link import Command
 from .redis.resp import ScriptCall, new_tuple, pack, pack_int, unpack
 from .write import HeartbeatResult, Outcome, WithSeq
 
+MAX_WORDS = 3_880  # of a call, beside the few in front
+LEAVE_WORDS, TAKE_OVER_WORDS, HEARTBEAT_WORDS, COURSE_WORDS = 11, 14, 7, 6
+Item = TypeVar("Item")
 REFUSED = {-1: "too many chapters in this course", -2: "too many sessions of this viewer"}
+
+
+def bounded(items: Sequence[Item], words_of: Callable[[Item], int]) -> Iterator[Sequence[Item]]:
+    """Cuts what would make a call of too many words: some servers take 3,999 at most."""
+    start, words = 0, 0
+    for at, item in enumerate(items):
+        words += words_of(item)
+        if words > MAX_WORDS and at > start:
+            yield items[start:at]
+            start, words = at, words_of(item)
+    yield items[start:]
 
 
 def by_course(writes: Sequence[Any], indices: list[int]) -> dict[str, list[int]]:
@@ -35,9 +49,10 @@ def heartbeat_call(
     writes: Sequence[Any],
     courses: dict[str, list[int]],
     refresh: Collection[str],
+    partition: Partition,
 ) -> ScriptCall:
     """The call that records the heartbeats of `courses`; in `refresh`: whose sets' expiry is pushed on."""
-    names: list[bytes] = [pack(keys.agenda, keys.where)]
+    names: list[bytes] = [partition.packed_agenda]
     args: list[bytes] = [
         pack(
             settings.publish_interval_ms,
@@ -92,12 +107,14 @@ def _result(total: int, now: int, ends: Any, settings: Settings) -> Outcome:
     return new_tuple(HeartbeatResult, (total, ends or now, now, 0))
 
 
-def take_over_call(keys: Keys, settings: Settings, writes: Sequence[WithSeq]) -> Command:
+def take_over_call(
+    keys: Keys, settings: Settings, writes: Sequence[WithSeq], partition: Partition
+) -> Command:
     """The call that makes anonymous sessions those of the viewers whose heartbeats follow.
 
     By its text: an unknown SHA would be sent again behind the heartbeats, which had counted people twice.
     """
-    names: list[str] = [keys.agenda, keys.where]
+    names: list[str] = [partition.agenda, partition.where]
     args: list[Any] = [
         settings.publish_interval_ms,
         settings.ttl_ms,
@@ -112,12 +129,14 @@ def take_over_call(keys: Keys, settings: Settings, writes: Sequence[WithSeq]) ->
             names += (keys.viewer(course_id, viewer_id), keys.left(course_id, viewer_id))
         flag = "a" if heartbeat.anonymous else "-"
         args += (write.take_over_from, write.viewer_id, heartbeat.session_id, unpack(seq), flag)
-    return ("EVAL", scripts.TAKE_OVER.text, len(names), *names, *args)
+    return ("EVAL", scripts.TAKE_OVER, len(names), *names, *args)
 
 
-def leave_call(keys: Keys, settings: Settings, writes: Sequence[Any], indices: list[int]) -> Command:
+def leave_call(
+    keys: Keys, settings: Settings, writes: Sequence[Any], indices: Sequence[int], partition: Partition
+) -> Command:
     """The call that ends the sessions of a round's leaves."""
-    names: list[str] = [keys.agenda, keys.where]
+    names: list[str] = [partition.agenda, partition.where]
     args: list[Any] = [
         settings.publish_interval_ms,
         settings.leave_grace_ms,

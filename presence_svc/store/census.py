@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ..errors import Unavailable
 from .keys import Keys
 from .redis.link import Link
+from .stats import listed_courses
 
 SCRAPED_S = 10.0  # how long a census stands, at least
 SCRAPE_WAIT_S = 0.5
@@ -61,17 +62,11 @@ class Census:
     async def _read(self) -> Headcount:
         """Each slice is exact at its own moment."""
         found: dict[str, tuple[int, int]] = {}
-        cursor: bytes | int = 0
-        while True:
-            (cursor, flat), (seconds, micros) = await self._link.pipeline(
-                [("ZSCAN", self._keys.agenda, cursor, "COUNT", SLICE), ("TIME",)], patient=True
-            )
+        async for listed in listed_courses(self._link, [one.agenda for one in self._keys.partitions]):
+            ((seconds, micros),) = await self._link.pipeline([("TIME",)], patient=True)
             now_ms = int(seconds) * 1000 + int(micros) // 1000
-            listed = [course.decode() for course in flat[::2]]
             for start in range(0, len(listed), SLICE):
                 found |= await self._slice(listed[start : start + SLICE], now_ms)
-            if int(cursor) == 0:
-                break
         viewers, anonymous = [n for n, _ in found.values()], [n for _, n in found.values()]
         return Headcount(sum(viewers), sum(anonymous), sum(n > 0 for n in viewers))
 

@@ -22,16 +22,38 @@ class Counts:
         self._keys = keys
 
     async def read(self, course_ids: list[str]) -> list[Count | PresenceError]:
-        """A count for each, every course asked for once. Raises Unavailable."""
-        courses = list(dict.fromkeys(course_ids))
-        counts: dict[str, Count] = {}
-        while len(counts) < len(courses):  # nearly always once: the script ends early where chapters are many
-            rest = courses[len(counts) :]
-            commands: list[Command] = [count_call(self._keys, rest), ("GET", self._keys.since)]
-            reply, since = await self._link.pipeline(commands, patient=True)
-            warming = since is None or reply[0] - int(since) < self._settings.ttl_ms
-            counts |= {count.course_id: count for count in count_results(reply, rest, warming=warming)}
+        """A count or an error for each, every course asked for once. Raises Unavailable when nothing came."""
+        left = self._by_partition(course_ids)
+        counts: dict[str, Count | PresenceError] = {}
+        while left:  # nearly always once: the script ends early where chapters are many
+            counts |= await self._step(left)
+            left = {
+                number: rest
+                for number, courses in left.items()
+                if (rest := [course_id for course_id in courses if course_id not in counts])
+            }
         return [counts[course_id] for course_id in course_ids]
+
+    def _by_partition(self, course_ids: list[str]) -> dict[int, list[str]]:
+        parts: dict[int, list[str]] = {}
+        for course_id in dict.fromkeys(course_ids):
+            parts.setdefault(self._keys.partition_of(course_id).number, []).append(course_id)
+        return parts
+
+    async def _step(self, parts: dict[int, list[str]]) -> dict[str, Count | PresenceError]:
+        commands: list[Command] = []
+        for number, courses in parts.items():
+            commands += (count_call(self._keys, courses), ("GET", self._keys.partitions[number].since))
+        replies: list[Any] = await self._link.results(commands, patient=True)
+        found: dict[str, Count | PresenceError] = {}
+        for courses, reply, since in zip(parts.values(), replies[::2], replies[1::2], strict=True):
+            if wrong := next((one for one in (reply, since) if isinstance(one, PresenceError)), None):
+                found.update(dict.fromkeys(courses, wrong))
+                continue
+            warming = since is None or reply[0] - int(since) < self._settings.ttl_ms
+            counted = count_results(reply, courses, warming=warming)
+            found.update((count.course_id, count) for count in counted)
+        return found
 
 
 def count_call(keys: Keys, courses: Sequence[str]) -> Command:

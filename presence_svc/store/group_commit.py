@@ -48,6 +48,11 @@ class GroupCommit(Generic[Op, Result]):
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something waits or is under way."""
+        return self._task is not None
+
     def submit(self, op: Op) -> asyncio.Future[Result]:
         """A future for the result. Raises Unavailable when the queue is full."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()

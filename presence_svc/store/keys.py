@@ -1,8 +1,8 @@
 """The Redis data model: every key that exists, who may read it, and why it has this shape.
 
-All keys of a course carry its id as hash tag, so that one script call stays in one Cluster slot, and
-every key that a script touches is passed as KEYS. `P` is the prefix, `C` a course, `V` a viewer, `S` a
-session. Scores and times are whole milliseconds since 1970 by Redis's clock.
+All keys of a course carry its id as hash tag, or its partition's, so that one script call stays in one
+Cluster slot, and every key that a script touches is passed as KEYS. `P` is the prefix, `C` a course, `V` a
+viewer, `S` a session. Scores and times are whole milliseconds since 1970 by Redis's clock.
 
     P:{C}:viewers    zset  V by the end of their last lease                       (public contract)
     P:{C}:viewer:V   hash  name, avatar_url, joined_at and one field per session  (public contract);
@@ -36,6 +36,18 @@ session. Scores and times are whole milliseconds since 1970 by Redis's clock.
                      somebody works in database D: channels know no databases, so that one prefix is in one
     P:{check}:*      scratch keys of check.lua, and P:bus:check its channel: gone when it ends
 
+On a Cluster a course is in one of PARTITIONS partitions (redis/cluster/slots.py), each with a tag T, and all
+keys of a partition are in one slot. `P:{C}:viewers` is `P:{T}:C:viewers` there, and so with every key of a
+course and its channel; further:
+
+    P:{T}:agenda     as P:agenda:0, for the courses of this partition
+    P:{T}:since      as P:since, for this partition: a master that comes back empty warms its own
+    P:{T}:where, P:{T}:heard, P:{T}:gaps, P:{T}:seen, P:{T}:closed:Q   likewise
+    P:partitions     str   how many partitions there are; another number would look for courses elsewhere
+
+So a script call takes many courses of a partition, with their agenda, and stays atomic. Refused: a slot per
+course (a call per course, and agendas that must be registered before they can be swept).
+
 Why sorted sets by expiry: a count is ZCOUNT from now on, O(log n) and exact with no sweeper alive (S4);
 there is no counter that could drift. Why one zset for all chapters and not one each: leaving a chapter
 must remove the viewer from where they were, and only the session's own record knows where that was. A
@@ -59,13 +71,16 @@ agenda and `where` empty themselves.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
+from ..settings import Settings
+from .history.keys import HistoryKeys
+from .redis.cluster.slots import SLOTS, Partition, partition_keys, slot_of_tag, tags
 from .redis.resp import pack
 
+__all__ = ["CourseKeys", "Keys", "Partition"]
+
 COURSES_CACHED = 10_000
-MINUTES_A_DAY = 1_440
-BLOCK = 365  # days in a hash
 
 
 class CourseKeys(NamedTuple):
@@ -78,38 +93,50 @@ class CourseKeys(NamedTuple):
     state: str
 
 
-class TierKeys(NamedTuple):
-    """The keys that a course's closed minutes go to, in the order in which sweep.lua takes them."""
+class Keys(HistoryKeys):
+    """Builds key names; the only place where a hash tag is written.
 
-    minutes: str
-    quarters: str
-    days: str
-    uniques: str
-    numbers: str
-    seen: str
-    closed: str
+    `partitions` of a Cluster, 0 = one server: it has a single partition with the names above.
+    """
 
-
-class Keys:
-    """Builds key names; the only place where a hash tag is written."""
-
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, partitions: int = 0) -> None:
         self.prefix = prefix
-        self.agenda = f"{prefix}:agenda:0"
-        self.since = f"{prefix}:since"
         self.secret = f"{prefix}:secret"
         self.bus = f"{prefix}:bus"
-        self.where = f"{prefix}:where"
-        self.heard = f"{prefix}:heard:0"
-        self.gaps = f"{prefix}:gaps:0"
-        self.seen = f"{prefix}:seen:0"
-        self.check = tuple(f"{prefix}:{{check}}:{kind}" for kind in ("hash", "zset", "string"))
+        self.agreed = f"{prefix}:partitions"
         self.every_channel = f"{prefix}:*:changes"
+        self.is_partitioned = partitions > 0
+        self._width = SLOTS // (partitions or 1)
+        self.partitions = self._partitions(partitions)
         self.course = lru_cache(COURSES_CACHED)(self._course)
         self.packed_course = lru_cache(COURSES_CACHED)(self._packed_course)
+        self.partition_of = lru_cache(COURSES_CACHED)(self._partition_of)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The names that these settings ask for."""
+        is_cluster = settings.redis_kind == "cluster"
+        return cls(settings.key_prefix, settings.partitions if is_cluster else 0)
+
+    def _partitions(self, many: int) -> tuple[Partition, ...]:
+        if not many:
+            return (partition_keys(0, f"{self.prefix}:", f"{self.prefix}:agenda:0"),)
+        bases = [f"{self.prefix}:{{{tag}}}:" for tag in tags(many)]
+        return tuple(partition_keys(number, base, f"{base}agenda") for number, base in enumerate(bases))
+
+    def _partition_of(self, course_id: str) -> Partition:
+        if not self.is_partitioned:
+            return self.partitions[0]
+        return self.partitions[slot_of_tag(course_id.encode()) // self._width]
+
+    def _base(self, course_id: str) -> str:
+        """What every name of this course begins with."""
+        if self.is_partitioned:
+            return f"{self.partition_of(course_id).base}{course_id}:"
+        return f"{self.prefix}:{{{course_id}}}:"
 
     def _course(self, course_id: str) -> CourseKeys:
-        base = f"{self.prefix}:{{{course_id}}}:"
+        base = self._base(course_id)
         return CourseKeys(
             f"{base}viewers", f"{base}places", f"{base}chapters", f"{base}anonymous", f"{base}state"
         )
@@ -118,45 +145,47 @@ class Keys:
         return pack(*self.course(course_id))
 
     def viewer(self, course_id: str, viewer_id: str) -> str:
-        return f"{self.prefix}:{{{course_id}}}:viewer:{viewer_id}"
+        return f"{self._base(course_id)}viewer:{viewer_id}"
 
     def left(self, course_id: str, viewer_id: str) -> str:
-        return f"{self.prefix}:{{{course_id}}}:left:{viewer_id}"
-
-    def minutes(self, course_id: str, hour: int) -> str:
-        return f"{self.prefix}:{{{course_id}}}:minutes:{hour}"
-
-    def quarters(self, course_id: str, day: int) -> str:
-        return f"{self.prefix}:{{{course_id}}}:quarters:{day}"
-
-    def days(self, course_id: str, block: int) -> str:
-        return f"{self.prefix}:{{{course_id}}}:days:{block}"
-
-    def uniques(self, course_id: str, day: int) -> str:
-        return f"{self.prefix}:{{{course_id}}}:uniques:{day}"
-
-    def numbers(self, course_id: str) -> str:
-        return f"{self.prefix}:{{{course_id}}}:numbers"
-
-    def closed(self, quarter: int) -> str:
-        return f"{self.prefix}:closed:{quarter}"
-
-    def tiers(self, course_id: str, minute: int, closing: int) -> TierKeys:
-        """Where this minute goes, when it is closed in the quarter `closing`."""
-        day = minute // MINUTES_A_DAY
-        return TierKeys(
-            self.minutes(course_id, minute // 60),
-            self.quarters(course_id, day),
-            self.days(course_id, day // BLOCK),
-            self.uniques(course_id, day),
-            self.numbers(course_id),
-            self.seen,
-            self.closed(closing),
-        )
+        return f"{self._base(course_id)}left:{viewer_id}"
 
     def channel(self, course_id: str) -> str:
-        return f"{self.prefix}:{{{course_id}}}:changes"
+        return f"{self._base(course_id)}changes"
 
-    def course_of(self, channel: str) -> str:
-        """The course that a channel's message is about."""
-        return channel[len(self.prefix) + 2 : -len("}:changes")]
+    def check(self, partition: Partition) -> tuple[str, ...]:
+        """Keys that hold nothing for longer than a script runs: to see what we may do."""
+        base = f"{partition.base}check" if self.is_partitioned else f"{self.prefix}:{{check}}"
+        return tuple(f"{base}:{kind}" for kind in ("hash", "zset", "string"))
+
+    def check_channel(self, partition: Partition) -> str:
+        return f"{partition.base}check" if self.is_partitioned else f"{self.bus}:check"
+
+    def names(self, course_id: str, viewer_id: str) -> dict[str, str]:
+        """Every key of a course, those of one viewer among them, by what it is."""
+        partition = self.partition_of(course_id)
+        return self.course(course_id)._asdict() | {
+            "viewer": self.viewer(course_id, viewer_id),
+            "left": self.left(course_id, viewer_id),
+            "agenda": partition.agenda,
+            "since": partition.since,
+        }
+
+    def course_of(self, name: str, ending: str = "changes") -> str:
+        """The course that a channel's message is about, or that a key with this ending belongs to."""
+        tag, _, rest = name[len(self.prefix) + 2 : -len(ending) - 1].partition("}")
+        return rest[1:] if self.is_partitioned else tag
+
+    def viewer_of(self, key: str) -> tuple[str, str]:
+        """The course and the viewer that a viewer's hash is of. Ids may hold what stands between them."""
+        tag, _, rest = key[len(self.prefix) + 2 :].partition("}")
+        if not self.is_partitioned:
+            return tag, rest.removeprefix(":viewer:")
+        at = rest.find(":viewer:", 2)
+        while self.partition_of(rest[1:at]).tag != tag and (later := rest.find(":viewer:", at + 1)) > 0:
+            at = later
+        return rest[1:at], rest[at + len(":viewer:") :]
+
+    def pattern(self, ending: str) -> str:
+        """Fits every key of a course that ends so."""
+        return f"{self.prefix}:{{*}}:*:{ending}" if self.is_partitioned else f"{self.prefix}:{{*}}:{ending}"

@@ -7,8 +7,8 @@ Heartbeats and leaves go by group commit in order of arrival; reads of a moment 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, cast
 
 from ..errors import PresenceError
 from ..model import Count
@@ -17,32 +17,53 @@ from . import scripts
 from .counts import Counts
 from .group_commit import GroupCommit
 from .keys import Keys
+from .lanes import Commit, Lanes
 from .recorder import Recorder
 from .redis.link import Link
+from .rounds import course_of
 from .write import HeartbeatResult, HeartbeatWrite, LeaveWrite, Outcome, WithSeq, Write
 
 
 class Presence:
-    """Who is where. `on_due(delay_ms)` hears when our message falls due, `on_group` of a group's size."""
+    """Who is where. `on_due(delay_ms, partition)` hears when a message is due, `on_group` of group sizes.
+
+    On a Cluster each master has a group commit of its own.
+    """
 
     def __init__(self, link: Link, settings: Settings) -> None:
         self.link = link
         self.settings = settings
-        self.keys = Keys(settings.key_prefix)
-        self.on_due: Callable[[int], None] = lambda delay_ms: None
+        self.keys = Keys.of(settings)
+        self.on_due: Callable[[int, int], None] = lambda delay_ms, partition: None
         self.on_group: Callable[[int], None] = lambda size: None
         self.is_late: Callable[[], bool] = lambda: False  # what is at hand was said too long ago
-        self.recorder = Recorder(link, settings, self.keys, lambda delay_ms: self.on_due(delay_ms))
-        counts = Counts(link, settings, self.keys)
-        limit = settings.queue_limit
-        commits = _group_commits(link, settings)
-        self._writes: GroupCommit[Write, HeartbeatResult] = commits(
-            self.recorder.record,
-            limit=limit,
+        self.recorder = Recorder(link, settings, self.keys, lambda *due: self.on_due(*due))
+        self._counts = Counts(link, settings, self.keys)
+        self._group_commit = _group_commits(link, settings)
+        self._writes: GroupCommit[Write, HeartbeatResult] | Lanes[Write, HeartbeatResult]
+        self._reads: GroupCommit[str, Count] | Lanes[str, Count]
+        if link.is_cluster:
+            self._writes = Lanes(
+                self.recorder.record, self._make_writes, lambda write: self._lane_of(course_of(write)), link
+            )
+            self._reads = Lanes(self._counts.read, self._make_reads, self._lane_of, link)
+        else:
+            self._writes = self._make_writes(self.recorder.record)
+            self._reads = self._make_reads(self._counts.read)
+
+    def _make_writes(self, commit: Commit[Write, HeartbeatResult]) -> GroupCommit[Write, HeartbeatResult]:
+        return self._group_commit(
+            commit,
+            limit=self.settings.queue_limit,
             on_group=lambda size: self.on_group(size),
             is_late=lambda: self.is_late(),
         )
-        self._reads: GroupCommit[str, Count] = commits(counts.read, limit=limit)
+
+    def _make_reads(self, commit: Commit[str, Count]) -> GroupCommit[str, Count]:
+        return self._group_commit(commit, limit=self.settings.queue_limit)
+
+    def _lane_of(self, course_id: str) -> Hashable:
+        return self.link.lane_of(self.keys.partition_of(course_id).slot)
 
     async def close(self) -> None:
         """Lets what is under way come to its end."""
@@ -76,12 +97,25 @@ class Presence:
         """Exact counts in the order asked, usually of one moment. Raises Unavailable."""
         return list(await asyncio.gather(*map(self._reads.submit, course_ids)))
 
+    async def counts_or_errors(self, course_ids: Iterable[str]) -> list[Count | PresenceError]:
+        """The same, with an error in the place of a course whose master is away."""
+        asked = [self._reads.submit(course_id) for course_id in course_ids]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        for count in found:
+            if isinstance(count, BaseException) and not isinstance(count, PresenceError):
+                raise count
+        return cast(list[Count | PresenceError], found)
+
     async def are_present(self, pairs: Sequence[tuple[str, str]]) -> list[bool | PresenceError]:
         """Which of these (course, viewer) are present now, by Redis's clock. Raises Unavailable."""
         scores = [("ZSCORE", self.keys.course(course).viewers, viewer) for course, viewer in pairs]
-        (seconds, micros), *ends = await self.link.pipeline([("TIME",), *scores], patient=True)
-        now = int(seconds) * 1000 + int(micros) // 1000
-        return [end is not None and float(end) > now for end in ends]
+        time, *ends = await self.link.results([("TIME",), *scores], patient=True)
+        if isinstance(time, PresenceError):
+            raise time
+        now = int(time[0]) * 1000 + int(time[1]) // 1000
+        return [
+            end if isinstance(end, PresenceError) else end is not None and float(end) > now for end in ends
+        ]
 
     async def ping(self) -> None:
         """Asks Redis for an answer. Raises Unavailable."""
@@ -93,9 +127,10 @@ class Presence:
         Within `ban_s` nothing that the viewer says counts, whatever their session.
         """
         keys, settings = self.keys, self.settings
+        partition = keys.partition_of(course_id)
         names = (
-            keys.agenda,
-            keys.where,
+            partition.agenda,
+            partition.where,
             *keys.course(course_id),
             keys.viewer(course_id, viewer_id),
             keys.left(course_id, viewer_id),
@@ -108,7 +143,7 @@ class Presence:
             round(ban_s * 1000),
         )
         if await self.link.call(scripts.EVICT, names, args, patient=True):
-            self.on_due(settings.publish_interval_ms)
+            self.on_due(settings.publish_interval_ms, partition.number)
 
 
 def _group_commits(link: Link, settings: Settings) -> type[GroupCommit[Any, Any]]:

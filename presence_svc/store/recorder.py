@@ -1,20 +1,22 @@
 """Records a group of heartbeats and leaves: builds its calls, sends them in one exchange, reads the replies.
 
-Called by store.group_commit, which gathers the group; owned by store.presence. Raises Unavailable for a group
-as a whole; what is wrong with one write stands in its place.
+Called by store.group_commit, which gathers the group; owned by store.presence. What is wrong with one write,
+or with the master of its course, stands in its place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from time import monotonic
+from typing import Any, NamedTuple
 
+from ..errors import PresenceError
 from ..settings import Settings
 from . import calls, rounds
-from .keys import Keys
+from .keys import Keys, Partition
 from .redis.link import Command, Link
 from .redis.resp import ScriptCall
-from .write import HeartbeatResult, HeartbeatWrite, LeaveWrite, Outcome, Write
+from .write import HeartbeatResult, HeartbeatWrite, LeaveWrite, Outcome, WithSeq, Write
 
 REFRESHED_LIMIT = 50_000  # courses
 TAKEN_LIMIT = 50_000  # sessions that have changed hands
@@ -22,10 +24,23 @@ WRITES_OF_A_SESSION = 8
 Courses = dict[str, list[int]]
 
 
-class Recorder:
-    """`on_due(delay_ms)` is called when a message of ours falls due."""
+class _Call(NamedTuple):
+    """A call on its way: whose heartbeats, leaves or take-overs its reply is about."""
 
-    def __init__(self, link: Link, settings: Settings, keys: Keys, on_due: Callable[[int], None]) -> None:
+    command: Command | ScriptCall
+    partition: Partition
+    courses: Courses | None = None
+    indices: Sequence[int] = ()
+    refreshed: frozenset[str] = frozenset()
+    told: Sequence[WithSeq] = ()
+
+
+class Recorder:
+    """`on_due(delay_ms, partition)` is called when a message of ours falls due."""
+
+    def __init__(
+        self, link: Link, settings: Settings, keys: Keys, on_due: Callable[[int, int], None]
+    ) -> None:
         self._link = link
         self._settings = settings
         self._keys = keys
@@ -34,41 +49,67 @@ class Recorder:
         self._taken: dict[rounds.Who, list[HeartbeatWrite]] = {}  # by whose session it was
 
     async def record(self, writes: list[Write]) -> list[Outcome]:
-        """One exchange for all; on failure nobody is told that they were recorded. Raises Unavailable."""
-        keys, settings = self._keys, self._settings
-        commands: list[Command | ScriptCall] = []
-        readers: list[Courses | None] = []  # whose results each reply holds; None for one without
-        results: list[Outcome] = [HeartbeatResult(0, 0, 0)] * len(writes)
-        refreshed: set[str] = set()
-        told: list[HeartbeatWrite] = []
+        """One exchange for all, and one call per partition and kind. Nobody is told what is not recorded.
+
+        Raises Unavailable when nothing was.
+        """
+        outcomes: list[Outcome] = [HeartbeatResult(0, 0, 0)] * len(writes)
         self._rearm(writes)
-        taken_over = rounds.taken_over(writes) if settings.allow_anonymous else ()
-        for heartbeats, leaves in rounds.rounds(writes, taken_over):
+        taken_over = rounds.taken_over(writes) if self._settings.allow_anonymous else ()
+        planned: list[_Call] = []
+        for indices in rounds.by_partition(writes, self._keys):
+            planned += self._plan(writes, indices, taken_over)
+        replies = await self._link.results([call.command for call in planned])
+        for reply, call in zip(replies, planned, strict=True):
+            self._read(reply, call, outcomes)
+        return outcomes
+
+    def _plan(
+        self, writes: list[Write], indices: list[int], taken_over: Collection[rounds.Who]
+    ) -> Iterator[_Call]:
+        """The calls of one partition, in order."""
+        keys, settings = self._keys, self._settings
+        partition = keys.partition_of(rounds.course_of(writes[indices[0]]))
+        for heartbeats, leaves in rounds.rounds(writes, taken_over, indices):
             if taken_over and (found := rounds.take_overs(writes, heartbeats)):
-                commands.append(calls.take_over_call(keys, settings, found))
-                readers.append(None)
-                told += [write for write, _ in found]
+                for some in calls.bounded(found, lambda pair: calls.TAKE_OVER_WORDS):
+                    command = calls.take_over_call(keys, settings, some, partition)
+                    yield _Call(command, partition, told=some)
             if heartbeats:
-                courses = calls.by_course(writes, heartbeats)
-                refresh = self._to_refresh(courses)
-                refreshed |= refresh
-                commands.append(calls.heartbeat_call(keys, settings, writes, courses, refresh))
-                readers.append(courses)
-            if leaves:
-                commands.append(calls.leave_call(keys, settings, writes, leaves))
-                readers.append(None)
-        replies = await self._link.pipeline(commands)
-        for reply, courses_of in zip(replies, readers, strict=True):
-            if courses_of is None:
-                due_ms = calls.soonest_due(reply)
-            else:
-                due_ms = calls.heartbeat_results(reply, courses_of, results, settings)
-            if due_ms:
-                self._on_due(due_ms)
-        for write in told:
+                yield from self._plan_heartbeats(writes, heartbeats, partition)
+            for left in calls.bounded(leaves, lambda index: calls.LEAVE_WORDS) if leaves else ():
+                yield _Call(
+                    calls.leave_call(keys, settings, writes, left, partition), partition, indices=left
+                )
+
+    def _plan_heartbeats(
+        self, writes: list[Write], indices: list[int], partition: Partition
+    ) -> Iterator[_Call]:
+        courses = calls.by_course(writes, indices)
+        refresh = self._to_refresh(courses)
+        parts: Iterable[Courses] = (courses,)
+        if calls.COURSE_WORDS * len(courses) + calls.HEARTBEAT_WORDS * len(indices) > calls.MAX_WORDS:
+            parts = map(dict, calls.bounded(list(courses.items()), _words))
+        for part in parts:
+            command = calls.heartbeat_call(self._keys, self._settings, writes, part, refresh, partition)
+            yield _Call(command, partition, courses=part, refreshed=refresh)
+
+    def _read(self, reply: Any, call: _Call, outcomes: list[Outcome]) -> None:
+        """Puts what has come of a call into its writes' places."""
+        if isinstance(reply, PresenceError):
+            for indices in (call.indices, *(call.courses or {}).values()):
+                for index in indices:
+                    outcomes[index] = reply
+            return
+        if call.courses is None:
+            due_ms = calls.soonest_due(reply)
+        else:
+            due_ms = calls.heartbeat_results(reply, call.courses, outcomes, self._settings)
+            self._note(call.refreshed & call.courses.keys())
+        if due_ms:
+            self._on_due(due_ms, call.partition.number)
+        for write, _ in call.told:
             self._disarm(write)
-        self._note(refreshed)
-        return results
 
     def _disarm(self, write: HeartbeatWrite) -> None:
         """Redis knows whose the session is now: it need not be told with every heartbeat."""
@@ -89,12 +130,18 @@ class Recorder:
                 for known in self._taken.pop(who, ()):
                     known.take_over_from = who[1]
 
-    def _to_refresh(self, courses: Iterable[str]) -> set[str]:
+    def _to_refresh(self, courses: Iterable[str]) -> frozenset[str]:
         """Courses whose sets we have not kept alive lately. Their expiry has room for half of HIDDEN_TTL."""
         old = monotonic() - self._settings.hidden_ttl / 4
-        return {course_id for course_id in courses if self.refreshed.get(course_id, old) <= old}
+        return frozenset(course_id for course_id in courses if self.refreshed.get(course_id, old) <= old)
 
-    def _note(self, courses: set[str]) -> None:
+    def _note(self, courses: Collection[str]) -> None:
+        if not courses:
+            return
         if len(self.refreshed) + len(courses) > REFRESHED_LIMIT:
             self.refreshed.clear()
         self.refreshed.update(dict.fromkeys(courses, monotonic()))
+
+
+def _words(course: tuple[str, list[int]]) -> int:
+    return calls.COURSE_WORDS + calls.HEARTBEAT_WORDS * len(course[1])

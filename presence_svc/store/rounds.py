@@ -8,9 +8,25 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from .keys import Keys
 from .write import HeartbeatWrite, LeaveWrite, WithSeq, Write
 
 Who = tuple[str, str]  # a viewer in a course
+
+
+def by_partition(writes: Sequence[Write], keys: Keys) -> list[list[int]]:
+    """The indices of a group's writes, gathered by partition, in order of arrival: one on one server."""
+    if not keys.is_partitioned:
+        return [list(range(len(writes)))]
+    found: dict[int, list[int]] = {}
+    for index, write in enumerate(writes):
+        found.setdefault(keys.partition_of(course_of(write)).number, []).append(index)
+    return list(found.values())
+
+
+def course_of(write: Write) -> str:
+    """The course that a heartbeat or a leave is about."""
+    return write.course_id if isinstance(write, LeaveWrite) else write[0].course_id
 
 
 def taken_over(writes: Sequence[Write]) -> set[Who]:
@@ -19,15 +35,18 @@ def taken_over(writes: Sequence[Write]) -> set[Who]:
     return {(write.course_id, write.take_over_from) for write in found if write.take_over_from}
 
 
-def rounds(writes: Sequence[Write], taken_over: Collection[Who] = ()) -> list[tuple[list[int], list[int]]]:
-    """Splits a group into (heartbeats, leaves), each round's heartbeats before its leaves.
+def rounds(
+    writes: Sequence[Write], taken_over: Collection[Who] = (), indices: Sequence[int] | None = None
+) -> list[tuple[list[int], list[int]]]:
+    """Splits a group, or a part of it, into (heartbeats, leaves), each round's heartbeats before its leaves.
 
     A heartbeat that follows a leave of the same viewer starts a new round, and so does one that takes over
     from an anonymous viewer who has just spoken: their order counts.
     """
     found: list[tuple[list[int], list[int]]] = [([], [])]
     touched: set[Who] = set()
-    for index, write in enumerate(writes):
+    for index in range(len(writes)) if indices is None else indices:
+        write = writes[index]
         if isinstance(write, LeaveWrite):
             touched.add((write.course_id, write.viewer_id))
             found[-1][1].append(index)

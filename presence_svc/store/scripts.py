@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+PUBLISH = "local PUBLISH = 'PUBLISH'"
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
@@ -18,6 +20,11 @@ class Script:
     name: str
     text: str
     sha: str
+    sharded: Script | None = None  # the same with SPUBLISH
+
+    def publishing(self, *, sharded: bool) -> Script:
+        """The script as it is for sharded channels, or for those that all servers hear."""
+        return self.sharded if sharded and self.sharded else self
 
 
 def _read(name: str) -> str:
@@ -32,7 +39,12 @@ def script(name: str) -> Script:
         included = line.removeprefix("--@include ")
         lines.append(line if included == line else _read(included))
     text = "\n".join(lines)
-    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+    sharded = text.replace(PUBLISH, PUBLISH.replace("'PUBLISH'", "'SPUBLISH'"))
+    return Script(name, text, _sha(text), Script(name, sharded, _sha(sharded)))
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 HEARTBEAT = script("heartbeat")
@@ -45,4 +57,5 @@ SWEEP = script("sweep")
 DUE = script("due")
 SINCE = script("since")
 PEOPLE = script("people")
+MEND = script("mend")
 CHECK = script("check")

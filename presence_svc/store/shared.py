@@ -6,23 +6,31 @@ Called by live.sweeper at every pass. Both live in Redis, both are mortal, both 
 from __future__ import annotations
 
 import secrets
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ..errors import Unavailable
+from ..errors import PresenceError, Unavailable
 from ..settings import Settings
 from . import scripts
 from .keys import Keys
-from .redis.link import Link
+from .redis.link import Command, Link
 
 DAY_MS = 86_400_000
 
 
 class Pulse(NamedTuple):
-    """`now` and `since` in ms by Redis's clock; `warming`: too early to trust a low number (S11)."""
+    """`now` and `since` in ms by Redis's clock, of the partition that was heard for the shortest time.
+
+    `warm`: the numbers of the partitions whose reads can be trusted (S11); not those whose master is away.
+    """
 
     now: int
     since: int
-    warming: bool
+    warm: frozenset[int]
+
+    @property
+    def warming(self) -> bool:
+        """Too early to trust a low number anywhere."""
+        return not self.warm
 
 
 class Shared:
@@ -31,7 +39,7 @@ class Shared:
     def __init__(self, link: Link, settings: Settings) -> None:
         self.link = link
         self.settings = settings
-        self.keys = Keys(settings.key_prefix)
+        self.keys = Keys.of(settings)
         self.secret = b""
 
     def known_secret(self) -> bytes:
@@ -41,21 +49,32 @@ class Shared:
         return self.secret
 
     async def pulse(self) -> Pulse:
-        """Keeps the marks alive. Raises Unavailable.
+        """Keeps the marks alive. Raises Unavailable when no master answers, or the one that has the secret.
 
         A gap below TTL - HEARTBEAT_INTERVAL loses nobody: whoever beat before it has a lease beyond it.
         """
         gap_ms = max(1, self.settings.ttl_ms - round(self.settings.heartbeat_interval * 1000))
-        key = self.keys.secret
-        (now, since), secret = await self.link.pipeline(
-            [
-                ("EVALSHA", scripts.SINCE, 2, self.keys.since, self.keys.agenda, gap_ms),
-                ("GETEX", key, "PX", DAY_MS),
-            ]
-        )
+        commands: list[Command] = [
+            ("EVALSHA", scripts.SINCE, 2, partition.since, partition.agenda, gap_ms)
+            for partition in self.keys.partitions
+        ]
+        *marks, secret = await self.link.results([*commands, ("GETEX", self.keys.secret, "PX", DAY_MS)])
+        heard = {n: mark for n, mark in enumerate(marks) if not isinstance(mark, PresenceError)}
+        if not heard:
+            raise marks[0]
+        await self._take_secret(secret)
+        ttl_ms = self.settings.ttl_ms
+        warm = frozenset(n for n, (now, since) in heard.items() if since and now - since >= ttl_ms)
+        now, since = min(heard.values(), key=lambda mark: mark[0] - mark[1])
+        return Pulse(now, since, warm)
+
+    async def _take_secret(self, secret: Any) -> None:
+        if isinstance(secret, PresenceError):
+            if not self.secret:
+                raise secret
+            return  # as it is known already
         if secret is None:
-            ours = self.secret or secrets.token_bytes(32)
+            key, ours = self.keys.secret, self.secret or secrets.token_bytes(32)
             _, secret = await self.link.pipeline([("SET", key, ours, "NX", "PX", DAY_MS), ("GET", key)])
         if secret != self.secret:
             self.secret = secret  # only then: who has used it compares by identity
-        return Pulse(now, since, not since or now - since < self.settings.ttl_ms)

@@ -1,22 +1,23 @@
-"""Live totals over all courses, read from the agenda's courses. Called by web.api.courses for operators."""
+"""Live totals over all courses that are on an agenda. Called by web.api.courses for operators."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from time import monotonic
 
 from ..errors import Invalid
 from ..model import CourseTotal, Stats
 from .keys import Keys
-from .people import PeopleCounter
+from .people.counter import PeopleCounter
 from .redis.link import Link
 
 FRESH_S = 1.0
 SHARE = 5  # a reading stands at least this many times as long as it took
 TOP = 20
 CHUNK = 200
+SETS = 32  # scanned in one exchange
 
 
 class Totals:
@@ -60,13 +61,17 @@ class Totals:
 
     async def _seen(self) -> set[str]:
         """Courses that have a history, also those that nobody watches now."""
-        return {course async for courses in self._slices(self._keys.seen) for course in courses}
+        return {
+            course
+            async for courses in listed_courses(self._link, [one.seen for one in self._keys.partitions])
+            for course in courses
+        }
 
     async def _read(self) -> Stats:
         """Each slice is exact at its own moment; `as_of` is the last one's (S4)."""
         found: dict[str, int] = {}
         as_of = await self._now_ms()
-        async for courses in self._slices(self._keys.agenda):
+        async for courses in listed_courses(self._link, [one.agenda for one in self._keys.partitions]):
             commands = [
                 ("ZCOUNT", self._keys.course(course).viewers, f"({as_of}", "+inf") for course in courses
             ]
@@ -84,18 +89,6 @@ class Totals:
             exact=people.exact if people else True,
             bound_s=people.bound_s if people else None,
         )
-
-    async def _slices(self, key: str) -> AsyncIterator[list[str]]:
-        """A set's courses, each at least once if it stays; however many there are, a step is short."""
-        cursor = b"0"
-        while True:
-            scan = ("ZSCAN", key, cursor, "COUNT", CHUNK)
-            ((cursor, flat),) = await self._link.pipeline([scan], patient=True)
-            courses = [course.decode() for course in flat[::2]]
-            for start in range(0, len(courses), CHUNK):
-                yield courses[start : start + CHUNK]
-            if cursor == b"0":
-                return
 
     async def _now_ms(self) -> int:
         (time,) = await self._link.pipeline([("TIME",)], patient=True)
@@ -117,3 +110,16 @@ def _decoded(cursor: str) -> tuple[int, str]:
         return -int(total), course
     except ValueError:
         raise Invalid([("/cursor", "is not a cursor of this route")]) from None
+
+
+async def listed_courses(link: Link, sets: Sequence[str]) -> AsyncIterator[list[str]]:
+    """The courses in these sorted sets, each at least once if it stays, in short steps."""
+    left: list[tuple[str, bytes]] = [(name, b"0") for name in sets]
+    while left:
+        scans = [("ZSCAN", name, cursor, "COUNT", CHUNK) for name, cursor in left[:SETS]]
+        replies = await link.pipeline(scans, patient=True)
+        courses = [course.decode() for _, flat in replies for course in flat[::2]]
+        for start in range(0, len(courses), CHUNK):
+            yield courses[start : start + CHUNK]
+        done = zip(left[:SETS], replies, strict=True)
+        left = [(name, cursor) for (name, _), (cursor, _) in done if cursor != b"0"] + left[SETS:]

@@ -38,7 +38,7 @@ def end_together(server: EmbeddedServer, viewers: int) -> float:
         commands = [("ZADD", keys.viewers, "XX", *alike), ("ZADD", keys.places, "XX", *there)]
         expire = [("PEXPIREAT", KEYS.viewer(COURSE, viewer), end) for _, viewer in some]
         wire.send(pack([*commands, *expire]))
-    wire.call("ZADD", KEYS.agenda, end, COURSE)
+    wire.call("ZADD", KEYS.partitions[0].agenda, end, COURSE)
     wire.call("CONFIG", "SET", "slowlog-log-slower-than", SLOW_US)
     wire.call("SLOWLOG", "RESET")
     wire.close()

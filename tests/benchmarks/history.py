@@ -44,13 +44,15 @@ def heartbeats(settings: Settings, ops: Sequence[HeartbeatWrite], seq: int) -> I
             (write, b"$%d\r\n%d\r\n" % (len(str(seq)), seq)) for write in ops[start : start + BATCH]
         ]
         courses = calls.by_course(part, list(range(len(part))))
-        yield pack([calls.heartbeat_call(KEYS, settings, part, courses, ())])
+        yield pack([calls.heartbeat_call(KEYS, settings, part, courses, (), KEYS.partitions[0])])
 
 
 def leaves(settings: Settings, ops: Sequence[HeartbeatWrite]) -> Iterator[Batch]:
     for start in range(0, len(ops), BATCH):
         part = [LeaveWrite(one.course_id, one.viewer_id, Leave()) for one in ops[start : start + BATCH]]
-        name, script, *rest = calls.leave_call(KEYS, settings, part, list(range(len(part))))
+        name, script, *rest = calls.leave_call(
+            KEYS, settings, part, list(range(len(part))), KEYS.partitions[0]
+        )
         yield pack([(name, script.sha, *rest)])
 
 

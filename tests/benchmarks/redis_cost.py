@@ -52,7 +52,7 @@ def ours(ops: list[HeartbeatWrite], size: int = BATCH) -> Iterator[Batch]:
     for start in range(0, len(ops), size):
         part: list[WithSeq] = [(write, write.seq) for write in ops[start : start + size]]
         courses = calls.by_course(part, list(range(len(part))))
-        yield pack([calls.heartbeat_call(KEYS, SETTINGS, part, courses, ())])
+        yield pack([calls.heartbeat_call(KEYS, SETTINGS, part, courses, (), KEYS.partitions[0])])
 
 
 def bare(ops: list[HeartbeatWrite], size: int = BATCH) -> Iterator[Batch]:

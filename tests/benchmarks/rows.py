@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import change, crowd, expiry, fanout, history, rate, redis_cost
+from tests.benchmarks import change, cluster, crowd, expiry, fanout, history, rate, redis_cost
 from tests.benchmarks.row import Row
 
 ROWS = [
@@ -24,4 +24,6 @@ ROWS = [
     Row("crash", "the lease's end by Redis's clock", change.crash),
     Row("burst", "one message per PUBLISH_INTERVAL", change.burst),
     Row("jwt", "PRESENCE_AUTH=trusted, the same viewers", rate.identity),
+    Row("cluster", "one server, Sentinels, three masters: the same heartbeats", cluster.compare),
+    Row("partitions", "64, 256 and 1,024 partitions on three masters", cluster.partitions),
 ]

@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from tests import rig
+from tests.cluster_rig import Cluster, ClusterBackend, cluster
+from tests.conftest import EmptyServer
 from tests.rig import Backend
-from tests.store.replica import Ear, Replica
+from tests.store.replica import Ear, Replica, ear_of
+
+CLUSTER = "cluster"
+
+
+@pytest.fixture(scope="session")
+def shared_cluster() -> Iterator[Cluster]:
+    """Three masters with a replica each; started once, emptied for each test."""
+    with cluster() as made:
+        yield made
+
+
+@pytest.fixture(params=[*rig.BACKENDS, CLUSTER])
+async def backend(
+    request: pytest.FixtureRequest, empty_server: EmptyServer
+) -> AsyncIterator[Backend | ClusterBackend]:
+    """An empty Redis, a test for each kind: fakeredis, embedded Valkey, Debian's 7.0, a Cluster (S15)."""
+    kind = request.param
+    if kind == CLUSTER:
+        async with ClusterBackend(request.getfixturevalue("shared_cluster")) as made:
+            yield made
+        return
+    server = Backend(kind, None if kind == rig.FAKE else empty_server(kind).url)
+    try:
+        yield server
+    finally:
+        await server.close()
 
 
 @pytest.fixture
@@ -25,5 +54,5 @@ def other(backend: Backend) -> Replica:
 @pytest.fixture
 async def ear(backend: Backend) -> AsyncIterator[Ear]:
     """Hears every message that is published from now on."""
-    async with Ear(backend.client(protocol=2)) as made:
+    async with ear_of(backend.client(protocol=2)) as made:
         yield made

@@ -307,6 +307,6 @@ async def test_an_unknown_script_does_not_turn_the_order_round(replica: Replica)
 
     _, back = await asyncio.gather(replica.leave("ada", soft=True), replica.beat("ada"))  # one exchange
 
-    viewers = await replica.redis.zrange("presence:{c1}:viewers", 0, -1, withscores=True)
+    viewers = await replica.redis.zrange(replica.keys.course("c1").viewers, 0, -1, withscores=True)
     assert viewers == [(b"ada", back.expires_at)]
     assert back.expires_at - back.as_of == replica.settings.ttl_ms

@@ -267,11 +267,11 @@ async def test_what_failed_is_not_forgotten(replica: Replica, monkeypatch: pytes
     await anonymous(replica, seq=1)
     said = write_of("ada", S, take_over_from=A, seq=2)
 
-    async def away(commands: object) -> None:
+    async def away(commands: object, **options: object) -> None:
         raise Unavailable("Redis is away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(replica.link, "pipeline", away)
+        patched.setattr(replica.link, "results", away)
         with pytest.raises(Unavailable):
             await replica.presence.heartbeat(said)
     await replica.presence.heartbeat(said)
@@ -283,13 +283,13 @@ async def test_a_steady_heartbeat_asks_once(replica: Replica, monkeypatch: pytes
     """The same heartbeat again is a heartbeat as any other: one call, and no word of who it was."""
     said = write_of("ada", S, take_over_from=A, seq=2)
     sent: list[int] = []
-    pipeline = replica.link.pipeline
+    results = replica.link.results
 
     async def counted(commands: Any) -> list[Any]:
         sent.append(len(commands))
-        return await pipeline(commands)
+        return await results(commands)
 
-    monkeypatch.setattr(replica.link, "pipeline", counted)
+    monkeypatch.setattr(replica.link, "results", counted)
     for _ in range(3):
         await replica.presence.heartbeat(said)
 

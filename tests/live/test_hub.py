@@ -216,7 +216,7 @@ async def test_a_loss_of_all_data_is_told(replica: Replica, hub: Hub) -> None:
     before = stream.counts["c1"]["version"]
     await asyncio.sleep(0.005)  # of two reads in a millisecond the lower version counts as older
     await replica.redis.flushall()
-    hub.on_pulse(Pulse(0, 0, warming=False))
+    hub.on_pulse(Pulse(0, 0, frozenset({0})))
     await stream.until(0)
 
     assert stream.counts["c1"]["version"] >= before
@@ -243,7 +243,7 @@ async def test_a_redis_that_restarts_empty_is_not_trusted_before_a_pulse(own_ser
     hub.on_lost = lambda: lost.append(1)
     hub.start()
     stream = await Stream(hub.attach(("c1",), 0)).read()
-    hub.on_pulse(Pulse(0, 0, warming=False))
+    hub.on_pulse(Pulse(0, 0, frozenset({0})))
     own_server.stop()
     await eventually("the loss is noticed", lambda: lost)
     own_server.start()

@@ -108,7 +108,7 @@ async def test_it_survives_whatever_goes_wrong(stage: Stage, error: Exception) -
     failures = 0
     due = replica.agenda.due
 
-    async def broken() -> Any:
+    async def broken(*, everywhere: bool = False) -> Any:
         nonlocal failures
         if failures < 3:
             failures += 1

@@ -64,7 +64,7 @@ def pair(env: Mapping[str, str] | None = None) -> Iterator[Pair]:
         services = []
         for prefix, fast_path in (("pe", "true"), ("pa", "false")):
             redis.set(Keys(prefix).secret, b"s" * 32)
-            redis.set(Keys(prefix).since, 0)  # not warming: that ends a moment earlier in one path
+            redis.set(Keys(prefix).partitions[0].since, 0)  # not warming: that ends earlier in one path
             own = {
                 "PRESENCE_KEY_PREFIX": prefix,
                 "PRESENCE_FAST_PATH": fast_path,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import count as count_up
 from typing import Any
 
 import orjson
@@ -18,16 +19,20 @@ from presence_svc.model import Count, Heartbeat, Leave, Roster
 from presence_svc.settings import Settings, load
 from presence_svc.store.agenda import Agenda
 from presence_svc.store.keys import Keys
-from presence_svc.store.people import PeopleCounter
+from presence_svc.store.people.counter import PeopleCounter
 from presence_svc.store.presence import Presence
-from presence_svc.store.redis.link import ServerLink
+from presence_svc.store.redis.factory import open_link
+from presence_svc.store.redis.link import Link, ServerLink
+from presence_svc.store.redis.subscription import Subscription
 from presence_svc.store.roster.reader import Rosters
 from presence_svc.store.shared import Shared
 from presence_svc.store.stats import Totals
 from presence_svc.store.write import HeartbeatResult, HeartbeatWrite, LeaveWrite
+from tests.store.cluster_client import ClusterClient
 from tests.store.node import node_of
 
 GENEROUS_S = 10.0
+HEARD = [f"c{n}" for n in range(60)] + ["a", "b"]
 LOOKS = 50
 # Settings of a replica that lets anonymous sessions become somebody's.
 SIGNING_IN = {
@@ -57,7 +62,7 @@ for _, key in ipairs(redis.call('KEYS', ARGV[2] .. ':*')) do
     for i = 1, #flat, 2 do redis.call('ZADD', key, older(flat[i + 1]), flat[i]) end
   elseif kind == 'hash' then
     age_hash(key)
-  elseif key == ARGV[2] .. ':since' then
+  elseif string.match(key, ':since$') then
     redis.call('SET', key, older(redis.call('GET', key)), 'KEEPTTL')
   end
   local ends = redis.call('PEXPIRETIME', key)
@@ -72,17 +77,24 @@ class Replica:
     Without history and people, unless asked for: tests of presence look at all keys that there are.
     """
 
-    def __init__(self, redis: Redis, **settings: Any) -> None:
+    def __init__(self, redis: Redis | ClusterClient, **settings: Any) -> None:
         self.redis: Any = redis  # the raw keys are looked at in every way; redis-py types replies too widely
         self.passed = 0  # ms that this replica was told to let pass
-        self.node = node_of(redis, timeout_s=GENEROUS_S)
-        self.link = ServerLink(self.node)
-        self.use(load(**{"history": False, "people": False} | settings))
+        made = {"history": False, "people": False} | settings
+        self.link: Link
+        if isinstance(redis, ClusterClient):
+            made["redis_url"] = redis.url
+            self.link = open_link(load(**made), timeout_s=GENEROUS_S)
+            redis.links.append(self.link)
+        else:
+            self.node = node_of(redis, timeout_s=GENEROUS_S)
+            self.link = ServerLink(self.node)
+        self.use(load(**made))
 
     def use(self, settings: Settings) -> None:
         """Builds all parts, with these settings."""
         self.settings = settings
-        self.keys = Keys(settings.key_prefix)
+        self.keys = Keys.of(settings)
         self.presence = Presence(self.link, self.settings)
         self.shared = Shared(self.link, self.settings)
         sealing = Shared(self.link, self.settings)
@@ -116,14 +128,14 @@ class Replica:
 
     async def sweep(self) -> int:
         """One pass over what is due; returns how many viewers were removed."""
-        due = await self.agenda.due()
+        due = await self.agenda.due(everywhere=True)
         return sum(swept.gone for swept in await self.agenda.sweep(due.courses)) if due.courses else 0
 
     async def settle(self) -> int:
         """Passes until nothing is due any more, a message that waits for its interval included."""
         gone, soon = 0, max(500, self.settings.publish_interval_ms)
         for _ in range(LOOKS):
-            due = await self.agenda.due()
+            due = await self.agenda.due(everywhere=True)
             if not due.courses:
                 # A claim lasts 500 ms: what is due within that is another's, or a message that waits.
                 if not 0 < due.next_at <= due.now + soon:
@@ -142,9 +154,9 @@ class Replica:
             refreshed.update({course: at - ms / 1000 for course, at in refreshed.items()})
 
     async def names(self) -> set[str]:
-        """Every key there is."""
+        """Every key there is, but for what the replicas of a Cluster have agreed on."""
         names: list[Any] = await self.redis.keys("*")
-        return {name.decode() for name in names}
+        return {name.decode() for name in names} - {self.keys.agreed}
 
     async def now(self) -> int:
         """Redis's clock in ms."""
@@ -197,6 +209,52 @@ class Ear:
                     break
                 self.messages.append(orjson.loads(message["data"]))
         return self.messages
+
+
+class ClusterEar(Ear):
+    """The same on a Cluster: at each master the channels of the courses that tests speak of."""
+
+    def __init__(self, redis: ClusterClient) -> None:
+        self._cluster = redis
+        self._keys = Keys.of(load(redis_url=redis.url))
+        self._subscriptions: list[Subscription] = []
+        self._marks: list[str] = []
+        self.messages: list[dict[str, Any]] = []
+
+    async def __aenter__(self) -> ClusterEar:
+        for client in self._cluster.masters:
+            heard = [c for c in HEARD if self._cluster.master_of(self._keys.channel(c)) is client]
+            mark = next(m for n in count_up() if self._cluster.master_of(m := f"mark:{n}") is client)
+            subscription = await self._cluster.subscription(client)
+            subscription.subscribe([*map(self._keys.channel, heard), mark])
+            for _ in range(len(heard) + 1):
+                event = await subscription.get(GENEROUS_S)
+                assert event is not None
+                assert event.kind == "subscribed"
+            self._subscriptions.append(subscription)
+            self._marks.append(mark)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        for subscription in self._subscriptions:
+            subscription.close()
+
+    async def hear(self, *, until: int = 0) -> list[dict[str, Any]]:
+        """All that has been published so far; with `until` waits (bounded) for that many."""
+        async with asyncio.timeout(GENEROUS_S):
+            while True:
+                for subscription, mark in zip(self._subscriptions, self._marks, strict=True):
+                    await self._cluster.publish_sharded(mark, "mark")
+                    while (event := await subscription.get(GENEROUS_S)) and event.data != b"mark":
+                        if event.kind == "message":
+                            self.messages.append(orjson.loads(event.data))
+                if len(self.messages) >= until:
+                    return self.messages
+
+
+def ear_of(redis: Redis | ClusterClient) -> Ear:
+    """`async with ear_of(redis) as ear`: hears every message that is published from now on."""
+    return ClusterEar(redis) if isinstance(redis, ClusterClient) else Ear(redis)
 
 
 def said(count: Count) -> dict[str, Any]:

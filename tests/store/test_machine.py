@@ -8,7 +8,7 @@ the model takes the moments that Redis returned, so no step sleeps and no assert
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import pytest
@@ -21,13 +21,13 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from redis.asyncio import Redis
 
 from presence_svc.model import Count
 from presence_svc.store.redis.url import connect
+from tests.cluster_rig import ClusterBackend, cluster
 from tests.store.audit import audit
 from tests.store.oracle import HIDDEN, Key, Model
-from tests.store.replica import SIGNING_IN, Ear, Replica, said, without_moment
+from tests.store.replica import SIGNING_IN, Replica, ear_of, said, without_moment
 
 Answer = TypeVar("Answer")
 COURSES, VIEWERS, SESSIONS = ("c1", "c2"), ("ada", "bob", "cleo"), ("main", "tab")
@@ -39,14 +39,14 @@ SPANS = (1_000, 2_000, 4_000, 20_000, 45_000, 59_000, 61_000, 100_000)
 class Machine(RuleBasedStateMachine):
     """One history. Every rule acts on Redis and on the model, and compares what they answer."""
 
-    url = ""
+    client: Callable[[], Any]
     loop: asyncio.AbstractEventLoop
 
     def __init__(self) -> None:
         super().__init__()
-        self.clients: list[Redis] = [connect(self.url, timeout_s=10) for _ in range(3)]
+        self.clients: list[Any] = [self.client() for _ in range(3)]
         self.replicas = [Replica(client, **SIGNING_IN) for client in self.clients[:2]]
-        self.ear = Ear(self.clients[2])
+        self.ear = ear_of(self.clients[2])
         self.model = Model()
         self.sent: list[tuple[Any, ...]] = []
         self.versions = dict.fromkeys(COURSES, 0)
@@ -70,7 +70,7 @@ class Machine(RuleBasedStateMachine):
             self.run(self.replicas[0].pass_time(2 * HIDDEN, self.replicas[1]))
             self._everything_swept()
             names = self.run(self.replicas[0].names())
-            assert names <= {f"presence:{{{course}}}:state" for course in COURSES}
+            assert names <= {self.replicas[0].keys.course(course).state for course in COURSES}
         finally:
             self.run(self._close())
 
@@ -224,13 +224,31 @@ class Machine(RuleBasedStateMachine):
 def test_any_history_ends_as_the_model_says(redis_url: str) -> None:
     """S1-S8, S12: 300 random histories of 25 steps each."""
     with asyncio.Runner() as runner:
-        Machine.url, Machine.loop = redis_url, runner.get_loop()
-        run_state_machine_as_test(
-            Machine,
-            settings=settings(
-                max_examples=300,
-                stateful_step_count=25,
-                deadline=None,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
+        Machine.client = staticmethod(lambda: connect(redis_url, timeout_s=10))
+        Machine.loop = runner.get_loop()
+        _run(examples=300)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_any_history_on_a_cluster() -> None:
+    """S15: S1-S8 and S12 hold unchanged there; 60 random histories over two partitions of three masters."""
+    with cluster() as servers, asyncio.Runner() as runner:
+        backend = ClusterBackend(servers)
+        runner.run(backend.__aenter__())
+        Machine.client = staticmethod(backend.client)
+        Machine.loop = runner.get_loop()
+        _run(examples=60)
+        runner.run(backend.__aexit__())
+
+
+def _run(*, examples: int) -> None:
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -3,11 +3,13 @@
 const MAX_COURSES = 100; // in the query of a stream
 const MAX_COUNTS = 200; // in the query of a read
 const MAX_QUERY = 6_000; // bytes: a default nginx takes 8 KiB of request line
+const MAX_CHAPTERS = 1_000; // bytes of their ids; more are all
 const MAX_BODY = 500; // in the body of either
 const MAX_STREAMS = 3; // of the six connections that a browser allows an origin; what is on none is asked for by turns
 
 /**
- * @typedef {{courses: Record<string, number>, chapters: boolean, areApart: boolean}} Want how many names of each course;
+ * @typedef {{courses: Record<string, number>, chapters: string[] | null, areApart: boolean}} Want how many names of each course;
+ *   which chapters, or all of them (null);
  *   apart: a stream of its own for those whose names are wanted, since those of the others are not for us
  * @typedef {{ids: string[], path: string, body?: object}} Ask a request for these
  */
@@ -20,7 +22,9 @@ export function merged(wants) {
       courses[id] = Math.max(courses[id] ?? 0, names);
     }
   }
-  return { courses, chapters: wants.some((want) => want.chapters), areApart: wants.some((want) => want.areApart) };
+  const asked = [...new Set(wants.flatMap(({ chapters }) => chapters ?? []))].sort();
+  const areAll = asked.join().length > MAX_CHAPTERS || wants.some(({ chapters }) => !chapters);
+  return { courses, chapters: areAll ? null : asked, areApart: wants.some((want) => want.areApart) };
 }
 
 /** @param {string} id */
@@ -44,10 +48,10 @@ function cut(ids, most, longest = MAX_QUERY) {
   return parts;
 }
 
-/** Services of before this exists ignore what they do not know. @param {boolean} chapters */
-const rest = (chapters) => (chapters ? "" : "&chapters=none");
+/** Services of before this exists ignore what they do not know. @param {string[] | null} chapters */
+const rest = (chapters) => (chapters ? `&chapters=${chapters.map(encodeURIComponent).join() || "none"}` : "");
 
-/** The reads that bring the counts of these. @param {string[]} ids @param {boolean} chapters @returns {Ask[]} */
+/** The reads that bring the counts of these. @param {string[]} ids @param {string[] | null} chapters @returns {Ask[]} */
 export const reads = (ids, chapters) =>
   cut(ids, MAX_COUNTS).map((part) => ({ ids: part, path: `/v1/counts?${part.map(item).join("&")}${rest(chapters)}` }));
 
@@ -68,7 +72,7 @@ export function streams({ courses, chapters, areApart }, canPost) {
     const viewers = Math.min(20, Math.max(0, ...ids.map((id) => courses[id])));
     const parts = cut(ids, MAX_COURSES);
     if (parts.length > 1 && canPost) {
-      const wish = { ...(viewers && { viewers, order: "joined" }), ...(!chapters && { chapters: "none" }) };
+      const wish = { ...(viewers && { viewers, order: "joined" }), ...(chapters && { chapters: chapters.length ? chapters : "none" }) };
       return cut(ids, MAX_BODY, Infinity).map((part) => ({ ids: part, path: "/v1/live", body: { course_ids: part, ...wish } }));
     }
     const tail = (viewers ? `&viewers=${viewers}&order=joined` : "") + rest(chapters);

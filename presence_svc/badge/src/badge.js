@@ -29,7 +29,7 @@ const COMPACT = /** @type {const} */ ({ notation: "compact", maximumFractionDigi
  * @attr {number} max - so many faces beside the number, yours first; none by default, at most 20
  * @attr {boolean} anonymous - be counted, but never named
  * @attr {boolean} observe - show the number without being counted
- * @attr {boolean} chapters - keep `count.chapters` up to date as well
+ * @attr {boolean} chapters - keep all of `count.chapters` up to date, not only `chapter-id`
  * @attr {string} lang - the badge's language, if not that of what it stands in
  * @attr {string} dir - its direction, likewise
  * @attr {string} base-url - where the service is, if not where this module came from
@@ -184,7 +184,7 @@ export class LiveViewerBadge extends BadgeAttributes {
     if (count) this.#announcer.say(title, this.observe);
     if (this.max || this.#stack.isShown) this.#pile(snapshot);
     if (this.#tooltip.isOpen) this.#draw();
-    const told = `${count?.version} ${count?.total}`;
+    const told = `${count?.version} ${count?.total} ${JSON.stringify(count?.chapters)}`;
     if (count && told !== this.#told) this.#emit("presence-change", count);
     this.#told = told;
     const problem = error ?? (refusal === this.#refusal ? null : refusal);

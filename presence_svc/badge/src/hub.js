@@ -14,7 +14,8 @@ export class Hub {
   /** @type {import("./words.js").State} */ state = "connecting";
   #isAsleep = false;
   #areNamesApart = false;
-  #lookAfter = 0;
+  #lookedAt = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #lookTimer;
   /** @type {ReturnType<typeof setTimeout>[]} */ #lossTimers = [];
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #sleepTimer;
 
@@ -28,7 +29,7 @@ export class Hub {
 
   /** @param {string} base @param {boolean} isGuess */
   constructor(base, isGuess) {
-    this.service = new Service(base, isGuess, (isSwitch) => this.#turn(isSwitch));
+    this.service = new Service(base, isGuess, (isSwitch, isOut) => this.#turn(isSwitch, isOut));
     this.source = new Source(this.service, {
       want: () => this.#want(),
       hear: (event, news) => this.#hear(event, news),
@@ -64,21 +65,26 @@ export class Hub {
     const isAnother = getToken && this.service.getToken;
     this.service.authorize(getToken);
     // A page may make a new function whenever it draws itself: not each is a reason to ask for a token.
-    if (!isAnother || Date.now() < this.#lookAfter) return;
-    this.#lookAfter = Date.now() + LOOK;
-    this.service.identify().then(() => this.#retry(), () => {}); // what fails here fails again in the next request
+    const wait = this.#lookedAt + (this.service.subject ? LOOK : HOLD) - Date.now();
+    if (!isAnother || (wait > 0 && this.service.subject)) return;
+    clearTimeout(this.#lookTimer);
+    this.#lookTimer = setTimeout(() => {
+      this.#lookedAt = Date.now();
+      this.service.identify().then(() => this.#retry(), () => {}); // what fails here fails again in the next request
+    }, Math.max(0, wait));
   }
 
-  /** The tokens are somebody else's from now on. @param {boolean} isSwitch somebody was signed in before */
-  #turn(isSwitch) {
+  /** The tokens are somebody else's from now on. @param {boolean} isSwitch somebody was signed in before @param {boolean} isOut nobody is now */
+  #turn(isSwitch, isOut) {
     this.#areNamesApart = false;
     for (const course of this.courses.values()) course.isNameless = false;
     this.#retry();
     if (!this.#isAsleep) setTimeout(() => this.#open(), isSwitch ? HOLD : 0); // two people by turns must not make a storm
+    if (!isSwitch && !isOut) for (const presence of this.#presences()) presence.beatSoon();
     if (!isSwitch) return;
     for (const course of this.courses.values()) {
       course.roster.clear();
-      for (const presence of course.presences.values()) presence.turn();
+      for (const presence of course.presences.values()) presence.turn(isOut);
       course.notify();
     }
     this.source.pause(); // what was opened for somebody who has gone
@@ -97,16 +103,17 @@ export class Hub {
   /** @returns {import("./ask.js").Want} */
   #want() {
     /** @type {Record<string, number>} */ const courses = {};
-    let chapters = false;
+    /** @type {(string[] | null)[]} */ const chapters = [];
     for (const [id, course] of this.courses) {
       if (!course.isWatched) this.courses.delete(id);
       else if (!course.refusal) {
         const options = [...course.sessions].map((session) => session.options);
         courses[id] = course.isNameless ? 0 : Math.max(0, ...options.map(({ viewers }) => viewers ?? 0));
-        chapters ||= options.some((one) => one.chapters !== false);
+        for (const { chapters: all, chapterId } of options) chapters.push(all !== false ? null : chapterId ? [String(chapterId)] : []);
       }
     }
-    return { courses, chapters, areApart: this.#areNamesApart };
+    const areAll = chapters.some((some) => !some);
+    return { courses, chapters: areAll ? null : chapters.flatMap((some) => some ?? []), areApart: this.#areNamesApart };
   }
 
   /** @param {string} event @param {any} news */
@@ -203,8 +210,12 @@ export class Hub {
     this.#become("offline");
   }
 
+  #presences() {
+    return [...this.courses.values()].flatMap((course) => [...course.presences.values()]);
+  }
+
   #beat() {
-    for (const course of this.courses.values()) for (const presence of course.presences.values()) presence.beat();
+    for (const presence of this.#presences()) presence.beat();
   }
 
   /** Listens, together with the other pages of whoever we are. */
@@ -237,12 +248,12 @@ export class Hub {
   }
 
   #suspend() {
-    for (const course of this.courses.values()) for (const presence of course.presences.values()) presence.suspend();
+    for (const presence of this.#presences()) presence.suspend();
     this.#sleep(); // a cached page to which data comes is thrown out of the back/forward cache
   }
 
   #restore() {
-    for (const course of this.courses.values()) for (const presence of course.presences.values()) presence.join();
+    for (const presence of this.#presences()) presence.join();
     this.#seen();
   }
 }

@@ -21,6 +21,7 @@ export class Presence {
   /** and whether no number has been heard since. */ #isUnheard = true;
   /** When our lease ends, roughly; 0 before the first answer. */ #until = 0;
   /** @type {string | undefined} who we are among the names, where ids are hidden */ #pseudonym;
+  /** @type {string | undefined} who we were, until the service has heard that we are a visitor now */ #signedOut;
   /** What we said last is wrong, and will be the next time. */ #isHopeless = false;
 
   /** @param {import("./course.js").Course} course @param {string} slot the viewer's id, or "" where the page does not say it */
@@ -31,9 +32,25 @@ export class Presence {
     this.join();
   }
 
-  /** Whoever we were has gone: they leave, and the session of whoever we are now tells nothing of theirs. */
-  turn() {
+  /**
+   * Whoever we were has gone. Who has only signed out goes on as a visitor, in the same session, so that no number moves;
+   * else they leave, and the session of whoever we are now tells nothing of theirs.
+   * @param {boolean} isOut
+   */
+  turn(isOut) {
     if (this.#isAway) return;
+    if (isOut && this.#leaveToken && !this.viewerId?.startsWith("anon~")) {
+      this.#signedOut = this.viewerId;
+      if (this.#beating) this.#again = true;
+      else this.#beatIn(0);
+      return;
+    }
+    this.#begin();
+  }
+
+  /** A session of another person. */
+  #begin() {
+    this.#signedOut = undefined;
     const total = this.course.view()?.total ?? 1;
     this.#leave(false);
     this.#leaveToken = undefined;
@@ -109,6 +126,7 @@ export class Presence {
   #counted(reply) {
     const isFirst = !this.#until;
     this.#pseudonym = reply.pseudonym ?? undefined;
+    if (reply.viewer_id !== this.#signedOut) this.#signedOut = undefined;
     this.viewerId = reply.viewer_id;
     this.#leaveToken = reply.leave_token;
     this.#until = Date.now() + 2 * reply.next_heartbeat_ms;
@@ -190,6 +208,11 @@ export class Presence {
     this.course.hub.service.farewell(`${this.course.path}/leave`, body);
   }
 
+  /** Says anew who we are, unless a heartbeat that says so is under way. */
+  beatSoon() {
+    if (!this.#beating) this.#beatIn(0);
+  }
+
   #beatIn(/** @type {number} */ delay) {
     clearTimeout(this.#timer);
     if (!this.#isAway) this.#timer = setTimeout(() => this.beat(), delay);
@@ -232,11 +255,13 @@ export class Presence {
 
   #statement() {
     if (this.#isAway || !this.sessions.size) throw new Error("left"); // and nothing may follow that
-    return { ...this.#message(), seq: ++this.#seq };
+    const former = this.#signedOut && { viewer_id: this.#signedOut, leave_token: this.#leaveToken };
+    return { ...this.#message(), ...former, seq: ++this.#seq };
   }
 
   /** @param {import("./error.js").PresenceError} error @returns {number} when to try again: often enough for a lease */
   #refused(error) {
+    if (this.#signedOut && (error.status === 401 || error.status === 422)) this.#begin(); // no visitors here
     const isRefusal = error.status >= 400 && error.status < 500 && error.status !== 429;
     const isNobody = !error.status || this.#failures > 2; // who answers 503 is there, and will count us
     if (isRefusal || (isNobody && !this.course.known)) this.floor = 0; // we are not let in, or claim what nobody said

@@ -10,7 +10,7 @@ export const isRefusal = ({ status }) => status === 403 || status === 422;
 
 /**
  * Reads their Counts, and finds by halves those that are refused. Throws when the service does not answer.
- * @param {Service} service @param {string[]} ids @param {boolean} chapters
+ * @param {Service} service @param {string[]} ids @param {string[] | null} chapters
  * @param {(count: import("./words.js").Count) => void} hear @returns {Promise<Map<string, Failure>>} the refused
  */
 export async function look(service, ids, chapters, hear) {

@@ -15,7 +15,8 @@ export class Service {
 
   /**
    * @param {string} base @param {boolean} isGuess nobody said that the service is there
-   * @param {(isSwitch: boolean) => void} turned called when tokens are somebody else's from now on
+   * @param {(isSwitch: boolean, isOut: boolean) => void} turned called when tokens
+   *   are somebody else's from now on: whether there was somebody before, and whether there is nobody now
    */
   constructor(base, isGuess, turned) {
     this.base = base;
@@ -50,7 +51,7 @@ export class Service {
   /** @param {string} token */
   #take(token) {
     const former = this.subject;
-    if (former !== subject(token)) this.turned(former !== ""); // first: who goes may need the old token for it
+    if (former !== subject(token)) this.turned(former !== "", !token); // first: who goes may need the old token for it
     this.#token = token;
   }
 

@@ -1,6 +1,6 @@
 /** The streams of a page: as many as its courses need, and a read of their counts now and then while one does not speak. */
 
-import { streams } from "./ask.js";
+import { merged, streams } from "./ask.js";
 import { look } from "./reader.js";
 import { Stream } from "./stream.js";
 import { HOLD, LOST, PATIENCE, POLL, REST, spread } from "./wait.js";
@@ -23,7 +23,7 @@ const FORGOTTEN = 300_000; // after a rest
 export class Streams {
   /** @type {Stream[]} */ #streams = [];
   /** @type {import("./ask.js").Ask[]} */ #asks = [];
-  /** @type {Want} */ #want = { courses: {}, chapters: false, areApart: false };
+  /** @type {Want} */ #want = { courses: {}, chapters: null, areApart: false };
   #canPost = true;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #poll;
   #pollFailures = 0;
@@ -51,7 +51,7 @@ export class Streams {
   /** @param {number} [delay] */
   sync(delay) {
     if (this.isPaused) return;
-    this.#want = this.listener.want();
+    this.#want = merged([this.listener.want()]);
     this.#asks = this.#isResting ? [] : streams(this.#want, this.#canPost);
     this.#asks.forEach((_, i) => (this.#streams[i] ??= this.#stream(i)));
     for (const stream of this.#streams) stream.sync(delay);

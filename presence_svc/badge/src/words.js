@@ -26,7 +26,7 @@
  * @property {boolean} [anonymous] be counted, but never named
  * @property {boolean} [observe] see the number without being counted
  * @property {number} [viewers] how many names to keep live (at most 20; none by default)
- * @property {boolean} [chapters] whether `count.chapters` is kept up to date (it is, unless false)
+ * @property {boolean} [chapters] keep all of `count.chapters` up to date (it is so, unless false: then only `chapterId`)
  * @property {string} [baseUrl] where the service is, if not where this module came from
  * @property {GetToken | null} [getToken]
  */

@@ -6,6 +6,7 @@ Bounded: it looks at a sample of at most SAMPLE viewers.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
@@ -38,8 +39,8 @@ async def consistency(redis: Redis, asked: Asked) -> list[Finding]:
 async def _listed(redis: Redis, keys: Keys) -> set[tuple[str, str]]:
     """(course, viewer) of a sample of those whose lease in a course's set has not ended."""
     found: set[tuple[str, str]] = set()
-    async for key in _scan(redis, f"{keys.prefix}:{{*}}:viewers"):
-        course_id = key[len(keys.prefix) + 2 : -len("}:viewers")]
+    async for key in _scan(redis, keys.pattern("viewers")):
+        course_id = keys.course_of(key, "viewers")
         now = await _now_ms(redis)
         room = SAMPLE - len(found)
         alive = await redis.zrangebyscore(key, now, "+inf", start=0, num=room)
@@ -52,9 +53,8 @@ async def _listed(redis: Redis, keys: Keys) -> set[tuple[str, str]]:
 async def _hashed(redis: Redis, keys: Keys) -> set[tuple[str, str]]:
     """(course, viewer) of a sample of the viewers' hashes."""
     found: set[tuple[str, str]] = set()
-    async for key in _scan(redis, f"{keys.prefix}:{{*}}:viewer:*"):
-        course_id, _, viewer_id = key[len(keys.prefix) + 2 :].partition("}:viewer:")
-        found.add((course_id, viewer_id))
+    async for key in _scan(redis, keys.pattern("viewer:*")):
+        found.add(keys.viewer_of(key))
         if len(found) >= SAMPLE:
             break
     return found
@@ -73,20 +73,25 @@ async def _scan(redis: Redis, pattern: str) -> AsyncIterator[str]:
 async def _wrong(redis: Redis, keys: Keys, pairs: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
     """Those who are in the set and have no hash, or have one and are not in the set."""
     wrong = set()
-    ordered = sorted(pairs)
-    for start in range(0, len(ordered), PAGE):
-        part = ordered[start : start + PAGE]
-        pipe = redis.pipeline()  # in one transaction: nothing happens between the two questions
-        pipe.time()
-        for course_id, viewer_id in part:
-            pipe.zscore(keys.course(course_id).viewers, viewer_id)
-            pipe.exists(keys.viewer(course_id, viewer_id))
-        (seconds, micros), *answers = await pipe.execute()
-        now = seconds * 1000 + micros // 1000
-        for pair, ends, hashed in zip(part, answers[::2], answers[1::2], strict=True):
-            if (ends is not None and ends > now) != bool(hashed):
-                wrong.add(pair)
+    partitions: defaultdict[int, list[tuple[str, str]]] = defaultdict(list)
+    for pair in sorted(pairs):
+        partitions[keys.partition_of(pair[0]).number].append(pair)
+    for ordered in partitions.values():
+        for start in range(0, len(ordered), PAGE):
+            wrong |= await _wrong_of(redis, keys, ordered[start : start + PAGE])
     return wrong
+
+
+async def _wrong_of(redis: Redis, keys: Keys, pairs: list[tuple[str, str]]) -> set[tuple[str, str]]:
+    pipe = redis.pipeline()  # in one transaction: nothing happens between the two questions
+    pipe.time()
+    for course_id, viewer_id in pairs:
+        pipe.zscore(keys.course(course_id).viewers, viewer_id)
+        pipe.exists(keys.viewer(course_id, viewer_id))
+    (seconds, micros), *answers = await pipe.execute()
+    now = seconds * 1000 + micros // 1000
+    found = zip(pairs, answers[::2], answers[1::2], strict=True)
+    return {pair for pair, ends, hashed in found if (ends is not None and ends > now) != bool(hashed)}
 
 
 async def _now_ms(redis: Redis) -> int:

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
 from ...errors import Misconfigured, Unavailable
-from ..keys import Keys
+from ..keys import Keys, Partition
 from .consistency import consistency
 from .finding import Asked, Finding
 from .persistence import persistence
@@ -24,11 +24,19 @@ CLOCK_LIMIT_MS = 5_000
 
 
 async def examine(
-    redis: Redis, keys: Keys, *, db: int = 0, pool: int = 16, user: str = "", keeps_history: bool = False
+    redis: Redis,
+    keys: Keys,
+    *,
+    db: int = 0,
+    pool: int = 16,
+    user: str = "",
+    partition: Partition | None = None,
+    keeps_history: bool = False,
 ) -> list[Finding]:
     """All findings about one Redis. Raises Unavailable when it does not answer.
 
-    `db`, `pool` (connections of one process) and `user` are what the settings say.
+    `db`, `pool` (connections of one process) and `user` are what the settings say; `partition` is one that a
+    master of a Cluster has.
     """
     try:
         began = time.perf_counter()
@@ -36,7 +44,7 @@ async def examine(
             await redis.ping()
         took_ms = (time.perf_counter() - began) * 1000
         found = [Finding(True, "reachable", f"answered in {took_ms:.1f} ms")]
-        wrong = await missing_rights(redis, keys, user)
+        wrong = await missing_rights(redis, keys, user, partition=partition)
         found.append(Finding(not wrong, "rights", wrong or "all that the service does"))
         looks = (_server, _clients, _database, _clock, consistency)
         for look in (*looks, persistence) if keeps_history else looks:

@@ -11,7 +11,7 @@ from time import monotonic
 
 from ...errors import Away, Unavailable
 from .. import scripts
-from ..keys import Keys
+from ..keys import Keys, Partition
 from ..redis.link import Link
 
 log = logging.getLogger("presence.readiness")
@@ -44,12 +44,21 @@ class Readiness:
         if self._trouble:
             raise Unavailable("Redis refuses what serving takes: see the log, and presence-svc doctor")
 
+    def _one_per_master(self) -> list[Partition]:
+        """On a Cluster one master that serves is enough: the others' courses have their own 503."""
+        lanes = {self._link.lane_of(partition.slot): partition for partition in self._keys.partitions}
+        return list(lanes.values())
+
     async def _look(self) -> str:
         """What is wrong, in Redis's words; "" when nothing is."""
-        try:
-            reply = await self._link.call(
-                scripts.CHECK, self._keys.check, (f"{self._keys.bus}:check",), patient=True
-            )
-        except Unavailable as error:
-            return str(error.__cause__ or error)
+        reply, trouble = None, ""
+        for partition in self._one_per_master():
+            try:
+                names, channel = self._keys.check(partition), self._keys.check_channel(partition)
+                reply = await self._link.call(scripts.CHECK, names, (channel,), patient=True)
+                break
+            except Unavailable as error:
+                trouble = str(error.__cause__ or error)
+        if reply is None:
+            return trouble
         return "; ".join(f"{reply[i].decode()}: {reply[i + 1].decode()}" for i in range(1, len(reply), 2))

@@ -13,34 +13,43 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from .. import scripts
-from ..keys import Keys
+from ..keys import Keys, Partition
 
-SCRIPTED = frozenset(name.lower() for name in re.findall(r"try\('([A-Z]+)'", scripts.CHECK.text))
-DIRECT = frozenset({"ping", "evalsha", "eval", "getex", "zscan", "subscribe", "unsubscribe"})
+SCRIPTED = frozenset(
+    {"publish"} | {name.lower() for name in re.findall(r"try\('([A-Z]+)'", scripts.CHECK.text)}
+)
+DIRECT = frozenset({"ping", "evalsha", "eval", "getex", "hscan", "zscan", "subscribe", "unsubscribe"})
 
 
-def acl_line(prefix: str, user: str = "presence") -> str:
+ON_A_CLUSTER = frozenset({"spublish", "ssubscribe", "sunsubscribe", "cluster|slots", "asking"})
+
+
+def acl_line(prefix: str, user: str = "presence", *, is_cluster: bool = False) -> str:
     """The least that a user needs to serve. INFO and PUBSUB are good to have: the start looks with them."""
-    commands = " ".join(f"+{name}" for name in sorted(SCRIPTED | DIRECT))
+    names = SCRIPTED | DIRECT | (ON_A_CLUSTER if is_cluster else frozenset())
+    commands = " ".join(f"+{name}" for name in sorted(names))
     return f"ACL SETUSER {user} on >PASSWORD resetkeys ~{prefix}:* resetchannels &{prefix}:* -@all {commands}"
 
 
-async def missing_rights(redis: Redis, keys: Keys, user: str = "") -> str:
+async def missing_rights(
+    redis: Redis, keys: Keys, user: str = "", *, partition: Partition | None = None
+) -> str:
     """What is missing, with the rule to set; "" when nothing is."""
-    missing = [rule async for rule in _missing(redis, keys)]
+    missing = [rule async for rule in _missing(redis, keys, partition or keys.partitions[0])]
     if not missing:
         return ""
     name = user or "default"
     said = "; ".join(dict.fromkeys(f"{rule} ({why})" for rule, why in missing))
     rules = " ".join(dict.fromkeys(rule for rule, _ in missing))
-    return (
-        f"missing: {said}; set ACL SETUSER {name} {rules}; all that is needed: {acl_line(keys.prefix, name)}"
-    )
+    needed = acl_line(keys.prefix, name, is_cluster=keys.is_partitioned)
+    return f"missing: {said}; set ACL SETUSER {name} {rules}; all that is needed: {needed}"
 
 
-async def _missing(redis: Redis, keys: Keys) -> AsyncIterator[tuple[str, str]]:
+async def _missing(redis: Redis, keys: Keys, partition: Partition) -> AsyncIterator[tuple[str, str]]:
     """(rule, why) of each right that Redis denies."""
-    hash_, zset, text = keys.check
+    names, channel = keys.check(partition), keys.check_channel(partition)
+    hash_, zset, text = names
+    script = scripts.CHECK.publishing(sharded=keys.is_partitioned)
     calls: dict[str, tuple[Any, ...]] = {
         "ping": ("PING",),
         "get": ("GET", text),
@@ -49,7 +58,7 @@ async def _missing(redis: Redis, keys: Keys) -> AsyncIterator[tuple[str, str]]:
         "zcount": ("ZCOUNT", zset, 0, 1),
         "zscan": ("ZSCAN", zset, 0),
         "hgetall": ("HGETALL", hash_),
-        "evalsha": ("EVALSHA", scripts.CHECK.sha, 3, *keys.check, f"{keys.bus}:check"),
+        "evalsha": ("EVALSHA", script.sha, 3, *names, channel),
     }
     for name, call in calls.items():
         try:
@@ -59,7 +68,7 @@ async def _missing(redis: Redis, keys: Keys) -> AsyncIterator[tuple[str, str]]:
         except ResponseError:
             continue  # an unknown script: we were let in
     try:
-        reply = await redis.eval(scripts.CHECK.text, 3, *keys.check, f"{keys.bus}:check")
+        reply = await redis.eval(script.text, 3, *names, channel)
     except NoPermissionError as error:
         yield _rule("eval", str(error), keys), str(error)
         reply = []

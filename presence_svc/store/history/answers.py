@@ -29,7 +29,7 @@ class HistoryAnswers:
 
     def __init__(self, link: Link, settings: Settings) -> None:
         self._settings = settings
-        self.reader = Reader(link, settings, Keys(settings.key_prefix))
+        self.reader = Reader(link, settings, Keys.of(settings))
 
     async def known(self, course_id: str) -> Known:
         """What the others are answered from: how late it is, and what nobody heard."""

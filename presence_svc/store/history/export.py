@@ -22,17 +22,20 @@ from .series import Gap, value_of
 PAGE_BYTES = 65_536
 LOGS = 500  # looked at in one exchange
 CHUNK = 200
-_CURSOR = re.compile(r"(\d{1,12})\.(\d{1,12})")
+_CURSOR = re.compile(r"(\d{1,12})\.(\d{1,12})(?:\.(\d{1,4}))?")
 
 
 class Place(NamedTuple):
-    """Behind so many bytes of the log of what was closed in this quarter."""
+    """Behind so many bytes of the log of what was closed in this quarter, in a partition."""
 
     quarter: int
     offset: int
+    partition: int = 0
 
     def encode(self) -> str:
-        return base64.urlsafe_b64encode(f"{self.quarter}.{self.offset}".encode()).decode().rstrip("=")
+        partition = f".{self.partition}" if self.partition else ""
+        text = f"{self.quarter}.{self.offset}{partition}"
+        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
     @classmethod
     def decode(cls, text: str) -> Place:
@@ -44,7 +47,7 @@ class Place(NamedTuple):
         found = _CURSOR.fullmatch(raw)
         if found is None:
             raise Invalid([("/cursor", "is not a cursor of this route")])
-        return cls(int(found[1]), int(found[2]))
+        return cls(int(found[1]), int(found[2]), int(found[3] or 0))
 
 
 class Closed(NamedTuple):
@@ -68,7 +71,7 @@ class Export:
     def __init__(self, link: Link, settings: Settings, reader: Reader) -> None:
         self._link = link
         self._settings = settings
-        self._keys = Keys(settings.key_prefix)
+        self._keys = Keys.of(settings)
         self._reader = reader
 
     async def page(self, cursor: str | None, limit: int) -> Page:
@@ -88,31 +91,45 @@ class Export:
                 if at % CHUNK == 0:
                     found = await self._rows([line for line, _ in lines[at : at + CHUNK]], known.gaps)
                 rows += found[at % CHUNK]
-                place = Place(place.quarter, place.offset + size)
+                place = place._replace(offset=place.offset + size)
                 if len(rows) >= limit:
                     break
         return Page(rows, place.encode())
 
     async def _lines(self, place: Place, now: int) -> tuple[Place, list[tuple[Closed, int]]]:
-        """The next lines of the log, each with its size, and where they begin."""
+        """The next lines of the log, each with its size, and where they begin.
+
+        The newest log may still grow. A Cluster has one per partition: all are read when all are whole.
+        """
+        partitions = self._keys.partitions
+        end = now + 1 if len(partitions) == 1 else now
+        if place.partition >= len(partitions):
+            raise Invalid([("/cursor", "is not a cursor of this route")])
         while True:
-            logs = range(place.quarter, min(place.quarter + LOGS, now + 1))
+            begin = place.quarter * len(partitions) + place.partition
+            logs = range(begin, min(begin + LOGS, end * len(partitions)))
             if not logs:
                 return place, []
-            sizes = await self._link.pipeline([("STRLEN", self._keys.closed(quarter)) for quarter in logs])
-            for quarter, size in zip(logs, sizes, strict=True):
-                offset = place.offset if quarter == place.quarter else 0
+            keys = [self._key(*divmod(log, len(partitions))) for log in logs]
+            sizes = await self._link.pipeline([("STRLEN", key) for key in keys])
+            for log, size in zip(logs, sizes, strict=True):
+                quarter, partition = divmod(log, len(partitions))
+                offset = place.offset if log == begin else 0
                 if size > offset:
-                    place = Place(quarter, offset)
+                    place = Place(quarter, offset, partition)
                     return place, await self._parsed(place)
-            if logs.stop > now:  # the newest may still grow
-                return Place(now, place.offset if place.quarter == now else 0), []
-            place = Place(logs.stop, 0)
+            if logs.stop >= end * len(partitions):
+                if end > now:
+                    return Place(now, place.offset if place.quarter == now else 0), []
+                return Place(now, 0), []
+            place = Place(logs.stop // len(partitions), 0, logs.stop % len(partitions))
+
+    def _key(self, quarter: int, partition: int) -> str:
+        return self._keys.closed(quarter, self._keys.partitions[partition])
 
     async def _parsed(self, place: Place) -> list[tuple[Closed, int]]:
-        (text,) = await self._link.pipeline(
-            [("GETRANGE", self._keys.closed(place.quarter), place.offset, place.offset + PAGE_BYTES - 1)]
-        )
+        key = self._key(place.quarter, place.partition)
+        (text,) = await self._link.pipeline([("GETRANGE", key, place.offset, place.offset + PAGE_BYTES - 1)])
         lines = []
         for line in text[: text.rfind(b"\n") + 1].splitlines(keepends=True):
             try:

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 from ...settings import Settings
 from ..agenda import unheard_ms
 from ..counts import count_call
-from ..keys import BLOCK, MINUTES_A_DAY, Keys
+from ..keys import Keys
 from ..redis.link import Command, Link
+from .keys import BLOCK, MINUTES_A_DAY
 from .series import Gap, Series, Value, merged, minutes_of, series, value_of
 
 _OPEN = re.compile(rb"m(\d+)")
@@ -43,12 +44,12 @@ class Reader:
 
     async def known(self, course_id: str) -> Known:
         """What there is to know of a course now."""
-        keys = self._keys
+        keys, partition = self._keys, self._keys.partition_of(course_id)
         (now, *_), heard, gaps, state = await self._link.pipeline(
             [
                 count_call(keys, [course_id]),
-                ("HMGET", keys.heard, "first", "last"),
-                ("LRANGE", keys.gaps, 0, -1),
+                ("HMGET", partition.heard, "first", "last"),
+                ("LRANGE", partition.gaps, 0, -1),
                 ("HGETALL", keys.course(course_id).state),
             ]
         )

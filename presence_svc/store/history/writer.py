@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ...settings import Settings
-from ..keys import BLOCK, Keys
+from ..keys import Keys
 from ..redis.link import Command, Link
+from .keys import BLOCK
 from .reader import QUARTERS_A_DAY
 from .series import Value
 
@@ -33,14 +34,15 @@ class Writer:
     def __init__(self, link: Link, settings: Settings) -> None:
         self._link = link
         self._settings = settings
-        self._keys = Keys(settings.key_prefix)
+        self._keys = Keys.of(settings)
 
     async def write(self, pasts: Iterable[Past], first: int, now: int) -> None:
         """All of it, and that history has been kept from `first` to `now` (ms)."""
         commands: list[Command] = [
-            ("HSET", self._keys.heard, "first", first - self._settings.ttl_ms, "last", now)
+            ("HSET", partition.heard, "first", first - self._settings.ttl_ms, "last", now)
+            for partition in self._keys.partitions
         ]
-        closed: dict[int, list[str]] = {}
+        closed: dict[tuple[int, int], list[str]] = {}
         for past in pasts:
             numbers = {name: n for n, name in enumerate(sorted(_chapters(past)), 1)}
             commands += (
@@ -49,12 +51,16 @@ class Writer:
             if numbers:
                 flat = [word for item in numbers.items() for word in item]
                 commands.append(("HSET", self._keys.numbers(past.course_id), *flat))
-            commands.append(("ZADD", self._keys.seen, now, past.course_id))
+            partition = self._keys.partition_of(past.course_id)
+            commands.append(("ZADD", partition.seen, now, past.course_id))
             for quarter in past.quarters:
                 if (quarter + 1) * 15 * self._settings.minute_ms <= now:
-                    closed.setdefault(quarter, []).append(f"{past.course_id} {quarter} 0\n")
-        for quarter, lines in sorted(closed.items()):
-            commands.append(("SET", self._keys.closed(quarter + 1), "".join(lines)))
+                    closed.setdefault((quarter, partition.number), []).append(
+                        f"{past.course_id} {quarter} 0\n"
+                    )
+        for (quarter, number), lines in sorted(closed.items()):
+            key = self._keys.closed(quarter + 1, self._keys.partitions[number])
+            commands.append(("SET", key, "".join(lines)))
         commands += [("PEXPIRE", key, self._settings.days_ms) for key in {str(each[1]) for each in commands}]
         for start in range(0, len(commands), CHUNK):
             await self._link.pipeline(commands[start : start + CHUNK])

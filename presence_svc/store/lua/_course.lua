@@ -19,8 +19,12 @@ local function course_at(i)
   }
 end
 
--- "P:{C}:viewers" says which course it is, and its channel is its sibling "P:{C}:changes".
-local function id_of(c) return string.match(c.viewers, '{(.*)}:viewers$') end
+-- "P:{C}:viewers", on a Cluster "P:{T}:C:viewers", says which course it is (ids hold no braces), and its channel
+-- is its sibling "P:{C}:changes". Sharded, the channel is in the slot of the course's keys.
+local PUBLISH = 'PUBLISH' -- or 'SPUBLISH': scripts.py
+local function id_of(c)
+  return string.match(c.viewers, '{([^}]*)}:viewers$') or string.match(c.viewers, '}:(.*):viewers$')
+end
 local function channel_of(c) return string.sub(c.viewers, 1, -8) .. 'changes' end
 
 local function alive_in(zset, now) return redis.call('ZCOUNT', zset, '(' .. int(now), '+inf') end
@@ -49,7 +53,7 @@ local function publish(c, now, version)
     if n > 0 then chapters[#chapters + 1] = '"' .. name .. '":' .. n end
   end)
   -- Ids hold nothing that JSON would escape (model.ID_PATTERN), so this is safe and needs no cjson.
-  redis.call('PUBLISH', channel_of(c), '{"type":"count","course_id":"' .. id_of(c) .. '","total":' .. total
+  redis.call(PUBLISH, channel_of(c), '{"type":"count","course_id":"' .. id_of(c) .. '","total":' .. total
     .. ',"named":' .. (total - anonymous) .. ',"anonymous":' .. anonymous
     .. ',"chapters":{' .. table.concat(chapters, ',') .. '},"version":' .. int(version)
     .. ',"as_of":' .. int(now) .. '}')

@@ -55,5 +55,6 @@ try('LRANGE', hash, 0, -1)
 try('SADD', zset, 'a')
 try('SCARD', zset)
 redis.call('DEL', hash, zset, text)
-try('PUBLISH', ARGV[1], 'check')
+local PUBLISH = 'PUBLISH' -- or 'SPUBLISH': scripts.py
+try(PUBLISH, ARGV[1], 'check')
 return reply

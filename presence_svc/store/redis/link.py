@@ -9,20 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-from redis.asyncio.client import PubSub
-
-from ...errors import PresenceError, Unavailable
+from ...errors import Misconfigured, PresenceError
 from ..scripts import Script
-from .node import Node
-from .reply import NOT_SERVING, REFUSES_WRITES, ReplyError
-from .resp import ScriptCall, packed_command
+from .node import Node, NodeState
+from .reply import IS_CLUSTER, NOT_SERVING, REFUSES_WRITES, ReplyError, error_of
+from .resp import Command, ScriptCall, by_sha, by_text, packed_command
+from .subscription import Subscription
+from .url import Address
 
-__all__ = ["Command", "Link", "PubSub", "ServerLink"]
+__all__ = ["Command", "Link", "ServerLink"]
 
-Command = tuple[Any, ...]
+log = logging.getLogger("presence.redis")
+TWO_SLOTS = packed_command("EVAL", "return 1", 2, "presence:{a}", "presence:{b}")
+
 log = logging.getLogger("presence.redis")
 
 
@@ -35,6 +38,11 @@ class Link(ABC):
 
     timeout_s: float
     db: int = 0
+    sharded = False  # changes are published by SPUBLISH
+    is_cluster = False
+    version = 0
+    on_places: Callable[[], object] = staticmethod(lambda: None)
+    redirections: Mapping[str, int] = MappingProxyType({})  # by kind: what nodes of a Cluster sent elsewhere
     _told: frozenset[str] = frozenset()
 
     @property
@@ -47,15 +55,8 @@ class Link(ABC):
         """Why writes are refused now (OOM, ...), or "" when they are not."""
 
     @abstractmethod
-    def observe(
-        self,
-        *,
-        on_back: Callable[[], object] | None = None,
-        on_exchange: Callable[[float], object] | None = None,
-        on_failure: Callable[[], object] | None = None,
-        on_refusal: Callable[[str], object] | None = None,
-    ) -> None:
-        """Who is to hear of exchanges (their seconds), failures, error replies and Redis's return."""
+    def observe(self, **hooks: Callable[..., object] | None) -> None:
+        """`on_exchange(seconds)`, `on_failure()`, `on_refusal(code)` for error replies, `on_back()`."""
 
     @abstractmethod
     async def results(
@@ -68,11 +69,37 @@ class Link(ABC):
         """Waits a moment for a first connection, or a slow Redis would be an absent one at start."""
 
     @abstractmethod
-    def pubsub(self) -> PubSub:
-        """A subscription's connection, of redis-py."""
+    def places(self) -> list[Address]:
+        """The servers at which changes are heard; `on_places` is called when something has moved."""
+
+    @abstractmethod
+    def place_of(self, channel: str) -> Address | None:
+        """The one at which this channel is heard; None while no server has its slot."""
+
+    @abstractmethod
+    def servers(self) -> list[NodeState]:
+        """Each server that holds data, as it is now."""
+
+    @abstractmethod
+    async def subscription(self, place: Address) -> Subscription:
+        """A connection to hear channels on. Raises what connecting raises."""
 
     @abstractmethod
     async def close(self) -> None: ...
+
+    async def start(self) -> None:  # noqa: B027 - where there is nothing to find
+        """Finds what the URL names. Raises Unavailable, Misconfigured when it is another kind of Redis."""
+
+    def hint(self) -> None:  # noqa: B027 - one server is where it is
+        """Something says that slots or masters are not where they were."""
+
+    def redirected(self, why: str, place: Address) -> Callable[[str], bool] | None:
+        """Which channels a refused subscription is about if their slot has moved; None = another error."""
+        return None
+
+    def lane_of(self, slot: int) -> Hashable:
+        """Whose answers a slot's calls wait for; it may be another's when `version` has changed."""
+        return 0
 
     async def call(
         self, script: Script, keys: Sequence[str], args: Sequence[Any], *, patient: bool = False
@@ -101,8 +128,9 @@ class Link(ABC):
 class ServerLink(Link):
     """All commands go to one server."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, *, sharded: bool = False) -> None:
         self.node = node
+        self.sharded = sharded
         self.timeout_s = node.timeout_s
         self.db = node.access.db
 
@@ -122,20 +150,35 @@ class ServerLink(Link):
     async def results(
         self, commands: Sequence[Command | ScriptCall], *, patient: bool = False
     ) -> list[Any | PresenceError]:
-        return await exchange(self.node, commands, patient=patient)
+        return await exchange(self.node, commands, patient=patient, sharded=self.sharded)
 
     async def warm(self) -> None:
         await self.node.warm()
 
-    def pubsub(self) -> PubSub:
-        return self.node.client.pubsub()
+    def places(self) -> list[Address]:
+        return [self.node.address]
+
+    def place_of(self, channel: str) -> Address:
+        return self.node.address
+
+    def servers(self) -> list[NodeState]:
+        return [self.node.state]
+
+    async def subscription(self, place: Address) -> Subscription:
+        return await Subscription.open(place, self.node.access, sharded=self.sharded)
+
+    async def start(self) -> None:
+        deadline = asyncio.get_running_loop().time() + self.timeout_s
+        (reply,) = await self.node.exchange([TWO_SLOTS], deadline)
+        if isinstance(reply, ReplyError) and reply.code == "CROSSSLOT":
+            raise Misconfigured(f"PRESENCE_REDIS_URL: {self.node.address} {IS_CLUSTER}")
 
     async def close(self) -> None:
         await self.node.close()
 
 
 async def exchange(
-    node: Node, commands: Sequence[Command | ScriptCall], *, patient: bool = False
+    node: Node, commands: Sequence[Command | ScriptCall], *, patient: bool = False, sharded: bool = False
 ) -> list[Any | PresenceError]:
     """One round trip, two when a script was unknown: then what follows it has run too early.
 
@@ -143,39 +186,12 @@ async def exchange(
     what has run may run twice. Raises Unavailable when nothing came.
     """
     deadline = asyncio.get_running_loop().time() + node.timeout_s
-    replies = await node.exchange([by_sha(command) for command in commands], deadline, patient=patient)
+    packed = [by_sha(command, sharded=sharded) for command in commands]
+    replies = await node.exchange(packed, deadline, patient=patient)
     for at, reply in enumerate(replies):
         if type(reply) is ReplyError:
             if reply.code == "NOSCRIPT":
-                again = list(map(by_text, commands[at:]))
+                again = [by_text(command, sharded=sharded) for command in commands[at:]]
                 replies[at:] = await node.exchange(again, deadline, patient=patient)
             return [error_of(reply) if type(reply) is ReplyError else reply for reply in replies]
     return replies
-
-
-def error_of(reply: ReplyError) -> Unavailable:
-    """What callers learn of an error reply."""
-    if reply.code in REFUSES_WRITES | NOT_SERVING:
-        error = Unavailable("Redis takes no writes now")
-    else:
-        error = Unavailable("Redis answered with an error")
-    error.__cause__ = reply
-    return error
-
-
-def by_sha(command: Command | ScriptCall) -> bytes:
-    """The command as it is sent first: a script by its SHA."""
-    if isinstance(command, ScriptCall):
-        return command.by_sha()
-    if command[0] == "EVALSHA":
-        command = (command[0], command[1].sha, *command[2:])
-    return packed_command(*command)
-
-
-def by_text(command: Command | ScriptCall) -> bytes:
-    """The command as it is sent when Redis does not know the script: EVAL also loads it."""
-    if isinstance(command, ScriptCall):
-        return command.by_text()
-    if command[0] == "EVALSHA":
-        command = ("EVAL", command[1].text, *command[2:])
-    return packed_command(*command)

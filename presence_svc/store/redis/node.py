@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
@@ -24,6 +24,14 @@ from .wire import Wire, dial
 DIAL_S = 1.0
 POOL = 16
 CLIENT_POOL = 4  # connections of redis-py's: subscriptions
+
+
+class NodeState(NamedTuple):
+    """A server as it is now; `exchanges` since the start."""
+
+    name: str
+    is_up: bool
+    exchanges: int
 
 
 class Node:
@@ -48,6 +56,7 @@ class Node:
         self._pool = Pool(self._dial, pool, self._lost)
         self.health = Health(self._pool, probe, timeout_s)
         self._client: Redis | None = None
+        self.exchanges = 0
         self._heard = 0.0
 
     async def _dial(self) -> Wire:
@@ -56,6 +65,10 @@ class Node:
     @property
     def away(self) -> bool:
         return self.health.away
+
+    @property
+    def state(self) -> NodeState:
+        return NodeState(str(self.address), not self.health.away, self.exchanges)
 
     @property
     def client(self) -> Redis:
@@ -109,6 +122,7 @@ class Node:
             if type(reply) is ReplyError:
                 self.health.judge(reply)
         self._pool.give(wire)
+        self.exchanges += 1
         self._heard = wire.used_at
         self.on_exchange(perf_counter() - began)
         return replies

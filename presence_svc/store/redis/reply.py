@@ -5,8 +5,12 @@ Made by wire, judged by node and link.
 
 from __future__ import annotations
 
+import logging
+
 from hiredis import ProtocolError
 from redis.exceptions import RedisError, ResponseError
+
+from ...errors import Unavailable
 
 # What an exchange raises when nothing, or nothing that can be read, came back.
 LOST = (TimeoutError, OSError, ProtocolError, RedisError)
@@ -19,7 +23,10 @@ REFUSES_WRITES = frozenset({"OOM", "MISCONF", "NOREPLICAS"})
 RENEWS = frozenset({"NOAUTH", "NOREPLICAS"})
 # Nobody's trouble: the caller runs it again, or elsewhere.
 EVERYDAY = frozenset({"NOSCRIPT", "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN"})
+IS_CLUSTER = "is a node of a Cluster, or behaves as one: write redis+cluster:// or rediss+cluster://"
 TOO_MANY_CLIENTS = "max number of clients"
+
+log = logging.getLogger("presence.redis")
 
 
 class ReplyError(ResponseError):
@@ -29,3 +36,16 @@ class ReplyError(ResponseError):
         super().__init__(text)
         code = text.partition(" ")[0]
         self.code = code if code.isupper() and code.isalpha() else "ERR"
+
+
+def error_of(reply: ReplyError) -> Unavailable:
+    """What callers learn of an error reply."""
+    if reply.code in REFUSES_WRITES | NOT_SERVING:
+        error = Unavailable("Redis takes no writes now")
+    elif reply.code in ("CROSSSLOT", "MOVED"):
+        log.error("PRESENCE_REDIS_URL: the server %s", IS_CLUSTER)
+        error = Unavailable("Redis is a Cluster, and not named as one")
+    else:
+        error = Unavailable("Redis answered with an error")
+    error.__cause__ = reply
+    return error

@@ -43,6 +43,9 @@ def unpack(packed: bytes) -> bytes:
     return packed.split(b"\r\n", 2)[1]
 
 
+Command = tuple[Any, ...]
+
+
 class ScriptCall(NamedTuple):
     """How many arguments follow the script's name; then those: the number of keys, keys, arguments."""
 
@@ -50,14 +53,39 @@ class ScriptCall(NamedTuple):
     many: int
     packed: bytes
 
-    def by_sha(self) -> bytes:
-        return b"*%d\r\n%b%b" % (self.many + 2, pack("EVALSHA", self.script.sha), self.packed)
+    def by_sha(self, *, sharded: bool = False) -> bytes:
+        script = self.script.publishing(sharded=sharded)
+        return b"*%d\r\n%b%b" % (self.many + 2, pack("EVALSHA", script.sha), self.packed)
 
-    def by_text(self) -> bytes:
-        return b"*%d\r\n%b%b" % (self.many + 2, pack("EVAL", self.script.text), self.packed)
+    def by_text(self, *, sharded: bool = False) -> bytes:
+        script = self.script.publishing(sharded=sharded)
+        return b"*%d\r\n%b%b" % (self.many + 2, pack("EVAL", script.text), self.packed)
 
 
-def key_of(command: tuple[Any, ...] | ScriptCall) -> bytes | None:
+def by_sha(command: Command | ScriptCall, *, sharded: bool = False) -> bytes:
+    """The command as it is sent first: a script by its SHA, or by its text when the command says EVAL."""
+    if isinstance(command, ScriptCall):
+        return command.by_sha(sharded=sharded)
+    return _packed(command, sharded=sharded)
+
+
+def by_text(command: Command | ScriptCall, *, sharded: bool = False) -> bytes:
+    """The command as it is sent when Redis does not know the script: EVAL also loads it."""
+    if isinstance(command, ScriptCall):
+        return command.by_text(sharded=sharded)
+    if command[0] == "EVALSHA":
+        command = ("EVAL", *command[1:])
+    return _packed(command, sharded=sharded)
+
+
+def _packed(command: Command, *, sharded: bool) -> bytes:
+    if len(command) > 1 and isinstance(command[1], Script):
+        script = command[1].publishing(sharded=sharded)
+        command = (command[0], script.sha if command[0] == "EVALSHA" else script.text, *command[2:])
+    return packed_command(*command)
+
+
+def key_of(command: Command | ScriptCall) -> bytes | None:
     """The first key of a command, by which it is routed; None when it has none (PING, TIME)."""
     if isinstance(command, ScriptCall):
         count, name = command.packed.split(b"\r\n", 4)[1:4:2]

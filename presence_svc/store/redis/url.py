@@ -7,7 +7,7 @@ by name: most of them would change, unseen, what we read. Raises Misconfigured, 
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,8 +15,10 @@ from redis.asyncio import BlockingConnectionPool, Redis, SSLConnection, UnixDoma
 from redis.asyncio.connection import Connection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
 
 from ...errors import Misconfigured
+from .credentials import load_provider
 
 PORT = 6379
 ACCESS_OPTIONS = frozenset({"db", "username", "password", "client_name"})
@@ -56,9 +58,7 @@ REFUSED = {
             "socket_keepalive_options",
             "socket_type",
             "health_check_interval",
-            "retry",
-            "retry_on_timeout",
-            "retry_on_error",
+            *("retry", "retry_on_timeout", "retry_on_error"),
             "redis_connect_func",
             "credential_provider",
             "connection_class",
@@ -67,9 +67,7 @@ REFUSED = {
             "single_connection_client",
             "auto_close_connection_pool",
             "ssl",
-            "lib_name",
-            "lib_version",
-            "driver_info",
+            *("lib_name", "lib_version", "driver_info"),
             "event_dispatcher",
             "command_packer",
             "unix_socket_path",
@@ -109,6 +107,13 @@ class Access:
     db: int = 0
     client_name: str = ""
     tls: dict[str, Any] | None = field(default=None, repr=False)  # redis-py's ssl_* options; None = no TLS
+    provider: CredentialProvider | None = field(default=None, repr=False)  # in place of username and password
+
+    async def login(self) -> tuple[str, ...]:
+        """What AUTH is told: user and password, a password, or nothing. Raises what a provider raises."""
+        if self.provider is not None:
+            return tuple(await self.provider.get_credentials_async())
+        return (*filter(None, (self.username,)), self.password) if self.username or self.password else ()
 
     def context(self) -> ssl.SSLContext | None:
         """The TLS context, made anew. Raises Misconfigured for files that cannot be read."""
@@ -129,8 +134,9 @@ class Access:
         connections = BlockingConnectionPool(
             **options,
             db=self.db,
-            username=self.username or None,
-            password=self.password or None,
+            username=None if self.provider else self.username or None,
+            password=None if self.provider else self.password or None,
+            credential_provider=self.provider,
             client_name=self.client_name or None,
             max_connections=pool,
             timeout=timeout_s,
@@ -142,15 +148,16 @@ class Access:
         return Redis.from_pool(connections)
 
 
-def parse(url: str) -> tuple[Address, Access]:
-    """One server and the way into it. Raises Misconfigured."""
+def parse(url: str, *, credentials: str | None = None) -> tuple[Address, Access]:
+    """One server and the way into it, by the provider that `credentials` names. Raises Misconfigured."""
     check_options(url)
     try:
         said: dict[str, Any] = dict(parse_url(url))
     except ValueError as error:
         raise Misconfigured(f"PRESENCE_REDIS_URL: {error}") from None
     address = Address(said.get("host", "localhost"), said.get("port", PORT), said.get("path", ""))
-    return address, access_of(said, tls=urlsplit(url).scheme.startswith("rediss"))
+    access = access_of(said, tls=urlsplit(url).scheme.startswith("rediss"))
+    return address, replace(access, provider=load_provider(credentials)) if credentials else access
 
 
 def access_of(said: dict[str, Any], *, tls: bool) -> Access:

@@ -119,6 +119,12 @@ class Wire(asyncio.Protocol):
         self.is_ready = False
         return None  # the transport closes
 
+    def hand_over(self, protocol: asyncio.Protocol) -> asyncio.Transport:
+        """The connection is `protocol`'s from now on: to hear what nobody asks for."""
+        self.is_ready = False
+        self._transport.set_protocol(protocol)
+        return self._transport
+
     def abort(self) -> None:
         """Whatever comes of an exchange on it, nobody reads it."""
         self.is_ready = False
@@ -136,18 +142,20 @@ async def dial(address: Address, access: Access, *, timeout_s: float) -> Wire:
         else:
             _, wire = await loop.create_connection(Wire, address.host, address.port, ssl=access.context())
     try:
-        await _enter(wire, access, deadline)
+        async with asyncio.timeout_at(deadline):
+            login = await access.login()
+        await _enter(wire, access, login, deadline)
     except BaseException:
         wire.abort()
         raise
     return wire
 
 
-async def _enter(wire: Wire, access: Access, deadline: float) -> None:
+async def _enter(wire: Wire, access: Access, login: tuple[str, ...], deadline: float) -> None:
     """Logs in and chooses the database; PING comes last, so that a server that turns us away has said so."""
     commands: list[tuple[str, ...]] = []
-    if access.username or access.password:
-        commands.append(("AUTH", *filter(None, (access.username,)), access.password))
+    if login:
+        commands.append(("AUTH", *login))
     if access.db:
         commands.append(("SELECT", str(access.db)))
     needed = len(commands)
@@ -165,3 +173,15 @@ async def _enter(wire: Wire, access: Access, deadline: float) -> None:
             raise reply
     with contextlib.suppress(AttributeError):
         wire.used_at = asyncio.get_running_loop().time()
+
+
+async def ask(address: Address, access: Access, packed: bytes, timeout_s: float) -> Any:
+    """One command on a connection of its own. Raises OSError, TimeoutError, RedisError, ProtocolError."""
+    wire = await dial(address, access, timeout_s=timeout_s)
+    try:
+        (reply,) = await wire.exchange(packed, 1, asyncio.get_running_loop().time() + timeout_s)
+    finally:
+        wire.abort()
+    if isinstance(reply, ReplyError):
+        raise reply
+    return reply

@@ -29,7 +29,7 @@ class Stretches:
 
     def __init__(self, link: Link, settings: Settings) -> None:
         self._link, self._settings = link, settings
-        self._keys = Keys(settings.key_prefix)
+        self._keys = Keys.of(settings)
 
     async def read(
         self,

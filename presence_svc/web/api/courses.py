@@ -112,6 +112,6 @@ async def stats(request: Request) -> Response:
     await enter(request, Action.STATS)
     totals = service_of(request).totals
     if not {"q", "limit", "cursor"} & request.query_params.keys():
-        return json((await totals.stats()).model_dump())
+        return json((await totals.stats()).model_dump(exclude={"page", "next_cursor"}))
     found = await totals.search(SEARCH.read(request) or "", PAGE.read(request), CURSOR.read(request))
     return json(found.model_dump())

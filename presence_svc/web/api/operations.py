@@ -31,6 +31,7 @@ async def metrics(request: Request) -> Response:
     """Rendering may take a while with many series: not on the loop."""
     await enter(request, Action.METRICS)
     service = service_of(request)
+    service.metrics.look()
     service.metrics.count_heads(await service.census.latest())
     text = await asyncio.to_thread(service.metrics.render)
     return Response(text, headers={"content-type": CONTENT_TYPE})

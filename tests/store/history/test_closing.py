@@ -278,3 +278,18 @@ async def test_made_up_chapters_end_somewhere(trio: list[Replica], monkeypatch: 
 
     assert await trio[0].redis.hlen(f"{C}numbers") == 2_000
     assert {room for room, _ in kept.minutes} == {("c1", "")}
+
+
+async def test_a_renewal_costs_the_same_commands(real_backend: Backend) -> None:
+    """S13, S14: with history and people on, a steady heartbeat runs exactly what it runs with both off."""
+
+    async def commands(**ways: bool) -> dict[str, int]:
+        replica = Replica(real_backend.client(protocol=2), **ways)
+        await replica.redis.flushall()
+        await asyncio.gather(*(replica.beat(f"v{n}", chapter=f"ch-{n % 3}", seq=1) for n in range(30)))
+        await replica.redis.config_resetstat()
+        await asyncio.gather(*(replica.beat(f"v{n}", chapter=f"ch-{n % 3}", seq=2) for n in range(30)))
+        stats = await replica.redis.info("commandstats")
+        return {name: one["calls"] for name, one in stats.items() if "config" not in name}
+
+    assert await commands(history=True, people=True) == await commands(history=False, people=False)

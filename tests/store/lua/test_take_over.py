@@ -38,7 +38,7 @@ def signed_in(viewer: str = "ada", session: str = S, *, before: str = A, **said:
 
 async def take_over(replica: Replica, *writes: WithSeq) -> list[int]:
     """The script alone, without the heartbeats that follow it."""
-    call = calls.take_over_call(replica.keys, replica.settings, writes)
+    call = calls.take_over_call(replica.keys, replica.settings, writes, replica.keys.partitions[0])
     reply: list[int] = (await replica.link.pipeline([call]))[0]
     return reply
 
@@ -266,11 +266,13 @@ async def test_a_full_redis_refuses_it_whole(replica: Replica) -> None:
     """Nothing is half written: not a session that is neither theirs nor another's."""
     await anonymous(replica, chapter="ch-1", seq=1)
     before = await records(replica, A)
-    call = calls.take_over_call(replica.keys, replica.settings, [signed_in(seq=2)])
+    call = calls.take_over_call(
+        replica.keys, replica.settings, [signed_in(seq=2)], replica.keys.partitions[0]
+    )
     await replica.redis.config_set("maxmemory", 1)
     try:
         with pytest.raises(OutOfMemoryError):
-            await replica.redis.execute_command(*call)
+            await replica.redis.execute_command(call[0], call[1].text, *call[2:])
     finally:
         await replica.redis.config_set("maxmemory", 0)
 

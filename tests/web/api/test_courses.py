@@ -163,7 +163,8 @@ def test_stats(client: httpx2.Client) -> None:
         beat(client, "busiest-of-all", f"v{n}")
     found = client.get("/v1/stats").json()
 
-    assert set(found) == {"total", "courses", "top", "as_of"}
+    assert set(found) == {"total", "courses", "top", "as_of", "people", "exact", "bound_s"}
+    assert found["people"] >= 12
     assert found["total"] >= sum(course["total"] for course in found["top"]) > 0
     assert found["top"] == sorted(found["top"], key=lambda course: -course["total"])
 

@@ -5,13 +5,16 @@ Refuses nothing: with PEOPLE=off the answer is that nobody knows. All calls rais
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
-from ..settings import Settings
-from . import scripts
-from .agenda import CLAIM_MS
-from .keys import Keys
-from .redis.link import Link
+from ...settings import Settings
+from .. import scripts
+from ..agenda import CLAIM_MS
+from ..keys import Keys
+from ..redis.link import Link
+from .union import BOUND_S as UNION_BOUND_S
+from .union import PeopleUnion
 
 COURSES = 2_000  # looked at in one call, at most
 LAPSED = 5_000
@@ -36,11 +39,14 @@ class PeopleCounter:
         self._link = link
         self._settings = settings
         self._keys = keys
+        self._union = PeopleUnion(link, keys)
 
     async def count(self) -> People | None:
         """Exact at the moment Redis answers, unless very many leases have just ended. None = not counted."""
         if not self._settings.people:
             return None
+        if self._keys.is_partitioned:
+            return await self._on_a_cluster()
         courses: list[str] = []
         for _ in range(TRIES):
             now, people, is_exact = await self._ask(courses)
@@ -48,15 +54,25 @@ class PeopleCounter:
                 break
             soon = now + CLAIM_MS + AHEAD_MS
             (found,) = await self._link.pipeline(
-                [("ZRANGEBYSCORE", self._keys.agenda, "-inf", soon, "LIMIT", 0, COURSES)]
+                [("ZRANGEBYSCORE", self._keys.partitions[0].agenda, "-inf", soon, "LIMIT", 0, COURSES)]
             )
             courses = [course.decode() for course in found]
         return People(people=people, exact=bool(is_exact), bound_s=None if is_exact else BOUND_S, as_of=now)
 
+    async def _on_a_cluster(self) -> People | None:
+        """A viewer's courses may be in several partitions: within a bound, and said to be so."""
+        people = await self._union.count()
+        as_of = time.time_ns() // 1_000_000
+        return None if people is None else People(people, exact=False, bound_s=UNION_BOUND_S, as_of=as_of)
+
     async def _ask(self, courses: list[str]) -> tuple[int, int, int]:
         """A script may touch no key that it was not given: which courses to look at is found out before."""
         keys = self._keys
-        names = (keys.agenda, keys.where, *(keys.course(course).viewers for course in courses))
+        names = (
+            keys.partitions[0].agenda,
+            keys.partitions[0].where,
+            *(keys.course(course).viewers for course in courses),
+        )
         reply: tuple[int, int, int] = await self._link.call(
             scripts.PEOPLE, names, (CLAIM_MS, LAPSED, *courses)
         )

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from presence_svc.store import people
+from presence_svc.store.people import books, counter
 from tests.rig import Backend
 from tests.store.replica import SIGNING_IN, Replica
 
@@ -70,15 +70,45 @@ async def test_signing_in_moves_a_person(counting: Replica) -> None:
 
 async def test_too_many_to_look_at_is_said(counting: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
     """When more leases have just ended than one call looks at, the number says that it is not exact."""
-    monkeypatch.setattr(people, "LAPSED", 10)
+    monkeypatch.setattr(counter, "LAPSED", 10)
     await asyncio.gather(*(counting.beat(f"v{n}") for n in range(30)))
     await counting.pass_time(61_000)
     found = await counting.people.count()
     await counting.settle()
 
     assert found is not None
-    assert (found.exact, found.bound_s) == (False, people.BOUND_S)
+    assert (found.exact, found.bound_s) == (False, counter.BOUND_S)
     assert await told(counting) == (0, True)
+
+
+async def mended(replica: Replica) -> int:
+    """A whole round, whatever its steps."""
+    found = books.PeopleBooks(replica.link, replica.settings, replica.keys)
+    return sum([await found.mend() for _ in range(40)])
+
+
+async def test_sets_that_have_gone_leave_nobody_behind(counting: Replica) -> None:
+    """A course's keys have expired unswept or were dropped: its viewers are no people, others stay."""
+    for viewer, course in (("ada", "c1"), ("ada", "c2"), ("bob", "c1"), ("cleo", "c2")):
+        await counting.beat(viewer, course=course)
+    await counting.redis.delete("presence:{c1}:viewers", "presence:{c1}:state")
+    wrong = await mended(counting)
+
+    assert wrong == 2
+    assert await told(counting) == (2, True)
+    assert await mended(counting) == 0
+
+
+async def test_who_joined_uncounted_is_found(counting: Replica, real_backend: Backend) -> None:
+    """A replica of an older version has let viewers in: within some steps they are people, too."""
+    older = Replica(real_backend.client(protocol=2), people=False)
+    for n in range(250):
+        await older.beat(f"v{n}", course=f"c{n % 3}")
+    before = await told(counting)
+
+    assert before == (0, True)
+    assert await mended(counting) == 250
+    assert await told(counting) == (250, True)
 
 
 async def test_a_renewal_writes_nothing(counting: Replica) -> None:

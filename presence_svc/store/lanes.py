@@ -1,0 +1,95 @@
+"""A group commit per master: one that answers late holds up its own courses, and no others.
+
+Used by store.presence on a Cluster, where one server's group commit would stand. When slots move, what was
+submitted for a course before is through before what comes after is sent: an order that two lanes could not
+keep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Generic, TypeVar
+
+from ..errors import PresenceError
+from .group_commit import Done, GroupCommit
+from .redis.link import Link
+
+Op = TypeVar("Op")
+Result = TypeVar("Result")
+Commit = Callable[[list[Op]], Awaitable[list[Result | PresenceError]]]
+
+
+class Lanes(Generic[Op, Result]):
+    """As GroupCommit, with a queue per lane. `lane_of` may answer anew when `link.version` has changed."""
+
+    def __init__(
+        self,
+        commit: Commit[Op, Result],
+        make: Callable[[Commit[Op, Result]], GroupCommit[Op, Result]],
+        lane_of: Callable[[Op], Hashable],
+        link: Link,
+    ) -> None:
+        self._commit = commit
+        self._make_lane = make
+        self._lane_of = lane_of
+        self._link = link
+        self._lanes: dict[Hashable, GroupCommit[Op, Result]] = {}
+        self._former: list[GroupCommit[Op, Result]] = []
+        self._made_for = link.version
+
+    def __len__(self) -> int:
+        return sum(map(len, [*self._lanes.values(), *self._former]))
+
+    def submit(self, op: Op) -> asyncio.Future[Result]:
+        """A future for the result. Raises Unavailable when the queue is full."""
+        return self._lane(self._lane_of(op)).submit(op)
+
+    def post(self, op: Op, done: Done[Result]) -> None:
+        """Calls `done` with the result or the error. Raises Unavailable when the queue is full."""
+        self._lane(self._lane_of(op)).post(op, done)
+
+    def submit_many(self, ops: Sequence[Op]) -> asyncio.Future[list[Result | PresenceError]]:
+        """A future for all results, in order, which raises none."""
+        parts: dict[Hashable, list[int]] = {}
+        for index, op in enumerate(ops):
+            parts.setdefault(self._lane_of(op), []).append(index)
+        if len(parts) == 1:
+            return self._lane(next(iter(parts))).submit_many(ops)
+        asked = [
+            self._lane(lane).submit_many([ops[index] for index in indices]) for lane, indices in parts.items()
+        ]
+        return asyncio.ensure_future(_in_order(asked, list(parts.values())))
+
+    async def close(self) -> None:
+        """Waits for what is under way; the deadlines of exchanges bound it."""
+        for lane in [*self._former, *self._lanes.values()]:
+            await lane.close()
+
+    def _lane(self, name: Hashable) -> GroupCommit[Op, Result]:
+        if self._link.version != self._made_for:
+            self._made_for = self._link.version
+            self._former = [lane for lane in [*self._former, *self._lanes.values()] if lane.is_busy]
+            self._lanes = {}
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = self._make(list(self._former))
+        return lane
+
+    def _make(self, former: list[GroupCommit[Op, Result]]) -> GroupCommit[Op, Result]:
+        async def commit(ops: list[Op]) -> list[Result | PresenceError]:
+            while former:
+                await former[-1].close()
+                former.pop()
+            return await self._commit(ops)
+
+        return self._make_lane(commit)
+
+
+async def _in_order(
+    asked: list[asyncio.Future[list[Result | PresenceError]]], parts: list[list[int]]
+) -> list[Result | PresenceError]:
+    found: dict[int, Result | PresenceError] = {}
+    for indices, results in zip(parts, await asyncio.gather(*asked), strict=True):
+        found.update(zip(indices, results, strict=True))
+    return [found[index] for index in sorted(found)]

@@ -1,0 +1,1 @@
+"""Distinct viewers over all courses: counted, and their books mended."""

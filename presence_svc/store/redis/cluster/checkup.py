@@ -1,0 +1,89 @@
+"""What can be wrong with a Cluster: slots of nobody, an uneven spread, and each master by itself.
+
+Called by `presence-svc doctor`. Changes nothing; every master is looked at by a connection of its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from ....errors import Unavailable
+from ...checkup.examine import examine
+from ...checkup.finding import Finding
+from ...keys import Keys
+from .link import ClusterLink
+
+COVERAGE = "cluster-require-full-coverage"
+UNEVEN = 1.5  # a master with so many times its share of the partitions does not get on with the others
+
+
+async def examine_cluster(
+    link: ClusterLink, keys: Keys, *, pool: int, keeps_history: bool = False
+) -> list[Finding]:
+    """All findings about a Cluster. Raises Unavailable when no node answers, Misconfigured."""
+    await link.start()
+    findings = [_topology(link), _spread(link, keys)]
+    for node in link.topology.masters:
+        owners = link.topology.table.owner
+        mine = next((p for p in keys.partitions if owners[p.slot] == node.address), None)
+        if mine is None:
+            findings.append(Finding(True, f"courses of {node.address}", "none: it has no partition"))
+            continue
+        client, user = (
+            node.access.client(node.address, timeout_s=node.timeout_s, pool=2),
+            node.access.username,
+        )
+        try:
+            found = await examine(
+                client, keys, pool=pool, user=user, partition=mine, keeps_history=keeps_history
+            )
+            found += await _coverage(client)
+        except Unavailable as error:
+            found = [Finding(False, "reachable", error.detail)]
+        finally:
+            await client.aclose()
+        findings += [finding._replace(what=f"{finding.what} of {node.address}") for finding in found]
+    return findings
+
+
+async def _coverage(client: Redis) -> list[Finding]:
+    """Managed services do not say."""
+    try:
+        found: dict[Any, Any] = await client.config_get(COVERAGE)
+    except RedisError:
+        return []
+    if found.get(COVERAGE, found.get(COVERAGE.encode())) not in ("yes", b"yes"):
+        return [Finding(True, "coverage", "slots without a master take no others with them")]
+    return [
+        Finding(
+            False,
+            "coverage",
+            f"{COVERAGE} is yes: while one master is away all courses are refused, set it to no",
+        )
+    ]
+
+
+def _topology(link: ClusterLink) -> Finding:
+    table = link.topology.table
+    shown = f"{len(table.masters)} masters, {len(table.replicas)} replicas"
+    if table.unowned:
+        return Finding(False, "topology", f"{shown}; {table.unowned:,} of 16,384 slots belong to nobody")
+    if not table.replicas and len(table.masters) > 1:
+        return Finding(True, "topology", f"{shown}: a master that dies takes its courses with it")
+    return Finding(True, "topology", shown)
+
+
+def _spread(link: ClusterLink, keys: Keys) -> Finding:
+    """How the partitions lie on the masters, the most first."""
+    owners = Counter(link.topology.table.owner[partition.slot] for partition in keys.partitions)
+    masters = len(link.topology.table.masters)
+    many = [owners[address] for address in link.topology.table.masters]
+    shown = " / ".join(map(str, sorted(many, reverse=True)))
+    detail = f"{len(keys.partitions)} partitions on {masters} masters: {shown}"
+    if masters and max(many) > UNEVEN * len(keys.partitions) / masters:
+        return Finding(False, "partitions", f"{detail}; move slots to even that out")
+    return Finding(True, "partitions", detail)

@@ -1,0 +1,133 @@
+"""The way to a Redis Cluster: each command goes to the master of its key's slot.
+
+A node that is away fails its own commands, and no others. What nodes say about slots is followed by router,
+what they know of each other by topology.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Any
+
+from ....errors import PresenceError, Unavailable
+from ..link import Command, Link
+from ..node import NodeState
+from ..resp import ScriptCall
+from ..subscription import Subscription
+from ..url import Access, Address
+from .router import Router
+from .routing import read_redirection
+from .slots import slot_of
+from .topology import Topology
+
+RETRY_S = 0.2
+
+
+class ClusterLink(Link):
+    """`agree` is awaited once before all other commands; it raises Misconfigured for a foreign Cluster."""
+
+    is_cluster = True
+
+    def __init__(self, topology: Topology, access: Access, *, timeout_s: float, sharded: bool) -> None:
+        self.topology = topology
+        self.timeout_s = timeout_s
+        self.router = Router(topology, timeout_s=timeout_s, sharded=sharded)
+        self.redirections = self.router.redirections
+        self.agree: Callable[[ClusterLink], Awaitable[None]] | None = None
+        self.sharded = sharded
+        self._access = access
+        self._global: Address | None = None  # where all channels are heard that are not sharded
+        topology.on_change = self._moved
+        self._is_ready = False
+        self._starting: asyncio.Task[None] | None = None
+        self._tried_at = 0.0
+
+    @property
+    def away(self) -> bool:
+        masters = self.topology.masters
+        return bool(masters) and all(node.away for node in masters)
+
+    @property
+    def refusing(self) -> str:
+        """When all of them do; one that does fails its own commands."""
+        found = [node.health.refusing for node in self.topology.masters]
+        return found[0] if found and all(found) else ""
+
+    def observe(self, **hooks: Callable[..., object] | None) -> None:
+        self.topology.observe(**hooks)
+
+    def places(self) -> list[Address]:
+        masters = self.topology.table.masters
+        if self.sharded or not masters:
+            return masters
+        if self._global not in masters:
+            alive = [node.address for node in self.topology.masters if not node.away]
+            self._global = random.choice(alive or masters)
+        return [self._global]
+
+    def place_of(self, channel: str) -> Address | None:
+        if self.sharded:
+            return self.topology.table.owner[slot_of(channel)]
+        return next(iter(self.places()), None)
+
+    def servers(self) -> list[NodeState]:
+        return [node.state for node in self.topology.masters]
+
+    async def subscription(self, place: Address) -> Subscription:
+        return await Subscription.open(place, self._access, sharded=self.sharded)
+
+    def hint(self) -> None:
+        self.topology.hint()
+
+    def redirected(self, why: str, place: Address) -> Callable[[str], bool] | None:
+        if not why.startswith("MOVED "):
+            return None
+        slot, address = read_redirection(why, place, self.topology.reached)
+        self.topology.moved(slot, address)
+        return lambda channel: slot_of(channel) == slot
+
+    def lane_of(self, slot: int) -> Hashable:
+        return self.topology.table.owner[slot]
+
+    def _moved(self) -> None:
+        self.version += 1
+        self.on_places()
+
+    async def warm(self) -> None:
+        """Finding the masters takes care of that."""
+
+    async def start(self) -> None:
+        """Finds the masters. Raises Unavailable, Misconfigured when this is not the Cluster that we need."""
+        if self._is_ready:
+            return
+        now = asyncio.get_running_loop().time()
+        if self._starting is None or (self._starting.done() and now - self._tried_at > RETRY_S):
+            self._starting = asyncio.get_running_loop().create_task(self._start())
+        await asyncio.shield(self._starting)
+
+    async def _start(self) -> None:
+        self._tried_at = asyncio.get_running_loop().time()
+        await self.topology.start()
+        if self.agree is not None:
+            await self.agree(self)
+        self._is_ready = True
+
+    async def close(self) -> None:
+        if self._starting is not None:
+            self._starting.cancel()
+        await self.topology.close()
+
+    async def results(
+        self, commands: Sequence[Command | ScriptCall], *, patient: bool = False
+    ) -> list[Any | PresenceError]:
+        if not self._is_ready:
+            try:
+                async with asyncio.timeout(self.timeout_s):
+                    await self.start()
+            except TimeoutError:
+                return [Unavailable("the cluster does not answer yet") for _ in commands]
+            except PresenceError as error:
+                return [Unavailable(error.detail) for _ in commands]
+        return await self.router.send(commands, patient=patient)

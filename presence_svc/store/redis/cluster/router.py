@@ -1,0 +1,163 @@
+"""Sends commands to the masters of their keys, and on to where these say. Used by link.
+
+What a node says about slots is acted on within the same deadline. Whatever is sent again takes the later
+commands of its slot along, in order: a leave must not overtake the heartbeat behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from ....errors import PresenceError, Unavailable
+from ..node import Node
+from ..reply import ReplyError, error_of
+from ..resp import Command, ScriptCall, packed_command
+from .routing import Batch, read_redirection
+from .topology import Topology
+
+HOPS = 4  # the first sending, and three times again
+TRYAGAIN_S = (0.01, 0.02, 0.04)
+ASKING = packed_command("ASKING")
+OLD_TABLE = frozenset({"CLUSTERDOWN", "READONLY", "LOADING", "MASTERDOWN"})
+KEY_BY_KEY = frozenset({"ASK", "TRYAGAIN"})  # the slot is being moved in the old way
+NOBODY = "no node of the cluster has this course now"
+MOVING = "this part of the courses is being moved to another node"
+
+
+class Router:
+    """One exchange per master at once. `redirections` counts, by kind, what nodes have sent elsewhere."""
+
+    def __init__(self, topology: Topology, *, timeout_s: float, sharded: bool) -> None:
+        self.topology = topology
+        self.redirections: Counter[str] = Counter()
+        self._timeout_s = timeout_s
+        self._sharded = sharded
+
+    async def send(
+        self, commands: Sequence[Command | ScriptCall], *, patient: bool = False
+    ) -> list[Any | PresenceError]:
+        """As results, also before the number of partitions is agreed on."""
+        batch = Batch(
+            commands,
+            asyncio.get_running_loop().time() + self._timeout_s,
+            patient=patient,
+            sharded=self._sharded,
+        )
+        left: Sequence[int] = range(len(commands))
+        for _ in range(HOPS):
+            left = await self._round(batch, left)
+            if not left:
+                return batch.replies
+        for index in left:
+            batch.replies[index] = Unavailable(MOVING)
+        return batch.replies
+
+    async def _round(self, batch: Batch, left: Sequence[int]) -> list[int]:
+        """Sends these, to each node in one exchange; returns which must be sent again, in order."""
+        groups: dict[Node, list[int]] = {}
+        for index in left:
+            node = self._node_for(batch.slots[index])
+            if node is None:
+                batch.replies[index] = Unavailable(NOBODY)
+                self.topology.hint()
+            else:
+                groups.setdefault(node, []).append(index)
+        if len(groups) == 1:
+            ((node, group),) = groups.items()
+            return await self._exchange(batch, node, group)
+        again = await asyncio.gather(*(self._exchange(batch, *pair) for pair in groups.items()))
+        return sorted(index for part in again for index in part)
+
+    def _node_for(self, slot: int | None) -> Node | None:
+        """The master of a slot; any that answers for a command without a key."""
+        if slot is not None:
+            address = self.topology.table.owner[slot]
+            return None if address is None else self.topology.node(address)
+        masters = self.topology.masters
+        return next((node for node in masters if not node.away), masters[0] if masters else None)
+
+    async def _exchange(self, batch: Batch, node: Node, group: list[int]) -> list[int]:
+        packed = [batch.packed(index) for index in group]
+        try:
+            replies = await node.exchange(packed, batch.deadline, patient=batch.patient)
+        except Unavailable as error:
+            self.topology.hint()
+            for index in group:
+                batch.replies[index] = error
+            return []
+        again: list[int] = []
+        migrating: dict[int | None, list[int]] = {}
+        unsettled: set[int | None] = set()
+        for index, reply in zip(group, replies, strict=True):
+            slot = batch.slots[index]
+            batch.replies[index] = reply
+            if slot in migrating:
+                migrating[slot].append(index)
+            elif slot in unsettled:
+                again.append(index)
+            elif isinstance(reply, ReplyError) and self._is_elsewhere(batch, node, index, reply):
+                if reply.code in KEY_BY_KEY:
+                    migrating[slot] = [index]
+                else:
+                    unsettled.add(slot)
+                    again.append(index)
+        batch.by_text.update(again)  # the next node need not know the scripts
+        if migrating:
+            await asyncio.gather(*(self._one_by_one(batch, node, part) for part in migrating.values()))
+        return again
+
+    def _is_elsewhere(self, batch: Batch, node: Node, index: int, reply: ReplyError) -> bool:
+        """Whether a command that was answered with an error is to go on; else the error is its answer."""
+        if reply.code == "MOVED":
+            self.redirections["moved"] += 1
+            self.topology.moved(*read_redirection(str(reply), node.address, self.topology.reached))
+            return True
+        if reply.code == "NOSCRIPT" or reply.code in KEY_BY_KEY:
+            return True
+        if reply.code in OLD_TABLE:
+            self.topology.hint()
+        batch.replies[index] = _error_of(reply)
+        return False
+
+    async def _one_by_one(self, batch: Batch, node: Node, indices: list[int]) -> None:
+        """The commands of a slot that is being moved key by key: each has its answer before the next goes."""
+        for index in indices:
+            batch.replies[index] = await self._follow(batch, node, index)
+
+    async def _follow(self, batch: Batch, node: Node, index: int) -> Any:
+        """Goes where the nodes say; where keys are at both, tries again at the one that gives them away."""
+        target, is_asking, pauses = node, False, iter(TRYAGAIN_S)
+        for _ in range(HOPS + len(TRYAGAIN_S)):
+            commands = [ASKING, batch.packed(index)] if is_asking else [batch.packed(index)]
+            try:
+                reply = (await target.exchange(commands, batch.deadline, patient=batch.patient))[-1]
+            except Unavailable as error:
+                self.topology.hint()
+                return error
+            code = reply.code if isinstance(reply, ReplyError) else ""
+            if code in ("MOVED", "ASK"):
+                self.redirections[code.lower()] += 1
+                slot, address = read_redirection(str(reply), target.address, self.topology.reached)
+                target, is_asking = self.topology.node(address), code == "ASK"
+                if code == "MOVED":
+                    node = target
+                    self.topology.moved(slot, address)
+            elif code == "TRYAGAIN":
+                self.redirections["tryagain"] += 1
+                pause_s = next(pauses, None)
+                if pause_s is None or asyncio.get_running_loop().time() + pause_s >= batch.deadline:
+                    break
+                await asyncio.sleep(pause_s)
+                target, is_asking = node, False
+            elif code == "NOSCRIPT":
+                batch.by_text.add(index)
+            else:
+                return _error_of(reply) if isinstance(reply, ReplyError) else reply
+        return Unavailable(MOVING)
+
+
+def _error_of(reply: ReplyError) -> PresenceError:
+    return Unavailable(NOBODY) if reply.code == "CLUSTERDOWN" else error_of(reply)

@@ -1,0 +1,92 @@
+"""Which master owns which slot, as a Cluster's nodes say it, and commands on their way there. Pure.
+
+Read from CLUSTER SLOTS, which every server and every managed service knows. A node that does not know its own
+address leaves it out: then it is the one that we have asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..resp import Command, ScriptCall, by_sha, by_text, key_of
+from ..url import Address
+from .slots import SLOTS, slot_of
+
+
+class Table:
+    """`owner[slot]` is the address of its master, None while nobody has it."""
+
+    def __init__(self) -> None:
+        self.owner: list[Address | None] = [None] * SLOTS
+        self.replicas: frozenset[Address] = frozenset()
+
+    @property
+    def masters(self) -> list[Address]:
+        """Those that own a slot, in the order of their first."""
+        return list(dict.fromkeys(address for address in self.owner if address is not None))
+
+    @property
+    def unowned(self) -> int:
+        """How many slots nobody has."""
+        return self.owner.count(None)
+
+    def moved(self, slot: int, address: Address) -> bool:
+        """What a MOVED reply says; returns whether that was news."""
+        if self.owner[slot] == address:
+            return False
+        self.owner[slot] = address
+        return True
+
+
+class Batch:
+    """Commands on their way, with the slot of each, and what has come of them so far."""
+
+    def __init__(
+        self, commands: Sequence[Command | ScriptCall], deadline: float, *, patient: bool, sharded: bool
+    ) -> None:
+        self.commands = commands
+        self.deadline = deadline
+        self.patient = patient
+        self.sharded = sharded
+        self.slots = [slot_of(key) if (key := key_of(command)) else None for command in commands]
+        self.replies: list[Any] = [None] * len(commands)
+        self.by_text: set[int] = set()
+
+    def packed(self, index: int) -> bytes:
+        pack = by_text if index in self.by_text else by_sha
+        return pack(self.commands[index], sharded=self.sharded)
+
+
+def read_slots(reply: list[Any], asked: Address, reached: Callable[[Address], Address]) -> Table:
+    """The table that CLUSTER SLOTS describes. Raises ValueError for what is none.
+
+    `reached` says where an address that the nodes announce is reached from here.
+    """
+    table = Table()
+    replicas = set()
+    try:
+        for first, last, *nodes in reply:
+            master, *others = (reached(_address(node, asked)) for node in nodes)
+            table.owner[first : last + 1] = [master] * (last + 1 - first)
+            replicas.update(others)
+        if len(table.owner) != SLOTS:
+            raise ValueError("slots beyond the last")
+    except (TypeError, IndexError, AttributeError) as error:
+        raise ValueError("CLUSTER SLOTS has another form than we know") from error
+    table.replicas = frozenset(replicas) - frozenset(table.masters)
+    return table
+
+
+def read_redirection(text: str, asked: Address, reached: Callable[[Address], Address]) -> tuple[int, Address]:
+    """Slot and address of "MOVED 3999 127.0.0.1:6381" or ASK. Raises ValueError."""
+    _, slot, target = text.split(" ")
+    host, _, port = target.rpartition(":")
+    if not 0 <= int(slot) < SLOTS:
+        raise ValueError(f"no slot: {slot}")
+    return int(slot), reached(Address(host.strip("[]") or asked.host, int(port)))
+
+
+def _address(node: list[Any], asked: Address) -> Address:
+    host = (node[0] or b"").decode()
+    return Address(host if host not in ("", "?") else asked.host, int(node[1]))

@@ -1,0 +1,86 @@
+"""Which Cluster slot a key is in, and partitions: the tags that spread them evenly, the keys of each.
+
+Used by store.keys and by store.redis.cluster. Pure.
+"""
+
+from __future__ import annotations
+
+from binascii import crc_hqx
+from functools import cache
+from itertools import count, product
+from typing import NamedTuple
+
+from ..resp import pack
+
+SLOTS = 16_384
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def slot_of_tag(tag: bytes) -> int:
+    """CRC16 (XMODEM) modulo the number of slots, as every Cluster has it."""
+    return crc_hqx(tag, 0) % SLOTS
+
+
+def slot_of(key: str | bytes) -> int:
+    """The slot of a whole key: of what stands between its first { and the next }, if anything does."""
+    name = key.encode() if isinstance(key, str) else key
+    start = name.find(b"{") + 1
+    end = name.find(b"}", start) if start else -1
+    return slot_of_tag(name[start:end] if end > start else name)
+
+
+@cache
+def tags(partitions: int) -> tuple[str, ...]:
+    """Tag k is the first of a, b, ... 9, aa, ab, ... whose slot is in the middle of range k.
+
+    A course belongs to the range in which the slot of its own id lies. With 4,096 partitions it takes 0.2 s.
+    """
+    width = SLOTS // partitions
+    wanted = {k * width + width // 2: k for k in range(partitions)}
+    found: dict[int, str] = {}
+    for length in count(1):
+        for letters in product(LETTERS, repeat=length):
+            tag = "".join(letters)
+            k = wanted.get(slot_of_tag(tag.encode()))
+            if k is not None and k not in found:
+                found[k] = tag
+                if len(found) == partitions:
+                    return tuple(found[k] for k in range(partitions))
+    raise AssertionError("letters have an end")  # never: lengths have none
+
+
+class Partition(NamedTuple):
+    """The keys that the courses of a partition have in common; `base` opens every name of it."""
+
+    number: int
+    base: str
+    agenda: str
+    since: str
+    where: str
+    heard: str
+    gaps: str
+    seen: str
+    slot: int
+    packed_agenda: bytes  # and `where`
+
+    @property
+    def tag(self) -> str:
+        return self.base.partition("{")[2].partition("}")[0]
+
+
+def partition_keys(number: int, base: str, agenda: str) -> Partition:
+    """The keys of one partition, by what opens its names and by its agenda."""
+    ending = "" if agenda == f"{base}agenda" else ":0"  # as one server has always had them
+    where = f"{base}where"
+    return Partition(
+        number,
+        base,
+        agenda,
+        since=f"{base}since",
+        where=where,
+        heard=f"{base}heard{ending}",
+        gaps=f"{base}gaps{ending}",
+        seen=f"{base}seen{ending}",
+        slot=slot_of(agenda),
+        packed_agenda=pack(agenda, where),
+    )

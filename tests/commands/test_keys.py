@@ -1,0 +1,45 @@
+"""`presence-svc keys COURSE`: the names that other services read, as the settings make them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from presence_svc.commands import keys
+from presence_svc.commands.keys import describe
+from presence_svc.errors import Misconfigured
+from presence_svc.settings import load
+
+
+def test_on_one_server() -> None:
+    """The public contract of one server, and a plain channel."""
+    found = describe("c1", load())
+
+    assert found["keys"]["viewers"] == "presence:{c1}:viewers"
+    assert found["keys"]["viewer"] == "presence:{c1}:viewer:<viewer_id>"
+    assert (found["channel"], found["publish"]) == ("presence:{c1}:changes", "PUBLISH")
+    assert found["partition"] is None
+
+
+def test_on_a_cluster(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The partition's tag, its slot, and a sharded channel; as JSON and as a table."""
+    monkeypatch.setenv("PRESENCE_REDIS_URL", "redis+cluster://:hunter2@h1:1,h2:2")
+
+    keys.run("c1", as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    keys.run("c1", as_json=False)
+    shown = capsys.readouterr().out
+
+    assert found["keys"]["viewers"] == "presence:{kj8}:c1:viewers"
+    assert (found["channel"], found["publish"]) == ("presence:{kj8}:c1:changes", "SPUBLISH")
+    assert found["partition"] == {"index": 224, "of": 256, "tag": "kj8", "slot": 14368}
+    assert "presence:{kj8}:c1:viewers" in shown
+    assert "224 of 256, tag kj8, slot 14368" in shown
+    assert "hunter2" not in shown
+
+
+def test_a_malformed_course_is_refused() -> None:
+    """An id that could break out of a key has no keys."""
+    with pytest.raises(Misconfigured, match="not a course id"):
+        keys.run("a}b", as_json=True)
