@@ -12,10 +12,20 @@ COPY presence_svc ./presence_svc
 # Without the extra `embedded`: replicas must share one Redis (S10), and a container that was started
 # without PRESENCE_REDIS_URL had better say so than keep a truth of its own.
 RUN /opt/presence/bin/pip install --no-cache-dir -c constraints.txt .
+# What is in it, as a CycloneDX document; the tool that writes it is not shipped.
+#   docker run --rm --entrypoint cat presence-svc /opt/presence/sbom.cdx.json
+RUN python -m venv /opt/presence-sbom \
+    && /opt/presence-sbom/bin/pip install --no-cache-dir -c constraints.txt cyclonedx-bom \
+    && /opt/presence-sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+    --output-file /opt/presence/sbom.cdx.json /opt/presence/bin/python
 
 FROM ${BASE}
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin presence
 COPY --from=build /opt/presence /opt/presence
+LABEL org.opencontainers.image.title=presence-svc \
+    org.opencontainers.image.description="Who is watching which course and chapter, now" \
+    org.opencontainers.image.licenses=MIT \
+    presence-svc.sbom=/opt/presence/sbom.cdx.json
 # Listens on every address of the container, which the service refuses until PRESENCE_AUTH is set.
 ENV PATH=/opt/presence/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PRESENCE_HOST=0.0.0.0
 USER 10001

@@ -85,7 +85,12 @@ def create_app(settings: Settings) -> ASGIApp:
     app.state.asyncapi = asyncapi.document(settings.key_prefix)
     app.state.openapi = openapi.document(routes.ROUTES, names_itself=settings.auth != "jwt")
     outer = AccessLog(app, metrics, settings.access_log, addresses=settings.log_addresses)
-    return Dispatch(outer, handler, settings.root_path)
+    dispatch = Dispatch(outer, handler, settings.root_path)
+    if not settings.otel:
+        return dispatch
+    from .web.request_spans import RequestSpans  # OpenTelemetry is an extra
+
+    return RequestSpans(dispatch, settings.root_path)
 
 
 def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -> Callable[[Starlette], Any]:

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "presence_svc"
 FLOORS = [
     {"errors", "", "text"},
     {"model"},
-    {"settings", "metrics", "logs"},
+    {"settings", "metrics", "logs", "tracing"},
     {"store"},
     {"live"},
     {"auth"},
@@ -35,6 +35,7 @@ ALLOWED = {
     "starlette": {"web", "app"},
     "uvicorn": {"server", "commands"},
     "websockets": {"server"},
+    "opentelemetry": {"tracing"},
 }
 # Suites have a room of their own; each says in its files what it is about.
 SUITES = {"contract", "faults", "browser", "benchmarks", "deploy"}
@@ -44,6 +45,7 @@ ACROSS_MODULES = {
     "test_audit": ".ci/audit",
     "test_docs": "the pages",
     "test_packaging": "what is shipped: pins, wheel, image, CI",
+    "test_sbom": ".ci/sbom, and the same in the image",
     "test_rules": "rule ids in code, tests and pages",
     "auth/test_hostile_token": "tokens, claims and both paths of a heartbeat, by generated tokens",
     "server/test_fast_path_clock": "the fast path and its timeouts, by a clock that the test turns",

@@ -164,6 +164,20 @@ def test_image_runs_as_nobody_special_and_pinned() -> None:
     assert "pip install" not in " ".join(IMAGE.of(1, "RUN"))
 
 
+def test_image_says_where_the_list_of_its_parts_is() -> None:
+    """The label's path is the one that the build writes, and it is copied with the rest."""
+    (labels,) = IMAGE.of(1, "LABEL")
+    said = dict(pair.split("=", 1) for pair in shlex.split(labels))
+
+    path = said["presence-svc.sbom"]
+    assert path.startswith(PREFIX)
+    assert any(f"--output-file {path} " in run for run in IMAGE.of(0, "RUN"))
+    assert (said["org.opencontainers.image.title"], said["org.opencontainers.image.licenses"]) == (
+        PROJECT["name"],
+        PROJECT["license"],
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_first_command_of_the_readme_serves(clone: Path, fresh_bin: Path) -> None:
@@ -225,6 +239,10 @@ def test_image_commands_work_in_a_fresh_venv(clone: Path, tmp_path: Path, debian
     for command in IMAGE.of(0, "RUN"):
         done = _sh(command.replace(PREFIX, str(prefix)), source, _environment(bin_of_image))
         assert done.returncode == 0, done.stderr
+
+    parts = {part["name"] for part in json.loads((prefix / "sbom.cdx.json").read_text())["components"]}
+    assert {"redis", "starlette", "uvicorn"} <= parts
+    assert not {"pytest", "cyclonedx-bom", "opentelemetry-sdk"} & parts
 
     given = dict(pair.split("=", 1) for line in IMAGE.of(1, "ENV") for pair in shlex.split(line))
     env |= given | {"PATH": given["PATH"].replace(PREFIX, str(prefix)).replace("$PATH", env["PATH"])}

@@ -111,7 +111,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "port": settings.port,
         "workers": settings.workers,
         "loop": "auto",  # uvloop and httptools are dependencies wherever they exist
-        **protocols(fast_path=settings.fast_path and not settings.access_log),
+        **protocols(fast_path=settings.fast_path and not settings.access_log and not settings.otel),
         "ws_max_size": max(POLITE, settings.body_limit),
         "ws_per_message_deflate": False,
         "lifespan": "on",

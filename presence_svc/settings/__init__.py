@@ -23,12 +23,19 @@ from .limits import LimitSettings
 from .names import ignored, misspelt
 from .pages import PageSettings
 from .redis import RedisSettings
+from .tracing import TracingSettings
 
 ASKED_SHARE = 0.8  # of HEARTBEAT_INTERVAL: the shortest pause that a reply asks for
 
 
 class Settings(
-    EnvironmentSettings, IdentitySettings, LimitSettings, RedisSettings, PageSettings, HistorySettings
+    EnvironmentSettings,
+    IdentitySettings,
+    LimitSettings,
+    RedisSettings,
+    PageSettings,
+    HistorySettings,
+    TracingSettings,
 ):
     """Durations are in seconds, fractions allowed; `*_ms` properties give whole milliseconds."""
 
@@ -64,7 +71,8 @@ class Settings(
         16, ge=2, le=1000, description="connections to Redis per process, beside one for subscriptions"
     )
     fast_path: bool = Field(
-        True, description="answer heartbeats straight from the HTTP parser (not while ACCESS_LOG samples)"
+        True,
+        description="answer heartbeats straight from the HTTP parser (not with ACCESS_LOG or OTEL)",
     )
     access_log: Annotated[float, Field(ge=0, le=1)] = Field(
         0, description="share of requests that are logged, 0 to 1"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import cast
+from typing import Any, cast
 
 from ..errors import PresenceError
 from ..model import Count
@@ -39,6 +39,7 @@ class Presence:
         self.is_late: Callable[[], bool] = lambda: False  # what is at hand was said too long ago
         self.recorder = Recorder(link, settings, self.keys, lambda *due: self.on_due(*due))
         self._counts = Counts(link, settings, self.keys)
+        self._group_commit = _group_commits(link, settings)
         self._writes: GroupCommit[Write, HeartbeatResult] | Lanes[Write, HeartbeatResult]
         self._reads: GroupCommit[str, Count] | Lanes[str, Count]
         if link.is_cluster:
@@ -51,7 +52,7 @@ class Presence:
             self._reads = self._make_reads(self._counts.read)
 
     def _make_writes(self, commit: Commit[Write, HeartbeatResult]) -> GroupCommit[Write, HeartbeatResult]:
-        return GroupCommit(
+        return self._group_commit(
             commit,
             limit=self.settings.queue_limit,
             on_group=lambda size: self.on_group(size),
@@ -59,7 +60,7 @@ class Presence:
         )
 
     def _make_reads(self, commit: Commit[str, Count]) -> GroupCommit[str, Count]:
-        return GroupCommit(commit, limit=self.settings.queue_limit)
+        return self._group_commit(commit, limit=self.settings.queue_limit)
 
     def _lane_of(self, course_id: str) -> Hashable:
         return self.link.lane_of(self.keys.partition_of(course_id).slot)
@@ -143,3 +144,14 @@ class Presence:
         )
         if await self.link.call(scripts.EVICT, names, args, patient=True):
             self.on_due(settings.publish_interval_ms, partition.number)
+
+
+def _group_commits(link: Link, settings: Settings) -> type[GroupCommit[Any, Any]]:
+    """The plain one, unless groups and exchanges are to be traced."""
+    if not settings.otel:
+        return GroupCommit
+    from .traced.commit import TracedCommit  # OpenTelemetry is an extra
+    from .traced.link import trace_link
+
+    trace_link(link)
+    return TracedCommit

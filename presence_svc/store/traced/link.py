@@ -1,0 +1,31 @@
+"""Makes a link leave a span for each exchange that is for a request. Called by store.presence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ... import tracing
+from ...errors import PresenceError
+from ..redis.link import Command, Link
+from ..redis.reply import ReplyError
+from ..redis.resp import ScriptCall
+
+
+def trace_link(link: Link) -> None:
+    """Changes this link and not its class: whatever its kind, all that is asked goes through results."""
+    results = link.results
+
+    async def traced(
+        commands: Sequence[Command | ScriptCall], *, patient: bool = False
+    ) -> list[Any | PresenceError]:
+        with tracing.exchange(len(commands)) as failed:
+            replies = await results(commands, patient=patient)
+            for reply in replies:
+                if isinstance(reply, PresenceError):
+                    cause = reply.__cause__
+                    failed(cause.code if isinstance(cause, ReplyError) else type(reply).__name__)
+                    break
+            return replies
+
+    link.results = traced  # type: ignore[method-assign]
