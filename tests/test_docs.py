@@ -32,6 +32,7 @@ PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text()
     for folder in ("*.md", "docs/**/*.md", "deploy/**/*.md", "tests/**/*.md")
     for path in sorted(ROOT.glob(folder))
+    if "node_modules" not in path.parts
 }
 ADDRESS = "http://127.0.0.1:8000"
 WORDS_OF_THE_README = 1_500

@@ -16,7 +16,12 @@ END_S = 5.0
 
 
 def watch_sync(
-    redis_url: str, course_id: str, *, key_prefix: str | None = None, waiting: int = 100
+    redis_url: str,
+    course_id: str,
+    *,
+    key_prefix: str | None = None,
+    partitions: int | None = None,
+    waiting: int = 100,
 ) -> BlockingWatch:
     """What is true now, then the new Count at each change, to iterate over:
 
@@ -27,8 +32,8 @@ def watch_sync(
     As `watch`, by a thread of its own. At most `waiting` Counts wait for a slow caller; the oldest are
     dropped, since each is the whole truth. Raises ValueError for a malformed id, at the first Count.
     """
-    changes = cast(AsyncGenerator[Count, None], watch(redis_url, course_id, key_prefix=key_prefix))
-    return BlockingWatch(changes, waiting)
+    changes = watch(redis_url, course_id, key_prefix=key_prefix, partitions=partitions)
+    return BlockingWatch(cast(AsyncGenerator[Count, None], changes), waiting)
 
 
 class BlockingWatch(Iterator[Count]):

@@ -57,7 +57,7 @@ class App:
             place.mkdir(parents=True, exist_ok=True)
             (place / name).write_text(EXAMPLES[name].replace(ADDRESS, url))
         for path in [*self.folder.rglob("*.jsx"), *self.folder.rglob("*.js"), *self.folder.rglob("*.svelte")]:
-            path.write_text(path.read_text().replace("COURSE", course))
+            path.write_text(path.read_text().replace("COURSE", course).replace("BASE", url))
 
     def depend(self, **versions: str) -> None:
         """The package under test, and other versions than the app's own."""
@@ -72,6 +72,15 @@ class App:
             command, cwd=self.folder, env=_environment(), capture_output=True, text=True, timeout=400
         )
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+    def check_types(self, tools: Path) -> None:
+        """A strict program of the framework's own kind, by the types of the package alone."""
+        options = ["--strict", "--noEmit", "--target", "es2022", "--module", "esnext", "--jsx", "react-jsx"]
+        options += ["--moduleResolution", "bundler", "--skipLibCheck"]
+        for program in self.folder.glob("types.ts*"):
+            command = [str(tools / "node_modules/.bin/tsc"), *options, program.name]
+            done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=120)
+            assert done.returncode == 0, done.stdout
 
     @contextmanager
     def served(self) -> Iterator[str]:
@@ -137,9 +146,26 @@ def gone(page: Page, others: Others, course: str) -> None:
     rig.wait_until(lambda: others.count(course)["total"] == 1, within_s=30)
 
 
+def follow(page: Page, others: Others, course: str) -> None:
+    """The hook: counted once though strict mode mounts twice, follows its options, leaves when unmounted."""
+
+    def chapters() -> dict[str, int]:
+        found: dict[str, int] = others.count(course)["chapters"]
+        return found
+
+    expect(page.locator("output")).to_have_text("1")
+    assert chapters() == {"ch-1": 1}
+    page.locator("button").click()
+    rig.wait_until(lambda: chapters() == {"ch-2": 1})
+    assert others.count(course)["total"] == 1
+    page.locator("button").click()
+    rig.wait_until(lambda: others.count(course)["total"] == 0)
+
+
 @pytest.mark.parametrize("kind", ["react-19", "vue", "react-18", "next", "svelte"])
 def test_an_app(
     kind: str,
+    tools: Path,
     tarball: Path,
     service: rig.Service,
     others: Others,
@@ -153,6 +179,7 @@ def test_an_app(
     app.written_for(service.url, course)
     app.depend(**(REACT_18 if version == "18" else {}))
     app.npm("install", "--no-audit", "--no-fund", "--prefer-offline", "--loglevel=error")
+    app.check_types(tools)
     app.npm("run", "build")
 
     with app.served() as url:
@@ -161,6 +188,7 @@ def test_an_app(
         if framework == "react":
             expect(page.locator("h1")).to_have_text(re.compile(rf"React {version}\."))
             expect(page.locator("p.live")).to_have_text("2 here now")
+            follow(page, others, f"{course}-hook")
         gone(page, others, course)
 
 

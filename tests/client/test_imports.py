@@ -84,7 +84,8 @@ def test_the_lean_distribution_works_alone(service: Service, course: str, tmp_pa
     (wheel,) = (tmp_path / "wheels").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    do(python, "-m", "pip", "install", "-q", "-c", str(ROOT / "constraints.txt"), str(wheel))
+    pip = (python, "-m", "pip", "install", "-q", "-c", str(ROOT / "constraints.txt"))
+    do(*pip, str(wheel))
     calls = (
         "from presence_svc.client import PresenceClient\n"
         f"with PresenceClient({service.url!r}, api_key={KEY!r}) as presence:\n"
@@ -93,5 +94,7 @@ def test_the_lean_distribution_works_alone(service: Service, course: str, tmp_pa
 
     assert do(python, "-c", calls).strip() == "1"
     assert not [name for name in names if name.startswith(("presence_svc/server", "presence_svc/web"))]
+    do(*pip, f"{wheel}[watch]")
+    do(python, "-c", "from presence_svc.client import watch, watch_all, watch_sync")
     installed = do(python, "-m", "pip", "list", "--format=freeze").lower()
     assert not [word for word in OF_THE_SERVER.split() if f"\n{word}==" in installed]
