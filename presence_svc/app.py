@@ -46,12 +46,13 @@ from .store.shared import Pulse, Shared
 from .store.stats import Totals
 from .web import problems
 from .web.access_log import AccessLog
-from .web.api import openapi, routes
+from .web.api import asyncapi, openapi, routes
 from .web.dispatch import Dispatch
 from .web.heartbeat import HeartbeatHandler, cors_options
 from .web.pages import files as pages
 from .web.pages import home
 from .web.services import Services
+from .web.titles import Titles
 
 LONGEST_STOP_S = 2.0  # of this process: what was said before it is not sent after it
 
@@ -81,6 +82,7 @@ def create_app(settings: Settings) -> ASGIApp:
     )
     app.router.redirect_slashes = False  # it would send clients to whatever host they have named
     app.state.handler = handler
+    app.state.asyncapi = asyncapi.document(settings.key_prefix)
     app.state.openapi = openapi.document(routes.ROUTES, names_itself=settings.auth != "jwt")
     outer = AccessLog(app, metrics, settings.access_log, addresses=settings.log_addresses)
     dispatch = Dispatch(outer, handler, settings.root_path)
@@ -122,6 +124,7 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         await service.census.close()
         loop_lag.stop()
         await service.admission.close()
+        await service.titles.close()
         await service.presence.close()
         await link.close()
 
@@ -154,6 +157,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         totals=Totals(link, presence.keys, people),
         history=answers,
         export=Export(link, settings, answers.reader),
+        titles=Titles(settings.titles_url),
         readiness=Readiness(link, presence.keys),
         census=Census(link, presence.keys),
         hub=hub,

@@ -173,12 +173,14 @@ class Stats(BaseModel):
 
     When these are not `exact`, they are right within `bound_s` seconds; null where they are not counted.
     `page` has the courses that were asked for, the busiest first, those of the past last; none = absent.
+    `warming`: Redis has only begun, or a part of it, and what it says may be too low.
     """
 
     total: int
     courses: int
     top: list[CourseTotal]
     as_of: int
+    warming: bool = False
     people: int | None = None
     exact: bool = True
     bound_s: float | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -77,6 +78,12 @@ def own_server() -> Iterator[EmbeddedServer]:
     """A server that nobody else uses: a test may stop, kill and start it (same URL) as it likes."""
     with rig.real_server(rig.VALKEY) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def tools() -> Path:
+    """Node programs that judge the npm package and the descriptions."""
+    return rig.npm_packages(rig.ROOT / "tests/tools", "publint")
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ Used by every conftest.py. A backend that is missing is skipped at home and fail
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -56,6 +57,34 @@ def free_port() -> int:
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens on a port now."""
+    with closing(socket.socket()) as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def npm_packages(folder: Path, program: str) -> Path:
+    """A folder with what its package.json names; installed by npm when `program` is not there."""
+    npm = need("npm")
+    with (folder / ".install.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # parallel workers wait for the first
+        if not (folder / "node_modules/.bin" / program).exists():
+            command = [npm, "install", "--no-progress", "--loglevel=error"]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240)
+            if done.returncode:
+                missing(f"the npm packages of {folder.name} ({done.stderr[-300:]})")
+    return folder
+
+
+def npm_pack(folder: Path) -> Path:
+    """The badge's npm package, packed as `npm publish` would."""
+    command = [need("npm"), "pack", "--silent", "--pack-destination", str(folder)]
+    subprocess.run(command, cwd=ROOT / "presence_svc/badge", check=True, capture_output=True, timeout=120)
+    (made,) = folder.glob("*.tgz")
+    return made
 
 
 @contextmanager

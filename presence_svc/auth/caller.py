@@ -46,6 +46,11 @@ class Caller:
         """Whether this is the course's creator."""
         return self.owned is None or f" {course_id} " in self.owned
 
+    @property
+    def owns_all(self) -> bool:
+        """Whether this is every course's creator."""
+        return self.owned is None or (self.role is Role.CREATOR and self.courses is None)
+
 
 PUBLIC = Caller(Role.PUBLIC)
 SERVICE = Caller(Role.SERVICE)

@@ -64,6 +64,8 @@ class Permissions:
             return None
         if course_id and action in CREATOR and caller.owns(course_id):
             return None
+        if action is Action.STATS and caller.owns_all:  # the counts of their courses, added up
+            return None
         if not self.may(caller, action):
             if caller.role is Role.PUBLIC:
                 return Unauthorized("a bearer token is needed")

@@ -96,11 +96,19 @@ function compare() {
   else console.log(`${built.length} generated files are what src makes`);
 }
 
+/** As pages load it from a service: beside the bundle instead of the sources. */
+function react() {
+  const text = readFileSync(join(here, "src/react.js"), "utf8");
+  writeFileSync(join(target, "live-viewer-badge-react.js"), beside(text));
+}
+
+const beside = (text) => text.replace('"./index.js"', '"./live-viewer-badge.js"').replaceAll('"../live-viewer-badge.js"', '"./live-viewer-badge.js"');
+
 function reactTypes() {
   const out = mkdtempSync(join(tmpdir(), "badge-types-"));
   run("tsc", "-p", "tsconfig.react.json", "--noEmit", "false", "--declaration", "--emitDeclarationOnly", "--outDir", out);
-  const file = readdirSync(out, { recursive: true }).find((name) => name.endsWith("live-viewer-badge-react.d.ts"));
-  writeFileSync(join(target, "live-viewer-badge-react.d.ts"), readFileSync(join(out, file), "utf8"));
+  const file = readdirSync(out, { recursive: true }).find((name) => name.endsWith("react.d.ts"));
+  writeFileSync(join(target, "live-viewer-badge-react.d.ts"), beside(readFileSync(join(out, file), "utf8")));
   rmSync(out, { recursive: true });
 }
 
@@ -133,6 +141,7 @@ function manifest() {
 await bundle("index.js", "live-viewer-badge.js");
 await bundle("translations.js", LANGUAGES);
 types();
+react();
 reactTypes();
 manifest();
 if (compares) compare();

@@ -1,4 +1,3 @@
-import "./live-viewer-badge.js";
 export type LiveViewerBadgeElement = import("./live-viewer-badge.js").LiveViewerBadge;
 export type Count = import("./live-viewer-badge.js").Count;
 export type LiveViewerBadgeOwnProps = {
@@ -54,3 +53,13 @@ export type LiveViewerBadgeProps = LiveViewerBadgeOwnProps & Omit<import("react"
 /** @typedef {LiveViewerBadgeOwnProps & Omit<import("react").HTMLAttributes<HTMLElement>, "children">} LiveViewerBadgeProps */
 /** @type {import("react").ForwardRefExoticComponent<LiveViewerBadgeProps & import("react").RefAttributes<LiveViewerBadgeElement>>} */
 export declare const LiveViewerBadge: import("react").ForwardRefExoticComponent<LiveViewerBadgeProps & import("react").RefAttributes<LiveViewerBadgeElement>>;
+export type PresenceOptions = import("./live-viewer-badge.js").PresenceOptions;
+/** @typedef {import("./live-viewer-badge.js").PresenceOptions} PresenceOptions */
+/**
+ * The viewer is in the course while the component is mounted; any option may change at any time.
+ *
+ * `getToken` may be another function at each render: whether there is one is what counts.
+ *
+ * @param {PresenceOptions} options @returns {import("./live-viewer-badge.js").Snapshot}
+ */
+export declare function usePresence(options: PresenceOptions): import("./live-viewer-badge.js").Snapshot;

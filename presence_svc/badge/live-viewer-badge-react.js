@@ -3,10 +3,14 @@
  * The badge as a React component, for React 18 and 19: the attributes of `<live-viewer-badge>` as props in camel case.
  *
  *     <LiveViewerBadge courseId="c1" chapterId="ch-1" viewerId={user.id} name={user.name} showAvatars />
+ *
+ * And presence without the element, for an interface of one's own:
+ *
+ *     const { count, state } = usePresence({ courseId: "c1", viewerId: user.id, baseUrl: "https://presence.example" });
  */
 
-import { createElement, forwardRef, useEffect, useImperativeHandle, useLayoutEffect, useRef } from "react";
-import "./live-viewer-badge.js";
+import { createElement, forwardRef, useEffect, useImperativeHandle, useLayoutEffect, useRef, useState } from "react";
+import { PresenceSession } from "./live-viewer-badge.js";
 
 /** On a server there is no layout, and React 18 says so in the log. */
 const useSync = typeof document === "undefined" ? useEffect : useLayoutEffect;
@@ -75,4 +79,56 @@ function useEvent(element, type, handler) {
     badge.addEventListener(type, listener);
     return () => badge.removeEventListener(type, listener);
   }, [element, type, handler]);
+}
+
+/** @type {import("./live-viewer-badge.js").Snapshot} */
+const NOTHING = { state: "connecting", count: null, viewers: null, error: null, refusal: null, isCounting: false };
+
+/** @typedef {import("./live-viewer-badge.js").PresenceOptions} PresenceOptions */
+
+/**
+ * The viewer is in the course while the component is mounted; any option may change at any time.
+ *
+ * `getToken` may be another function at each render: whether there is one is what counts.
+ *
+ * @param {PresenceOptions} options @returns {import("./live-viewer-badge.js").Snapshot}
+ */
+export function usePresence(options) {
+  const [snapshot, setSnapshot] = useState(NOTHING);
+  const session = useRef(/** @type {PresenceSession | null} */ (null));
+  const end = useRef(/** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined));
+  const given = useRef(options.getToken);
+  given.current = options.getToken;
+  const token = useRef(/** @type {import("./live-viewer-badge.js").GetToken} */ ((how) => given.current?.(how)));
+  const { courseId, chapterId, viewerId, name, avatarUrl, anonymous, observe, viewers, chapters, baseUrl } = options;
+  const isSigned = Boolean(options.getToken);
+  /** @returns {PresenceOptions} */
+  const wanted = () => ({
+    ...{ courseId, chapterId, viewerId, name, avatarUrl, anonymous, observe, viewers, chapters, baseUrl },
+    getToken: isSigned ? token.current : null,
+  });
+  useEffect(() => {
+    clearTimeout(end.current); // strict mode mounts twice in one go: that is one session, and no leave
+    session.current ??= new PresenceSession(wanted());
+    const stop = session.current.subscribe(setSnapshot);
+    return () => {
+      stop();
+      end.current = setTimeout(() => {
+        session.current?.leave();
+        session.current = null;
+      });
+    };
+  }, []);
+  useEffect(() => {
+    if (session.current && !isFirst(session.current)) session.current.update(wanted());
+  }, [courseId, chapterId, viewerId, name, avatarUrl, anonymous, observe, viewers, chapters, baseUrl, isSigned]);
+  return snapshot;
+}
+
+/** @type {WeakSet<PresenceSession>} */
+const begun = new WeakSet();
+
+/** A session has been made with the options of the first render already. @param {PresenceSession} session */
+function isFirst(session) {
+  return !begun.has(session) && Boolean(begun.add(session));
 }

@@ -107,6 +107,11 @@ class Hub:
                 del self._feeds[course_id]
                 self.bus.remove(course_id)
 
+    @property
+    def warming(self) -> bool:
+        """Whether some low number cannot be trusted yet (S11)."""
+        return len(self._warm) < len(self._presence.keys.partitions)
+
     def on_pulse(self, pulse: Pulse) -> None:
         """When reads can be trusted again, badges that held their number back must learn the truth (S11)."""
         changed, self._warm = pulse.warm ^ self._warm, pulse.warm

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
@@ -24,6 +26,27 @@ class PageSettings(BaseSettings):
     root_path: str = Field(
         "", description="path below which a proxy has the service, such as `/presence`, stripped or not"
     )
+
+    titles_url: str = Field(
+        "",
+        description="titles for the dashboard: an http(s) URL or a JSON file,"
+        ' `{"course": {"title": "…", "chapters": {"id": "…"}}}`',
+    )
+
+    @field_validator("titles_url")
+    @classmethod
+    def _titles_url(cls, value: str) -> str:
+        """A path in the end, or a URL; credentials do not belong in a URL."""
+        url = urlsplit(value)
+        if url.scheme == "file" and url.netloc in ("", "localhost"):
+            value, url = unquote(url.path), urlsplit("")
+        if url.scheme in ("http", "https"):
+            if not url.hostname or url.username is not None or url.password is not None:
+                raise ValueError("must be https://host/path, without a user or password")
+            return value
+        if value and not Path(value).is_file():
+            raise ValueError("must be an http(s) URL, or the path of a JSON file that is there")
+        return value
 
     @field_validator("pages")
     @classmethod

@@ -19,6 +19,7 @@ from ..store.history.export import Export
 from ..store.presence import Presence
 from ..store.roster.reader import Rosters
 from ..store.stats import Totals
+from .titles import Titles
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Services:
     rosters: Rosters
     seen_rosters: Rosters
     totals: Totals
+    titles: Titles
     readiness: Readiness
     census: Census
     history: HistoryAnswers

@@ -39,6 +39,8 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "/v1/live"): (401, 401, 200, 403, 200, 200, 403, 200),
     ("POST", "/v1/heartbeats"): (401, 401, 403, 403, 200, 403, 403, 403),
     ("GET", "/v1/stats"): (401, 401, 403, 403, 200, 403, 403, 403),
+    ("GET", "/v1/titles"): (401, 401, 200, 403, 200, 200, 403, 200),
+    ("GET", "/v1/me"): (401, 401, 200, 200, 200, 200, 200, 200),
     ("GET", f"{COURSE}/history"): (401, 401, 403, 403, 200, 200, 403, 200),
     ("GET", f"{COURSE}/history/calendar"): (401, 401, 403, 403, 200, 200, 403, 200),
     ("GET", f"{COURSE}/history/heatmap"): (401, 401, 403, 403, 200, 200, 403, 200),
@@ -47,11 +49,9 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
 }
 OPEN = {"/livez", "/readyz", "/openapi.json"}
 SOCKET = f"{COURSE}/ws"  # by plain HTTP it says to everybody what is missing
-COUNTS = {f"{COURSE}/count", "/v1/counts", f"{COURSE}/live", "/v1/live"}
-QUERY = {
-    f"{COURSE}/viewers/{{viewer_id}}": "?ban=0",
-    "/v1/counts": "?course_id=c1",
-    "/v1/live": "?course_id=c1",
+COUNTS = {f"{COURSE}/count", "/v1/counts", "/v1/titles", f"{COURSE}/live", "/v1/live"}
+QUERY = dict.fromkeys(("/v1/counts", "/v1/live", "/v1/titles"), "?course_id=c1") | {
+    f"{COURSE}/viewers/{{viewer_id}}": "?ban=0"
 }
 BODIES: dict[str, Mapping[str, object]] = {
     f"{COURSE}/heartbeat": {"viewer_id": "u1", "session_id": SESSION},

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,8 +15,10 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, s
 
 from presence_svc.store.redis.embedded import EmbeddedServer
 from tests import rig
+from tests.browser.pages import page, stage, stage_with_past
 from tests.browser.stage import CHROMIUM_FLAGS, Others, Proxy, Site, blank
 
+__all__ = ["page", "stage", "stage_with_past"]  # fixtures of the pages
 TOOLING = rig.ROOT / "presence_svc/badge"
 NewPage = Callable[..., Page]
 NewContext = Callable[..., BrowserContext]
@@ -149,15 +149,7 @@ def open_page(context: BrowserContext, site: Site, service: rig.Service) -> NewP
 @pytest.fixture(scope="session")
 def tooling() -> Path:
     """presence_svc/badge with what its package.json names; installed by npm when it is not there."""
-    npm = rig.need("npm")
-    with (TOOLING / ".install.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # parallel workers wait for the first
-        if not (TOOLING / "node_modules/.bin/tsc").exists():
-            command = [npm, "install", "--no-progress", "--loglevel=error"]
-            done = subprocess.run(command, cwd=TOOLING, capture_output=True, text=True, timeout=240)
-            if done.returncode:
-                rig.missing(f"the npm packages of {TOOLING.name} ({done.stderr[-300:]})")
-    return TOOLING
+    return rig.npm_packages(TOOLING, "tsc")
 
 
 @pytest.fixture(scope="session")

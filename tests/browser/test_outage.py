@@ -331,3 +331,17 @@ def test_a_fresh_redis_is_counting(
     expect(number(page)).to_have_text("counting")
     expect(page.locator("[part=badge]")).to_have_attribute("aria-label", "counting")
     expect(number(page)).to_have_text("0", timeout=15_000)
+
+
+def test_a_number_of_a_heartbeat_alone_is_stale_when_no_stream_opens(
+    context: BrowserContext, site: Site, service: rig.Service, complaints: Complaints, course: str
+) -> None:
+    """Counted, and then nothing answers any more: the number stays and is not "connecting" for ever."""
+    complaints.network_may_fail = True
+    page = context.new_page()
+    page.route("**/v1/live?*", lambda route: route.abort())
+    page.route("**/v1/counts?*", lambda route: route.abort())
+    page.goto(site.add(blank(service.url, badge(course, "ada"))))
+
+    expect(number(page)).to_have_text("1")
+    expect_state(page, "stale")

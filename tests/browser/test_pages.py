@@ -1,40 +1,22 @@
-"""Demo, dashboard and API page in a real browser: alive, on their own origin only, accessible."""
+"""Demo and API page in a real browser, and what holds for all pages: own origin only, accessible, narrow."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from time import time
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Request, expect
+from joserfc import jwk, jwt
+from playwright.sync_api import Page, Request, expect
 
 from tests import rig
-from tests.browser.conftest import Complaints, NewContext
+from tests.browser.conftest import NewContext
+from tests.browser.pages import COURSES, SpawnService, fill
 from tests.browser.stage import Others, number
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
-SpawnService = Callable[..., rig.Service]
-COURSES = ("python-101", "react-deep-dive", "redis-in-action", "design-systems")
-
-
-@pytest.fixture
-def stage(spawn_service: SpawnService, redis_url: str) -> rig.Service:
-    """A service of the test's own, with viewers in each of the demo's courses: 3, 4, 5 and 6."""
-    service = spawn_service({"PRESENCE_REDIS_URL": redis_url})
-    others = Others(service.url)
-    for size, course in enumerate(COURSES, 3):
-        for i in range(size):
-            others.beat(course, f"v{i}", name=f"Viewer {i}", chapter_id=f"ch-{i + 1}")
-    return service
-
-
-@pytest.fixture
-def page(context: BrowserContext, stage: rig.Service) -> Iterator[Page]:
-    """A page that must ask nobody but the service for anything."""
-    asked: list[Request] = []
-    page = context.new_page()
-    page.on("request", lambda request: asked.append(request))
-    yield page
-    assert [request.url for request in asked if not request.url.startswith(stage.url)] == []
+SHOWN = "#badge [part=count], #detail-total, .opblock-summary-path"
+SECRET = "0123456789abcdef0123456789abcdef"
 
 
 def test_the_demo_counts_its_viewer_by_chapter(page: Page, stage: rig.Service) -> None:
@@ -109,67 +91,6 @@ def test_the_demo_plays(page: Page, stage: rig.Service) -> None:
     expect(page.locator("#ch-3")).to_have_attribute("aria-current", "true")
 
 
-def test_the_dashboard_shows_totals_and_one_course(page: Page, stage: rig.Service) -> None:
-    """Totals, the busiest first, and the chosen course with its chapters and names, all of it live."""
-    page.goto(f"{stage.url}/dashboard")
-
-    expect(page.locator("#total")).to_have_text("18")
-    expect(page.locator("#active")).to_have_text("4")
-    expect(page.locator(".row .name").first).to_have_text("Design systems that last")
-    expect(page.locator("#detail-total")).to_have_text("6 watching")
-    expect(page.locator("#viewers li")).to_have_count(6)
-    page.click("[data-course='python-101']")
-    expect(page.locator("#detail-total")).to_have_text("3 watching")
-    expect(page.locator(".cell b")).to_have_text(["1", "1", "1", "0", "0", "0", "0", "0"])
-    Others(stage.url).beat("python-101", "eve", name="Eve", chapter_id="ch-8")
-    expect(page.locator(".cell b")).to_have_text(["1", "1", "1", "0", "0", "0", "0", "1"])
-    expect(page.locator("#total")).to_have_text("19")
-    expect(page.locator("#chart canvas")).to_be_visible()
-
-
-def test_the_dashboard_says_when_the_connection_is_lost(
-    page: Page, stage: rig.Service, complaints: Complaints
-) -> None:
-    """Old numbers are marked as old, and the mark goes when they are true again."""
-    complaints.network_may_fail = True
-    page.goto(f"{stage.url}/dashboard")
-    expect(page.locator("#link")).to_have_text("Live")
-
-    stage.kill()
-    expect(page.locator("#link")).to_contain_text("Connection lost: numbers are from", timeout=20_000)
-    expect(page.locator("#total")).to_have_text("18")
-    stage.start()
-
-    expect(page.locator("#link")).to_have_text("Live", timeout=10_000)
-
-
-def test_the_dashboard_asks_for_a_key_only_when_one_is_needed(
-    context: BrowserContext, stage: rig.Service, complaints: Complaints
-) -> None:
-    """A 401 opens the question; the key goes into the header and stays in the tab."""
-    complaints.network_may_fail = True
-    page = context.new_page()
-    page.route(
-        "**/v1/**",
-        lambda route: (
-            route.continue_()
-            if route.request.headers.get("authorization") == "Bearer right"
-            else route.fulfill(status=401, json={"title": "no"})
-        ),
-    )
-    page.goto(f"{stage.url}/dashboard")
-
-    page.fill("#key", "wrong")
-    page.press("#key", "Enter")
-    expect(page.locator("#refused")).to_be_visible()
-    page.fill("#key", "right")
-    page.press("#key", "Enter")
-
-    expect(page.locator("#total")).to_have_text("18")
-    expect(page.locator("#detail-total")).to_have_text("6 watching")
-    assert "right" not in page.url
-
-
 def test_the_api_page_shows_the_api(page: Page, stage: rig.Service) -> None:
     """Drawn from /openapi.json, with nothing from outside."""
     page.goto(f"{stage.url}/docs")
@@ -177,15 +98,75 @@ def test_the_api_page_shows_the_api(page: Page, stage: rig.Service) -> None:
     expect(page.locator(".opblock-summary-path", has_text="heartbeat").first).to_be_visible()
 
 
+def test_the_api_page_has_themes_and_a_way_back(page: Page, stage: rig.Service) -> None:
+    """Light and dark by a switch that is kept, and links to the other pages."""
+    page.goto(f"{stage.url}/docs")
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(background)
+
+    page.click("[data-theme-switch]")
+    dark = page.evaluate(background)
+    page.reload()
+    expect(page.locator("html")).to_have_class("dark-mode")
+
+    assert sum(map(int, re.findall(r"\d+", light))) > 600 > 200 > sum(map(int, re.findall(r"\d+", dark)))
+    page.click("nav >> text=Dashboard")
+    expect(page.locator("#total")).to_have_text("18")
+
+
+def test_pages_say_what_is_missing_where_viewers_need_tokens(
+    page: Page, spawn_service: SpawnService, redis_url: str
+) -> None:
+    """AUTH=jwt: no zeros on the demo, which counts whoever gives a token; words on the API page."""
+    service = spawn_service(
+        {"PRESENCE_REDIS_URL": redis_url, "PRESENCE_AUTH": "jwt", "PRESENCE_JWT_SECRET": SECRET}
+    )
+    page.goto(f"{service.url}/demo")
+
+    expect(page.locator("#missing")).to_contain_text("PRESENCE_AUTH=jwt")
+    expect(page.locator("#note")).to_have_text("not available")
+    expect(page.locator("#chapters .here")).to_have_text(["\u2013"] * 8)
+    expect(page.locator("#with")).to_be_empty()
+    page.fill(
+        "#token",
+        jwt.encode({"alg": "HS256"}, {"sub": "ada", "exp": time() + 600}, jwk.OctKey.import_key(SECRET)),
+    )
+    page.click("text=Watch with it")
+    expect(page.locator("#missing")).to_be_hidden()
+    expect(number(page, "#badge")).to_have_text("1")
+    expect(page.locator("#ch-2 .here")).to_have_text("1")
+
+    page.goto(f"{service.url}/docs")
+    expect(page.locator("#missing")).to_contain_text("PRESENCE_AUTH=jwt")
+
+
+@pytest.mark.parametrize("path", ["demo", "dashboard", "docs"])
+def test_pages_work_below_a_path(page: Page, spawn_service: SpawnService, redis_url: str, path: str) -> None:
+    """All that a page loads and asks for is below the path too."""
+    service = fill(spawn_service({"PRESENCE_REDIS_URL": redis_url, "PRESENCE_ROOT_PATH": "/presence"}))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    page.goto(f"{service.url}/presence/{path}")
+    expect(page.locator(SHOWN).first).not_to_be_empty()
+    page.click("nav >> text=Dashboard")
+    expect(page.locator("#total")).to_have_text("19" if path == "demo" else "18")
+
+    assert [url for url in asked if not url.startswith(f"{service.url}/presence/")] == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", ["/demo", "/dashboard"])
+@pytest.mark.parametrize("path", ["/demo", "/dashboard", "/docs"])
 def test_axe_finds_nothing_on_the_pages(
-    new_context: NewContext, stage: rig.Service, axe: str, path: str, scheme: str
+    new_context: NewContext, stage_with_past: rig.Service, axe: str, path: str, scheme: str
 ) -> None:
     """Contrast, names, roles and order hold in both colour schemes."""
     page = new_context(color_scheme=scheme, reduced_motion="reduce", bypass_csp=True).new_page()
-    page.goto(stage.url + path)
-    expect(page.locator("#badge [part=count], #detail-total").first).not_to_be_empty()
+    page.goto(stage_with_past.url + path)
+    expect(page.locator(SHOWN).first).not_to_be_empty()
+    if path == "/dashboard":
+        expect(page.locator("#calendar td").first).to_be_attached()
+        page.click("text=The numbers as a table")
     page.wait_for_timeout(700)
 
     page.evaluate(axe)
@@ -194,24 +175,13 @@ def test_axe_finds_nothing_on_the_pages(
     assert [f"{v['id']}: {[n['target'] for n in v['nodes']]} {v['help']}" for v in found] == []
 
 
-@pytest.mark.parametrize("path", ["/demo", "/dashboard"])
+@pytest.mark.parametrize("path", ["/demo", "/dashboard", "/docs"])
 def test_a_narrow_screen_needs_no_sideways_scrolling(
     new_context: NewContext, stage: rig.Service, path: str
 ) -> None:
     """320 pixels, as WCAG asks."""
     page = new_context(viewport={"width": 320, "height": 700}).new_page()
     page.goto(stage.url + path)
-    expect(page.locator("#badge [part=count], #detail-total").first).not_to_be_empty()
+    expect(page.locator(SHOWN).first).not_to_be_empty()
 
     assert page.evaluate("document.documentElement.scrollWidth") == 320
-
-
-def test_the_pages_show_hostile_text_as_text(page: Page, stage: rig.Service) -> None:
-    """H9: a course's or viewer's name is never markup on the dashboard either."""
-    name = "<img src=x onerror='document.title = 1'>"
-    Others(stage.url).beat("python-101", "v0", name=name, chapter_id="ch-1")
-
-    page.goto(f"{stage.url}/dashboard?course=python-101")
-
-    expect(page.locator("#viewers bdi", has_text="<img").first).to_have_text(name)
-    assert page.locator("#viewers img").count() == 0

@@ -150,7 +150,7 @@ def test_a_token_that_is_made_is_believed(
 
 
 @pytest.mark.usefixtures("secret")
-@pytest.mark.parametrize("viewer", ["a b", "anon~x", "", "u1\n", "u" * 129])
+@pytest.mark.parametrize("viewer", ["anon~x", ""])
 def test_no_token_is_made_that_would_be_refused(viewer: str) -> None:
     """Else one looks for the fault where it is not."""
     with pytest.raises(Misconfigured, match="would be refused: `sub`"):

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from tests.described import check_event
+
 WAIT_S = 10.0
 
 
@@ -40,6 +42,7 @@ class Events:
         async with asyncio.timeout(within_s):
             frame = await self._frame()
         self.seen.append(frame)
+        check_event(*frame)
         return frame
 
     async def _frame(self) -> tuple[str, dict[str, Any]]:

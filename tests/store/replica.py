@@ -28,6 +28,7 @@ from presence_svc.store.roster.reader import Rosters
 from presence_svc.store.shared import Shared
 from presence_svc.store.stats import Totals
 from presence_svc.store.write import HeartbeatResult, HeartbeatWrite, LeaveWrite
+from tests.described import check_change
 from tests.store.cluster_client import ClusterClient
 from tests.store.node import node_of
 
@@ -207,7 +208,9 @@ class Ear:
                     continue
                 if message["data"] == b"mark":
                     break
-                self.messages.append(orjson.loads(message["data"]))
+                change = orjson.loads(message["data"])
+                check_change(change)
+                self.messages.append(change)
         return self.messages
 
 

@@ -173,7 +173,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(course=st.sampled_from(COURSES), viewer=st.sampled_from(VIEWERS), replica=either)
     def evict(self, course: str, viewer: str, replica: int) -> None:
-        self.run(self.replicas[replica].presence.evict(course, viewer))
+        self.run(self.replicas[replica].presence.evict(course, viewer, ban_s=0))
         now = self.run(self.replicas[replica].now()) + self.passed
         self.model.at(now)
         self.model.evict(course, viewer, now)

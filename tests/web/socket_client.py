@@ -11,6 +11,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin
 
+from tests.described import check_message
 from tests.rig import Service
 
 WAIT_S = 5.0
@@ -62,6 +63,7 @@ class SocketClient:
         """The next message."""
         message: dict[str, Any] = orjson.loads(await asyncio.wait_for(self.socket.recv(), WAIT_S))
         self.told.append(message)
+        check_message(message)
         return message
 
     async def until(self, kind: str, **fields: Any) -> dict[str, Any]:

@@ -61,6 +61,11 @@ export class Course {
     this.notify();
   }
 
+  /** A number was said, by whatever way. */
+  get isHeard() {
+    return Boolean(this.known) || [...this.presences.values()].some((presence) => presence.isCounted);
+  }
+
   /** No course that this could be: there is nothing to try again. */
   get isImpossible() {
     return Boolean(this.refusal && this.refusal.status !== 403);

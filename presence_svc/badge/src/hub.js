@@ -127,6 +127,8 @@ export class Hub {
 
   /** @param {Error & {status?: number}} error @param {number} failures @param {string[]} ids */
   async #failed(error, failures, ids) {
+    const isHeard = [...this.courses.values()].some((course) => course.isHeard);
+    if (this.state === "connecting" && isHeard && !this.source.isLive) this.#become("stale");
     if (isRefusal(error)) {
       const refused = await this.#look(ids);
       this.source.close(refused);

@@ -61,6 +61,9 @@ export class Presence {
     if (!this.#beating) this.#beatIn(HOLD); // as the stream does
   }
 
+  /** The service has answered us. */
+  get isCounted() { return this.#until > 0; }
+
   get key() { return ["live-viewer", this.course.hub.service.base, this.course.id, this.slot].join(" "); }
 
   /** Who we say that we are; nobody where a token says it. */

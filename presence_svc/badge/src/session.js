@@ -110,7 +110,7 @@ export class PresenceSession {
     const course = this.#course;
     const refusal = course?.refusal ?? null;
     const state = refusal ? "offline" : (course?.hub.state ?? "connecting");
-    const isKnown = course?.known || state === "offline";
+    const isKnown = (state === "stale" ? course?.isHeard : course?.known) || state === "offline";
     return {
       state: isKnown ? state : "connecting",
       count: course?.view() ?? null,

@@ -112,6 +112,8 @@ async def stats(request: Request) -> Response:
     await enter(request, Action.STATS)
     totals = service_of(request).totals
     if not {"q", "limit", "cursor"} & request.query_params.keys():
-        return json((await totals.stats()).model_dump(exclude={"page", "next_cursor"}))
-    found = await totals.search(SEARCH.read(request) or "", PAGE.read(request), CURSOR.read(request))
-    return json(found.model_dump())
+        found = (await totals.stats()).model_dump(exclude={"page", "next_cursor"})
+    else:
+        text, cursor = SEARCH.read(request) or "", CURSOR.read(request)
+        found = (await totals.search(text, PAGE.read(request), cursor)).model_dump()
+    return json(found | {"warming": service_of(request).hub.warming})

@@ -11,9 +11,17 @@ from pydantic.json_schema import models_json_schema
 
 from ... import __version__, model
 from ..query import ID_SCHEMA
+from .examples import EVENT_STREAM, EXAMPLES
+from .frames import EVENTS, MODELS
 from .route import Route
 
 REF = "#/components/schemas/{model}"
+TAGS = {
+    "heartbeats": "Who is there says so: a session at a time, or many for a backend.",
+    "courses": "Who is there now, in numbers and by name.",
+    "streams": "The same as it changes. Each frame is described in asyncapi.json, by the same schemas.",
+    "history": "What was, minute by minute, quarter by quarter and day by day.",
+}
 
 
 def document(routes: Sequence[Route], *, names_itself: bool = False) -> dict[str, Any]:
@@ -22,9 +30,8 @@ def document(routes: Sequence[Route], *, names_itself: bool = False) -> dict[str
     A batch always says it: nobody but a service may send one.
     """
     routes = [route for route in routes if route.summary]
-    models = {m for route in routes for m in (route.reply, route.body) if isinstance(m, type)} | {
-        model.Problem
-    }
+    named = [m for route in routes for m in (route.reply, route.body) if isinstance(m, type)]
+    models: set[type[BaseModel]] = {*named, *MODELS, model.Problem}
     _, schemas = models_json_schema(
         [(m, "validation") for m in sorted(models, key=lambda m: m.__name__)], ref_template=REF
     )
@@ -32,6 +39,9 @@ def document(routes: Sequence[Route], *, names_itself: bool = False) -> dict[str
         schema = schemas["$defs"][name]
         schema["properties"]["viewer_id"] = ID_SCHEMA
         schema["required"] = ["viewer_id", *schema.get("required", [])]
+    for name, example in EXAMPLES.items():
+        if name in schemas["$defs"]:
+            schemas["$defs"][name]["examples"] = [example]
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         described = paths.setdefault(route.path, {})[route.method] = _operation(route)
@@ -40,6 +50,7 @@ def document(routes: Sequence[Route], *, names_itself: bool = False) -> dict[str
     return {
         "openapi": "3.1.0",
         "info": {"title": "Live-viewer presence", "version": __version__},
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,
         "components": {
             "schemas": schemas["$defs"],
@@ -87,9 +98,11 @@ def _response(route: Route) -> dict[str, Any]:
     if reply is None:
         return {"description": "Done"}  # also: from here on it is a WebSocket
     if isinstance(reply, str):
-        return {"description": "A stream", "content": {reply: {"schema": {"type": "string"}}}}
+        told = {name: _ref(kind) for name, kind in EVENTS.items()}
+        content = {reply: {"schema": {"type": "string"}, "example": EVENT_STREAM, "x-events": told}}
+        return {"description": "A stream; x-events has the data of each event", "content": content}
     first, *others = route.media
-    content: dict[str, Any] = {first: {"schema": _ref(reply)}}
+    content = {first: {"schema": _ref(reply)}}
     content |= {media: {"schema": {"type": "string"}} for media in others}
     headers = {name: {"description": what, "schema": {"type": "string"}} for name, what in route.headers}
     return {"description": "OK", "content": content} | ({"headers": headers} if headers else {})

@@ -40,3 +40,8 @@ async def metrics(request: Request) -> Response:
 async def openapi(request: Request) -> Response:
     """The description of this API, made from the models that validate it."""
     return json(request.app.state.openapi | {"servers": [{"url": "./"}]})  # also below a proxy's path
+
+
+async def asyncapi(request: Request) -> Response:
+    """The description of streams, sockets and the channel, from the models that tests hold every frame to."""
+    return json(request.app.state.asyncapi)

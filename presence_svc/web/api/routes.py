@@ -13,7 +13,7 @@ from .. import selection
 from ..paths import COURSE, HEARTBEAT, SOCKET
 from ..sse import endpoint as sse
 from ..ws import endpoint as ws
-from . import courses, export, heartbeats, history, operations
+from . import courses, export, heartbeats, history, operations, titles
 from .ranges import FROM, TO, TZ
 from .route import BODY_ERRORS, KEPT_ERRORS, Route
 
@@ -49,6 +49,9 @@ ROUTES = (
           selection.Watch, errors=BODY_ERRORS, tags=STREAMS, operation_id="post_live_catalogue"),
     Route("get", "/v1/stats", courses.stats, "Live totals over all courses", model.Stats,
           query=(courses.SEARCH, courses.PAGE, courses.CURSOR), is_public=False),
+    Route("get", "/v1/titles", titles.titles, "What courses and chapters are called", titles.Named,
+          query=(titles.COURSES, titles.SEARCH, titles.LIMIT)),
+    Route("get", "/v1/me", titles.me, "Who calls, and which courses are theirs", titles.Me, is_public=False),
     Route("get", f"{COURSE}/history", history.history, "What was: peak, average and viewer minutes",
           past.History, query=(history.STEP, FROM, TO, history.CHAPTER, TZ, history.FORMAT),
           errors=KEPT_ERRORS, tags=HISTORY, has_etag=True, is_public=False,
@@ -66,6 +69,7 @@ ROUTES = (
     Route("get", "/readyz", operations.readyz),
     Route("get", "/metrics", operations.metrics),
     Route("get", "/openapi.json", operations.openapi),
+    Route("get", "/asyncapi.json", operations.asyncapi),
 )  # fmt: skip
 
 

@@ -47,6 +47,7 @@ def described(settings: Settings) -> dict[str, Any]:
         "links": {
             **{name: name for name in settings.pages},
             "openapi": "openapi.json",
+            "asyncapi": "asyncapi.json",
             "badge": "live-viewer-badge.js",
         },
     }

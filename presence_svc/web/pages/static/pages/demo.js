@@ -1,8 +1,10 @@
 /** The course player. All that is live comes from the badge's own events and the API; the rest is a stage set. */
 
+import { Missing } from "./missing.js";
 import { chapterTitle, courseOf, courses } from "./courses.js";
 import { Company, someone } from "./company.js";
 import "../../live-viewer-badge.js";
+import { number } from "./format.js";
 
 const SPEED = 12; // a chapter of the demo takes a minute or so
 const TICK = 250;
@@ -13,6 +15,7 @@ const badge = document.createElement("live-viewer-badge");
 const player = { course: named(), chapter: 2, seconds: 140, isPlaying: false };
 const me = rememberMe();
 const company = new Company();
+const missing = new Missing({ onToken: begin });
 
 /** The course that the address names, or the first: another has no chapters to play. */
 function named() {
@@ -92,26 +95,31 @@ function element(tag, className, text) {
   return made;
 }
 
-/** The chapters by heat, and with whom one watches. */
+/** The chapters by heat, and with whom one watches. What is not known is no zero. */
 function showCount() {
-  const here = badge.count?.chapters ?? {};
+  const isKnown = Boolean(badge.count) && !missing.isShown;
+  const here = (isKnown && badge.count?.chapters) || {};
   const hottest = Math.max(1, ...Object.values(here));
   for (const row of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".chapter"))) {
     const count = here[row.id] ?? 0;
     const label = /** @type {HTMLElement} */ (row.querySelector(".here"));
     row.style.setProperty("--heat", String(Math.sqrt(count / hottest))); // so that few are still seen
-    label.textContent = String(count);
+    label.textContent = isKnown ? number(count) : "–";
     label.dataset.count = String(count);
-    label.title = `${count} watching “${chapterTitle(player.course, row.id)}”`;
+    label.title = isKnown ? `${number(count)} watching “${chapterTitle(player.course, row.id)}”` : "Not known yet";
   }
   const others = Math.max(0, (here[`ch-${player.chapter}`] ?? 1) - 1);
-  at("with").textContent = ["Just you in this chapter", "You and one other in this chapter"][others] ?? `You and ${others} others in this chapter`;
+  const words = ["Just you in this chapter", "You and one other in this chapter"][others] ?? `You and ${number(others)} others in this chapter`;
+  at("with").textContent = isKnown ? words : "";
+  showState();
 }
 
 function showState() {
   const isLive = badge.dataset.state === "live";
   at("player").classList.toggle("is-old", !isLive);
-  at("note").textContent = isLive ? "watching now" : badge.dataset.state === "connecting" ? "connecting…" : "reconnecting…";
+  const waiting = badge.dataset.state === "connecting" ? "connecting…" : "reconnecting…";
+  const now = badge.count?.warming ? "counting…" : isLive ? "watching now" : waiting;
+  at("note").textContent = missing.isShown ? "not available" : now;
 }
 
 function toggle() {
@@ -156,10 +164,22 @@ function showCompany() {
   /** @type {HTMLButtonElement} */ (at("more")).disabled = company.isFull;
 }
 
-Object.assign(badge, { id: "badge", viewerId: me.viewerId, name: me.name, showAvatars: true, chapters: true });
-at("lede").append(badge);
+/** With a token the service knows who watches: the name that was made up for the demo is not needed. */
+async function begin() {
+  const { token, isOpen, canSee } = await missing.find();
+  const getToken = token ? () => token : null;
+  const who = token ? { viewerId: "", name: "" } : { viewerId: me.viewerId, name: me.name };
+  Object.assign(badge, { id: "badge", showAvatars: true, chapters: true, observe: !isOpen, getToken, ...who });
+  at("try").hidden = Boolean(token) || !isOpen; // others need tokens of their own
+  at("catalogue").hidden = !canSee;
+  if (!canSee) return showCount();
+  at("lede").append(badge);
+  at("shelf").replaceChildren(...courses.map(card));
+  for (const one of at("shelf").querySelectorAll("live-viewer-badge")) Object.assign(one, { getToken });
+  open(player.course.id);
+}
+
 at("you").textContent = me.name;
-at("shelf").append(...courses.map(card));
 at("play").addEventListener("click", toggle);
 at("previous").addEventListener("click", () => goTo(player.chapter - 1));
 at("next").addEventListener("click", () => goTo(player.chapter + 1));
@@ -167,8 +187,10 @@ at("more").addEventListener("click", () => (company.invite(5, player.course), sh
 at("home").addEventListener("click", () => (company.sendHome(), showCompany()));
 at("window").addEventListener("click", () => window.open(location.href, "_blank", "noopener,width=980,height=820"));
 badge.addEventListener("presence-change", showCount);
+badge.addEventListener("presence-error", (event) => missing.onError(event.detail.error) && showCount());
 new MutationObserver(showState).observe(badge, { attributeFilter: ["data-state"] });
 addEventListener("popstate", () => open(named().id));
 setInterval(tick, TICK);
 open(player.course.id);
 showState();
+begin();

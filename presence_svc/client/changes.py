@@ -11,14 +11,12 @@ from contextlib import aclosing
 
 from pydantic import TypeAdapter
 
-from .live.watcher import Watcher
-from .model import Count, Id
-from .settings import Settings, load_beside_others
-from .store.agenda import Agenda
-from .store.presence import Presence
-from .store.redis.factory import open_link
-
-__all__ = ["Count", "watch", "watch_all"]
+from ..live.watcher import Watcher
+from ..model import Count, Id
+from ..settings import Settings, load_beside_others
+from ..store.agenda import Agenda
+from ..store.presence import Presence
+from ..store.redis.factory import open_link
 
 TIMEOUT_S = 2.0
 

@@ -1,0 +1,3 @@
+/** What `import "live-viewer-badge/jsx"` and its like load: they are about types alone. */
+
+export {};

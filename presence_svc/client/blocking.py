@@ -1,0 +1,106 @@
+"""`watch` for programs without an event loop: a thread listens, and the caller waits for what it hears."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from typing import Self, cast
+
+from ..model import Count
+from .changes import watch
+
+END_S = 5.0
+
+
+def watch_sync(
+    redis_url: str, course_id: str, *, key_prefix: str | None = None, waiting: int = 100
+) -> BlockingWatch:
+    """What is true now, then the new Count at each change, to iterate over:
+
+        with watch_sync("redis://localhost", "python-101") as counts:
+            for count in counts:
+                print(count.total)
+
+    As `watch`, by a thread of its own. At most `waiting` Counts wait for a slow caller; the oldest are
+    dropped, since each is the whole truth. Raises ValueError for a malformed id, at the first Count.
+    """
+    changes = cast(AsyncGenerator[Count, None], watch(redis_url, course_id, key_prefix=key_prefix))
+    return BlockingWatch(changes, waiting)
+
+
+class BlockingWatch(Iterator[Count]):
+    """Counts as they come, until `close()`, which any thread may call."""
+
+    def __init__(self, changes: AsyncGenerator[Count, None], waiting: int) -> None:
+        if waiting < 1:
+            raise ValueError("waiting must be at least 1")
+        self._changes = changes
+        self._heard: deque[Count] = deque(maxlen=waiting)
+        self._news = threading.Condition()
+        self._is_over = False
+        self._failure: BaseException | None = None
+        self._loop = asyncio.new_event_loop()
+        self._task: asyncio.Task[None] | None = None
+        # A daemon: a watch that nobody has closed does not keep the program from ending.
+        self._thread = threading.Thread(target=self._run, name="presence-watch", daemon=True)
+        self._thread.start()
+
+    def get(self, timeout_s: float | None = None) -> Count:
+        """The next Count. Raises TimeoutError when none comes in time, StopIteration after `close()`."""
+        with self._news:
+            if not self._news.wait_for(lambda: self._heard or self._is_over, timeout_s):
+                raise TimeoutError(f"no change within {timeout_s} s")
+            if self._is_over and self._failure is None:
+                raise StopIteration
+            if self._heard:
+                return self._heard.popleft()
+            assert self._failure is not None  # noqa: S101 - told above
+            raise self._failure
+
+    def __next__(self) -> Count:
+        return self.get()
+
+    def close(self) -> None:
+        """Ends the subscription and the thread; whoever waits for a Count stops waiting. May be repeated."""
+        with self._news:
+            self._is_over = True
+            self._news.notify_all()
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._cancel)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(END_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _run(self) -> None:
+        try:
+            self._task = self._loop.create_task(self._listen())
+            self._loop.run_until_complete(self._task)
+        except asyncio.CancelledError:
+            pass
+        except Exception as error:
+            self._failure = error
+        finally:
+            with self._news:
+                self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+                self._loop.close()
+                self._is_over = True
+                self._news.notify_all()
+
+    async def _listen(self) -> None:
+        async with aclosing(self._changes) as changes:
+            async for count in changes:
+                with self._news:
+                    self._heard.append(count)
+                    self._news.notify()

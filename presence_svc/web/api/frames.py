@@ -1,0 +1,173 @@
+"""What streams, sockets and the channel say, as pydantic models: AsyncAPI is made of them, OpenAPI has them.
+
+The service writes its frames by live.frame, without these; tests hold every frame that they see to them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ...model import Count, HeartbeatReply, Viewer
+from ..ws.message import Join, Move, Visibility
+
+
+class Told(BaseModel):
+    """Exactly these fields."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class CountEvent(Count, Told):
+    """The whole truth about a course at `as_of`; `chapters` are those that were asked for."""
+
+
+class ViewersEvent(Told):
+    """Some of those who are there by name, and how many there are in all."""
+
+    course_id: str
+    viewers: list[Viewer]
+    total: int
+    version: int
+
+
+class RefusedEvent(Told):
+    """A course of a catalogue that is not told of (`what` is count), or without names (viewers), and why."""
+
+    course_id: str
+    what: Literal["count", "viewers"]
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, str]] | None = None
+
+
+class PeopleEvent(Told):
+    """Distinct viewers over all courses; when not `exact`, right within `bound_s` seconds."""
+
+    people: int
+    exact: bool
+    bound_s: float | None
+    as_of: int
+
+
+class EndEvent(Told):
+    """The stream ends: come back after the pause that its retry field says, after reauth with a new token."""
+
+
+class ChannelMessage(Told):
+    """A change of a course, whole: the next message takes its place."""
+
+    type: Literal["count"]
+    course_id: str
+    total: int
+    named: int
+    anonymous: int
+    chapters: dict[str, int]
+    version: int
+    as_of: int
+
+
+class JoinedMessage(HeartbeatReply, Told):
+    """The viewer is counted from now on, for as long as the socket is open."""
+
+    type: Literal["joined"]
+
+
+class CountMessage(CountEvent):
+    """As the event, on a socket."""
+
+    type: Literal["count"]
+
+
+class ViewersMessage(ViewersEvent):
+    """As the event, on a socket."""
+
+    type: Literal["viewers"]
+
+
+class ErrorMessage(Told):
+    """What was wrong with the client's last message; `problem` is the type of RFC 9457."""
+
+    type: Literal["error"]
+    problem: str
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, str]] | None = None
+    retry_after_ms: int | None = None
+
+
+class LeftMessage(Told):
+    """Somebody else has ended the session: an eviction, or a leave by HTTP."""
+
+    type: Literal["left"]
+
+
+class ReauthMessage(Told):
+    """The token has expired: the socket closes with 4401."""
+
+    type: Literal["reauth"]
+
+
+class ByeMessage(Told):
+    """This replica goes, or the socket is old: come back after `retry_ms`; nobody has left."""
+
+    type: Literal["bye"]
+    retry_ms: int
+
+
+class JoinMessage(Join):
+    """A socket's first message: a heartbeat, with a token if one is needed, and what to tell."""
+
+    type: Literal["join"]
+
+
+class ChapterMessage(Move):
+    """The viewer goes to another chapter; null = to none."""
+
+    type: Literal["chapter"]
+
+
+class HiddenMessage(Visibility):
+    """The tab is hidden, or shown again."""
+
+    type: Literal["hidden"]
+
+
+class LeaveMessage(BaseModel):
+    """The viewer leaves at once, and the socket closes."""
+
+    type: Literal["leave"] = Field(description="nothing else is needed")
+
+
+Kind = type[BaseModel]
+EVENTS: dict[str, Kind] = {
+    "count": CountEvent,
+    "viewers": ViewersEvent,
+    "refused": RefusedEvent,
+    "people": PeopleEvent,
+    "reauth": EndEvent,
+    "bye": EndEvent,
+}
+ON_A_SOCKET: dict[str, Kind] = {
+    "joined": JoinedMessage,
+    "count": CountMessage,
+    "viewers": ViewersMessage,
+    "error": ErrorMessage,
+    "left": LeftMessage,
+    "reauth": ReauthMessage,
+    "bye": ByeMessage,
+}
+BY_A_CLIENT: dict[str, Kind] = {
+    "join": JoinMessage,
+    "chapter": ChapterMessage,
+    "hidden": HiddenMessage,
+    "leave": LeaveMessage,
+}
+ON_THE_CHANNEL: dict[str, Kind] = {"count": ChannelMessage}
+MODELS = tuple(
+    {kind for table in (EVENTS, ON_A_SOCKET, BY_A_CLIENT, ON_THE_CHANNEL) for kind in table.values()}
+)
