@@ -51,8 +51,8 @@ from .web.dispatch import Dispatch
 from .web.heartbeat import HeartbeatHandler, cors_options
 from .web.pages import files as pages
 from .web.pages import home
+from .web.pages.titles import Titles
 from .web.services import Services
-from .web.titles import Titles
 
 LONGEST_STOP_S = 2.0  # of this process: what was said before it is not sent after it
 

@@ -19,7 +19,7 @@ from ..store.history.export import Export
 from ..store.presence import Presence
 from ..store.roster.reader import Rosters
 from ..store.stats import Totals
-from .titles import Titles
+from .pages.titles import Titles
 
 
 @dataclass(frozen=True, slots=True)

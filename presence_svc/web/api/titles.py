@@ -9,9 +9,9 @@ from starlette.responses import Response
 from ...auth.caller import Caller, Role
 from ...auth.roles import Action
 from ...errors import Invalid, Unauthorized
+from ..pages.titles import Title
 from ..query import Ids, Text, Whole
 from ..request import credentials, enter, json, service_of
-from ..titles import Title
 
 COURSES = Ids("course_id", most=200, is_required=False)
 SEARCH = Text("q")

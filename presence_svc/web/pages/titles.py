@@ -20,7 +20,7 @@ import httpx2
 import orjson
 from pydantic import BaseModel
 
-from ..model import ID_PATTERN
+from ...model import ID_PATTERN
 
 log = logging.getLogger("presence.titles")
 FRESH_S = 60.0

@@ -12,7 +12,7 @@ import pytest
 
 from presence_svc.errors import Misconfigured
 from presence_svc.settings import load
-from presence_svc.web.titles import FRESH_S, LONGEST, RETRY_S, SIZE_LIMIT, Title, Titles, parse
+from presence_svc.web.pages.titles import FRESH_S, LONGEST, RETRY_S, SIZE_LIMIT, Title, Titles, parse
 from tests.web.answering import Answering
 
 
