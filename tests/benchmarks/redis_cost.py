@@ -73,9 +73,9 @@ def fill(wire: Wire, courses: int, viewers: int) -> None:
         wire.send(one)
 
 
-def steady(binary: str | None, courses: int, viewers: int, rounds: int) -> list[float]:
-    """Ratios of our processor time per steady heartbeat to the bare one's, paired."""
-    ratios = []
+def steady(binary: str | None, courses: int, viewers: int, rounds: int) -> list[tuple[float, float]]:
+    """Processor time of Redis in us per steady heartbeat, ours and the bare one, paired."""
+    pairs = []
     with EmbeddedServer(binary=binary) as server:
         wire = Wire(server.url)
         everybody = beats(courses, viewers)
@@ -84,19 +84,27 @@ def steady(binary: str | None, courses: int, viewers: int, rounds: int) -> list[
             wire.send(part)
         some = shuffled(everybody)[:STEADY]
         for n in range(2, rounds + 2):
-            again = [b._replace(said=b.said.model_copy(update={"seq": n})) for b in some]
-            ratios.append(wire.cost_us(ours(again), len(again)) / wire.cost_us(bare(again), len(again)))
+            again = [
+                HeartbeatWrite(b.course_id, b.viewer_id, b.heartbeat.model_copy(update={"seq": n}))
+                for b in some
+            ]
+            pairs.append((wire.cost_us(ours(again), len(again)), wire.cost_us(bare(again), len(again))))
         wire.close()
-    return ratios
+    return pairs
 
 
 def cost(scale: Scale) -> list[Figure]:
     one, many = (1, scale.crowd // 10), (scale.courses, scale.viewers)
-    return [
-        Figure(f"{name}, {courses:,} x {viewers:,}", steady(binary, courses, viewers, scale.rounds), "<= 1.5")
-        for name, binary in servers()
-        for courses, viewers in (one, many)
-    ]
+    figures = []
+    for name, binary in servers():
+        for courses, viewers in (one, many):
+            pairs = steady(binary, courses, viewers, scale.rounds)
+            what = f"{name}, {courses:,} x {viewers:,}"
+            figures += [
+                Figure(what, [ours / bare for ours, bare in pairs], "<= 1.5"),
+                Figure(f"{what}, a heartbeat", [ours for ours, _ in pairs], "", "us"),
+            ]
+    return figures
 
 
 def parts(wire: Wire, viewers: int) -> dict[str, float]:

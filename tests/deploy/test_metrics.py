@@ -6,13 +6,14 @@ import json
 import re
 import subprocess
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from tests import rig
-from tests.deploy.conftest import DEPLOY
+from tests.deploy.conftest import DEPLOY, HERE
 from tests.rig import Service
 
 BOARD = json.loads((DEPLOY / "grafana/board.json").read_text())
@@ -58,3 +59,14 @@ def test_prometheus_takes_the_rules() -> None:
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert all(rule["annotations"]["summary"] and rule["labels"]["severity"] for rule in rules())
+
+
+def test_alerts_fire_for_what_they_are_about(tmp_path: Path) -> None:
+    """`promtool test rules`: series that are in trouble raise the alert, and those that are well do not."""
+    cases = (HERE / "alerts_test.yml").read_text()
+    (tmp_path / "cases.yml").write_text(cases.replace("RULES", str(DEPLOY / "prometheus/alerts.yml"), 1))
+
+    command = [rig.need("promtool"), "test", "rules", str(tmp_path / "cases.yml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+
+    assert done.returncode == 0, done.stdout + done.stderr
