@@ -101,6 +101,7 @@ def test_the_first_example(redis_url: str, tmp_path: Path, spawn_service: Any) -
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.slow
 def test_django(service: rig.Service, course: str, tmp_path: Path) -> None:
     """The view tells the number, and none when the service is away."""
     need("django")
@@ -114,6 +115,7 @@ def test_django(service: rig.Service, course: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.slow
 def test_celery(service: rig.Service, course: str, tmp_path: Path) -> None:
     """A worker takes the viewer off the course, for an hour."""
     need("celery")
@@ -128,6 +130,7 @@ def test_celery(service: rig.Service, course: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.slow
 def test_fastapi(service: rig.Service, course: str, tmp_path: Path) -> None:
     """The route answers a Count; what the service refuses is handed on as its problem."""
     need("fastapi")

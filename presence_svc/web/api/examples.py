@@ -40,7 +40,7 @@ EXAMPLES: dict[str, Any] = {
     "Roster": {"viewers": [VIEWER], "total": 3, "named": 2, "anonymous": 1, "next_cursor": None},
     "Stats": {
         **{"total": 5, "courses": 2, "top": [{"course_id": COURSE, "total": 3}], "as_of": NOW},
-        **{"people": 4, "exact": True, "bound_s": None, "page": None, "next_cursor": None},
+        **{"warming": False, "people": 4, "exact": True, "bound_s": None, "page": None, "next_cursor": None},
     },
     "History": {
         **{"course_id": COURSE, "chapter_id": None, "step": "15m", "unique_approximate": False, **SPAN},
@@ -61,6 +61,8 @@ EXAMPLES: dict[str, Any] = {
         **{"key": f"{COURSE}//{HOUR}", "course_id": COURSE, "chapter_id": None, "t": HOUR},
         **{"closed_at": NOW, "peak": 12, "average": 8.5, "viewer_minutes": 127.5, "partial": False},
     },
+    "Named": {"titles": {COURSE: {"title": "Python from the ground up", "chapters": {"ch-1": "Names"}}}},
+    "Me": {"role": "viewer", "courses": [COURSE]},
     "Problem": PROBLEM,
 }
 EVENT_STREAM = (
