@@ -163,7 +163,7 @@ def test_stats(client: httpx2.Client) -> None:
         beat(client, "busiest-of-all", f"v{n}")
     found = client.get("/v1/stats").json()
 
-    assert set(found) == {"total", "courses", "top", "as_of", "people", "exact", "bound_s"}
+    assert set(found) == {"total", "courses", "top", "as_of", "people", "exact", "bound_s", "warming"}
     assert found["people"] >= 12
     assert found["total"] >= sum(course["total"] for course in found["top"]) > 0
     assert found["top"] == sorted(found["top"], key=lambda course: -course["total"])
@@ -200,7 +200,7 @@ def test_a_wrong_question_is_pointed_at(client: httpx2.Client, url: str, pointer
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
         ("GET", "/v1/courses/c1", 404),
         ("GET", "/v1/courses/c1/nothing", 404),
         ("POST", "/v1/courses/a/b/heartbeat", 404),
