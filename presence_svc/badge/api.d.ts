@@ -193,6 +193,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/titles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What courses and chapters are called */
+        get: operations["get_titles"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who calls, and which courses are theirs */
+        get: operations["get_me"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/courses/{course_id}/history": {
         parameters: {
             query?: never;
@@ -1109,6 +1143,42 @@ export interface components {
             type: "left";
         };
         /**
+         * Me
+         * @description Who calls: `courses` are those whose creator they are; null = any.
+         * @example {
+         *       "role": "creator",
+         *       "courses": [
+         *         "python-101"
+         *       ]
+         *     }
+         */
+        Me: {
+            /** Role */
+            role: string;
+            /** Courses */
+            courses: string[] | null;
+        };
+        /**
+         * Named
+         * @description By course; a course without a title is left out.
+         * @example {
+         *       "titles": {
+         *         "python-101": {
+         *           "title": "Python 101",
+         *           "chapters": {
+         *             "ch-1": "First steps"
+         *           }
+         *         }
+         *       }
+         *     }
+         */
+        Named: {
+            /** Titles */
+            titles: {
+                [key: string]: components["schemas"]["Title"];
+            };
+        };
+        /**
          * PeopleEvent
          * @description Distinct viewers over all courses; when not `exact`, right within `bound_s` seconds.
          */
@@ -1233,6 +1303,7 @@ export interface components {
          *
          *     When these are not `exact`, they are right within `bound_s` seconds; null where they are not counted.
          *     `page` has the courses that were asked for, the busiest first, those of the past last; none = absent.
+         *     `warming`: Redis has only begun, or a part of it, and what it says may be too low.
          * @example {
          *       "total": 5,
          *       "courses": 2,
@@ -1260,6 +1331,11 @@ export interface components {
             /** As Of */
             as_of: number;
             /**
+             * Warming
+             * @default false
+             */
+            warming?: boolean;
+            /**
              * People
              * @default null
              */
@@ -1284,6 +1360,21 @@ export interface components {
              * @default null
              */
             next_cursor?: string | null;
+        };
+        /**
+         * Title
+         * @description What a course, and those of its chapters that have one, are called.
+         */
+        Title: {
+            /** Title */
+            title: string;
+            /**
+             * Chapters
+             * @default {}
+             */
+            chapters?: {
+                [key: string]: string;
+            };
         };
         /**
          * Viewer
@@ -2441,6 +2532,140 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Stats"];
+                };
+            };
+            /** @description A problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_titles: {
+        parameters: {
+            query?: {
+                course_id?: string[];
+                q?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Named"];
+                };
+            };
+            /** @description A problem */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A problem */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_me: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
                 };
             };
             /** @description A problem */

@@ -18,7 +18,7 @@ BADGE = rig.ROOT / "presence_svc/badge"
 PACKAGE = json.loads((BADGE / "package.json").read_text())
 # What `files` leaves out: what the package is made and checked with.
 AT_HOME = {"build.mjs", "globals.d.ts", "custom-elements-manifest.config.mjs", ".npmrc", ".gitignore"}
-AT_HOME |= {"tsconfig.json", "tsconfig.react.json", "live-viewer-badge-react.js", ".install.lock"}
+AT_HOME |= {"live-viewer-badge-react.js", *(path.name for path in BADGE.glob("tsconfig*.json"))}
 
 
 @pytest.fixture(scope="module")

@@ -61,8 +61,8 @@ EXAMPLES: dict[str, Any] = {
         **{"key": f"{COURSE}//{HOUR}", "course_id": COURSE, "chapter_id": None, "t": HOUR},
         **{"closed_at": NOW, "peak": 12, "average": 8.5, "viewer_minutes": 127.5, "partial": False},
     },
-    "Named": {"titles": {COURSE: {"title": "Python from the ground up", "chapters": {"ch-1": "Names"}}}},
-    "Me": {"role": "viewer", "courses": [COURSE]},
+    "Named": {"titles": {COURSE: {"title": "Python 101", "chapters": {"ch-1": "First steps"}}}},
+    "Me": {"role": "creator", "courses": [COURSE]},
     "Problem": PROBLEM,
 }
 EVENT_STREAM = (

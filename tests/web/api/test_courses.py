@@ -200,6 +200,7 @@ def test_a_wrong_question_is_pointed_at(client: httpx2.Client, url: str, pointer
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
+        ("GET", "/nothing", 404),
         ("GET", "/v1/courses/c1", 404),
         ("GET", "/v1/courses/c1/nothing", 404),
         ("POST", "/v1/courses/a/b/heartbeat", 404),
