@@ -1314,6 +1314,7 @@ export interface components {
          *         }
          *       ],
          *       "as_of": 1790000000123,
+         *       "warming": false,
          *       "people": 4,
          *       "exact": true,
          *       "bound_s": null,
