@@ -43,7 +43,7 @@ TEXTS = {
 def test_the_walk_finds_citations() -> None:
     """The tests below would prove nothing if files or headings were missed."""
     assert {"S1", "S15", "R1", "T1", "B1", "L3", "H1", "I6"} <= HEADINGS.keys()
-    assert "S8" in CITED.findall(TEXTS["presence_svc/store/lua/_course.lua"])
+    assert "S8" in CITED.findall(TEXTS["presence_svc/store/lua/shared/course.lua"])
     assert "S8" in CITED.findall(TEXTS["presence_svc/live/sweeper.py"])
     assert "tests/test_rules.py" in TEXTS
 

@@ -13,7 +13,7 @@ viewer, `S` a session. Scores and times are whole milliseconds since 1970 by Red
     P:{C}:chapters   hash  chapter -> place, a small number (1, 2, ...)
     P:{C}:anonymous  zset  V by the end of their last anonymous lease
     P:{C}:state      hash  version, published (when the last message went out) and told (the total in it),
-                           dirty (when one is due); and the books of history: lua/_history, lua/_minutes
+                           dirty (when one is due); and the books of history: lua/shared/history, minutes
     P:{C}:left:V     hash  S -> "!" (left for good), or the seq by which it left softly or became another
                            viewer's (an anonymous session that signs in); outlives late packets;
                            and "!" -> until when V is evicted (ms)

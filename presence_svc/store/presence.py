@@ -17,7 +17,7 @@ from . import scripts
 from .counts import Counts
 from .group_commit import GroupCommit
 from .keys import Keys
-from .lanes import Commit, Lanes
+from .node_commits import Commit, NodeCommits
 from .recorder import Recorder
 from .redis.link import Link
 from .rounds import course_of
@@ -40,13 +40,13 @@ class Presence:
         self.recorder = Recorder(link, settings, self.keys, lambda *due: self.on_due(*due))
         self._counts = Counts(link, settings, self.keys)
         self._group_commit = _group_commits(link, settings)
-        self._writes: GroupCommit[Write, HeartbeatResult] | Lanes[Write, HeartbeatResult]
-        self._reads: GroupCommit[str, Count] | Lanes[str, Count]
+        self._writes: GroupCommit[Write, HeartbeatResult] | NodeCommits[Write, HeartbeatResult]
+        self._reads: GroupCommit[str, Count] | NodeCommits[str, Count]
         if link.is_cluster:
-            self._writes = Lanes(
-                self.recorder.record, self._make_writes, lambda write: self._lane_of(course_of(write)), link
+            self._writes = NodeCommits(
+                self.recorder.record, self._make_writes, lambda write: self._node_of(course_of(write)), link
             )
-            self._reads = Lanes(self._counts.read, self._make_reads, self._lane_of, link)
+            self._reads = NodeCommits(self._counts.read, self._make_reads, self._node_of, link)
         else:
             self._writes = self._make_writes(self.recorder.record)
             self._reads = self._make_reads(self._counts.read)
@@ -62,8 +62,8 @@ class Presence:
     def _make_reads(self, commit: Commit[str, Count]) -> GroupCommit[str, Count]:
         return self._group_commit(commit, limit=self.settings.queue_limit)
 
-    def _lane_of(self, course_id: str) -> Hashable:
-        return self.link.lane_of(self.keys.partition_of(course_id).slot)
+    def _node_of(self, course_id: str) -> Hashable:
+        return self.link.node_of(self.keys.partition_of(course_id).slot)
 
     async def close(self) -> None:
         """Lets what is under way come to its end."""

@@ -1,6 +1,6 @@
 """The Lua scripts, read once from `lua/`: a name, its text with the shared parts put in, and its SHA1.
 
-A line `--@include _course` stands for that file. Files that begin with an underscore are only included.
+A line `--@include shared/course` stands for that file. What is in `lua/shared` is only included.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def test_depth_and_size_are_refused(header: bytes, claims: bytes) -> None:
 
 
 @pytest.mark.parametrize("fast_path", ["true", "false"], ids=["fast path", "asgi"])
-def test_each_lane_answers_401_and_counts_it(
+def test_each_path_answers_401_and_counts_it(
     spawn_service: SpawnService, redis_url: str, fast_path: str
 ) -> None:
     """Hostile headers come from an address that runs out of tries, and leave no trace of a crash."""

@@ -122,13 +122,13 @@ class Counting:
     """What each path counts meanwhile. `check` fails when they count differently, or nothing at all."""
 
     def __init__(self, paths: Pair) -> None:
-        self._lanes = paths
+        self._paths = paths
         self._before = paths.counted()
 
     def check(self) -> dict[tuple[str, str], float]:
         grown = [
             {key: many - before.get(key, 0) for key, many in now.items() if many > before.get(key, 0)}
-            for before, now in zip(self._before, self._lanes.counted(), strict=True)
+            for before, now in zip(self._before, self._paths.counted(), strict=True)
         ]
         assert grown[0] == grown[1]
         assert grown[0]

@@ -46,8 +46,8 @@ class Readiness:
 
     def _one_per_master(self) -> list[Partition]:
         """On a Cluster one master that serves is enough: the others' courses have their own 503."""
-        lanes = {self._link.lane_of(partition.slot): partition for partition in self._keys.partitions}
-        return list(lanes.values())
+        one_each = {self._link.node_of(partition.slot): partition for partition in self._keys.partitions}
+        return list(one_each.values())
 
     async def _look(self) -> str:
         """What is wrong, in Redis's words; "" when nothing is."""

@@ -8,7 +8,7 @@
 --
 -- A claim moves the course on by `claim ms`, so that replicas share the work; when its holder dies, the course
 -- is due again (S8: within 2 s). What a claim hides from others is only work, never truth.
---@include _course
+--@include shared/course
 
 local agenda, now = KEYS[1], clock()
 local due = redis.call('ZRANGEBYSCORE', agenda, '-inf', int(now), 'LIMIT', 0, tonumber(ARGV[1]))

@@ -5,10 +5,10 @@
 --       whatever they say counts for nothing, also in other sessions, ms (0 = those that they have now alone do not
 --       come back)
 -- reply when a message is due (0 = none)
---@include _course
---@include _history
---@include _viewer
---@include _left
+--@include shared/course
+--@include shared/history
+--@include shared/viewer
+--@include shared/left
 
 keep_books(ARGV[3], ARGV[4], ARGV[5], KEYS[2])
 local now = clock()

@@ -13,10 +13,10 @@
 -- Nearly every heartbeat only renews: its session says what it said before. That costs HGET, HSET, PEXPIREAT
 -- and a share of two variadic ZADDs, and makes no table and formats no number; all else goes through settle().
 -- To history and people a renewal is nothing.
---@include _course
---@include _history
---@include _viewer
---@include _left
+--@include shared/course
+--@include shared/history
+--@include shared/viewer
+--@include shared/left
 
 local call, match, byte = redis.call, string.match, string.byte
 local VACATED = 1000

@@ -7,10 +7,10 @@
 --
 -- A leave for good wins over every heartbeat of its session, whichever comes first: both orders end alike.
 -- A soft one cuts the lease to the grace, unless the session has said something newer since.
---@include _course
---@include _history
---@include _viewer
---@include _left
+--@include shared/course
+--@include shared/history
+--@include shared/viewer
+--@include shared/left
 
 local agenda, interval = KEYS[1], tonumber(ARGV[1])
 local grace, memory = tonumber(ARGV[2]), tonumber(ARGV[3])

@@ -6,8 +6,8 @@
 --
 -- Two things can put them apart: a course's sets have gone by themselves, so that nobody's end was booked, and
 -- replicas without PEOPLE (older, or set so) have let viewers join. Idempotent; nobody else's pair is touched.
---@include _course
---@include _history
+--@include shared/course
+--@include shared/history
 
 local now, wrong = clock(), 0
 keep_books('0', 'off', '1', KEYS[1])

@@ -11,9 +11,9 @@
 --
 -- Idempotent: any number of replicas may sweep at once, each expiry is removed and published by one of them.
 -- Bounded: a purge of a million viewers is many short calls, between which heartbeats run.
---@include _course
---@include _history
---@include _minutes
+--@include shared/course
+--@include shared/history
+--@include shared/minutes
 
 local interval, room = tonumber(ARGV[1]), tonumber(ARGV[2])
 keep_books(ARGV[4], ARGV[5], ARGV[6], KEYS[2])

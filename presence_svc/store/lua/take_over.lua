@@ -10,10 +10,10 @@
 -- the total stays. It falls only where V was counted already, by another session: then there were one too many.
 -- A's session ends also when V may not have it (has left it for good, has too many): it was never another's.
 -- But when A has spoken later than V's heartbeat (by seq), that one is late and changes nothing.
---@include _course
---@include _history
---@include _viewer
---@include _left
+--@include shared/course
+--@include shared/history
+--@include shared/viewer
+--@include shared/left
 
 local agenda, interval, memory = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
 local sessions_limit = tonumber(ARGV[3])

@@ -97,7 +97,7 @@ class Link(ABC):
         """Which channels a refused subscription is about if their slot has moved; None = another error."""
         return None
 
-    def lane_of(self, slot: int) -> Hashable:
+    def node_of(self, slot: int) -> Hashable:
         """Whose answers a slot's calls wait for; it may be another's when `version` has changed."""
         return 0
 

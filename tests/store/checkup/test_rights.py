@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator
-from importlib.resources import files
 
 import pytest
 from redis import Redis
@@ -50,7 +49,7 @@ async def as_user(guarded: EmbeddedServer) -> AsyncIterator[AsyncRedis]:
 def test_the_check_tries_all_that_scripts_do() -> None:
     """A command that a script uses and check.lua does not would be missed in production, not at start."""
     used: set[str] = set()
-    for path in (files("presence_svc.store") / "lua").iterdir():
+    for path in (rig.ROOT / "presence_svc/store/lua").rglob("*.lua"):
         used |= {name.lower() for name in re.findall(r"call\('([A-Z]+)'", path.read_text())}
 
     assert used <= SCRIPTED | {"incr"}

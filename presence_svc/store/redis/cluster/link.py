@@ -88,7 +88,7 @@ class ClusterLink(Link):
         self.topology.moved(slot, address)
         return lambda channel: slot_of(channel) == slot
 
-    def lane_of(self, slot: int) -> Hashable:
+    def node_of(self, slot: int) -> Hashable:
         return self.topology.table.owner[slot]
 
     def _moved(self) -> None:

@@ -1,7 +1,7 @@
 """A group commit per master: one that answers late holds up its own courses, and no others.
 
 Used by store.presence on a Cluster, where one server's group commit would stand. When slots move, what was
-submitted for a course before is through before what comes after is sent: an order that two lanes could not
+submitted for a course before is through before what comes after is sent: an order that two queues could not
 keep.
 """
 
@@ -20,61 +20,62 @@ Result = TypeVar("Result")
 Commit = Callable[[list[Op]], Awaitable[list[Result | PresenceError]]]
 
 
-class Lanes(Generic[Op, Result]):
-    """As GroupCommit, with a queue per lane. `lane_of` may answer anew when `link.version` has changed."""
+class NodeCommits(Generic[Op, Result]):
+    """As GroupCommit, with a queue per node. `node_of` may answer anew when `link.version` has changed."""
 
     def __init__(
         self,
         commit: Commit[Op, Result],
         make: Callable[[Commit[Op, Result]], GroupCommit[Op, Result]],
-        lane_of: Callable[[Op], Hashable],
+        node_of: Callable[[Op], Hashable],
         link: Link,
     ) -> None:
         self._commit = commit
-        self._make_lane = make
-        self._lane_of = lane_of
+        self._make_queue = make
+        self._node_of = node_of
         self._link = link
-        self._lanes: dict[Hashable, GroupCommit[Op, Result]] = {}
+        self._queues: dict[Hashable, GroupCommit[Op, Result]] = {}
         self._former: list[GroupCommit[Op, Result]] = []
         self._made_for = link.version
 
     def __len__(self) -> int:
-        return sum(map(len, [*self._lanes.values(), *self._former]))
+        return sum(map(len, [*self._queues.values(), *self._former]))
 
     def submit(self, op: Op) -> asyncio.Future[Result]:
         """A future for the result. Raises Unavailable when the queue is full."""
-        return self._lane(self._lane_of(op)).submit(op)
+        return self._queue(self._node_of(op)).submit(op)
 
     def post(self, op: Op, done: Done[Result]) -> None:
         """Calls `done` with the result or the error. Raises Unavailable when the queue is full."""
-        self._lane(self._lane_of(op)).post(op, done)
+        self._queue(self._node_of(op)).post(op, done)
 
     def submit_many(self, ops: Sequence[Op]) -> asyncio.Future[list[Result | PresenceError]]:
         """A future for all results, in order, which raises none."""
         parts: dict[Hashable, list[int]] = {}
         for index, op in enumerate(ops):
-            parts.setdefault(self._lane_of(op), []).append(index)
+            parts.setdefault(self._node_of(op), []).append(index)
         if len(parts) == 1:
-            return self._lane(next(iter(parts))).submit_many(ops)
+            return self._queue(next(iter(parts))).submit_many(ops)
         asked = [
-            self._lane(lane).submit_many([ops[index] for index in indices]) for lane, indices in parts.items()
+            self._queue(queue).submit_many([ops[index] for index in indices])
+            for queue, indices in parts.items()
         ]
         return asyncio.ensure_future(_in_order(asked, list(parts.values())))
 
     async def close(self) -> None:
         """Waits for what is under way; the deadlines of exchanges bound it."""
-        for lane in [*self._former, *self._lanes.values()]:
-            await lane.close()
+        for queue in [*self._former, *self._queues.values()]:
+            await queue.close()
 
-    def _lane(self, name: Hashable) -> GroupCommit[Op, Result]:
+    def _queue(self, name: Hashable) -> GroupCommit[Op, Result]:
         if self._link.version != self._made_for:
             self._made_for = self._link.version
-            self._former = [lane for lane in [*self._former, *self._lanes.values()] if lane.is_busy]
-            self._lanes = {}
-        lane = self._lanes.get(name)
-        if lane is None:
-            lane = self._lanes[name] = self._make(list(self._former))
-        return lane
+            self._former = [queue for queue in [*self._former, *self._queues.values()] if queue.is_busy]
+            self._queues = {}
+        queue = self._queues.get(name)
+        if queue is None:
+            queue = self._queues[name] = self._make(list(self._former))
+        return queue
 
     def _make(self, former: list[GroupCommit[Op, Result]]) -> GroupCommit[Op, Result]:
         async def commit(ops: list[Op]) -> list[Result | PresenceError]:
@@ -83,7 +84,7 @@ class Lanes(Generic[Op, Result]):
                 former.pop()
             return await self._commit(ops)
 
-        return self._make_lane(commit)
+        return self._make_queue(commit)
 
 
 async def _in_order(

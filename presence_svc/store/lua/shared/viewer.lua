@@ -1,5 +1,5 @@
 -- Shared by the scripts that change a viewer's sessions: their records, and their standing in a course.
--- Needs _course and _history.
+-- Needs course and history.
 
 -- A record is "lease seq place flags digest chapter"; a place of 0 is no chapter, a seq of -1 never said.
 local function parse(record)

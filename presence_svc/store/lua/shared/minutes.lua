@@ -1,4 +1,4 @@
--- Closes a course's minutes: for sweep.lua, which has removed all whose lease is over. Needs _course and _history.
+-- Closes a course's minutes: for sweep.lua, which has removed all whose lease is over. Needs course and history.
 --
 -- state has  closed: the first minute that is open; n: how many were there when it began; torn: the last minute of
 --            which something was lost; quarter: the one that has minutes and is not closed; day: the last day whose

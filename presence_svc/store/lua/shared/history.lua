@@ -3,7 +3,7 @@
 -- A minute is a number, floor(ms / its length). While it is open its events are in `state`, in a field for the
 -- course, "m<minute>", and one for each chapter, "m<minute> <chapter>", as "S d peak": to the viewer time of those
 -- present at its end, as if they had been there all along, its events add S; it had d joins less ends; and peak is
--- the most that were present after a join. An end on a boundary belongs before it. _minutes closes it.
+-- the most that were present after a join. An end on a boundary belongs before it. minutes.lua closes it.
 -- Whoever has come since the last closed minute is in `places` as "0<day> V" by when, and so is who stayed into a day
 -- of which nothing is counted yet and went: they are counted among that day's distinct viewers. No place begins with 0.
 
