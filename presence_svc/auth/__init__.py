@@ -1,4 +1,4 @@
-"""Who calls, and what they may do: gate.py decides by roles.py. Nothing else looks at credentials."""
+"""Who calls, and what they may do: admission.py decides by roles.py. Nothing else looks at credentials."""
 
 from .leave_token import LeaveTokens
 

@@ -1,4 +1,4 @@
-"""Who stands at the gate, and why somebody was not let in. Passed from tokens to gate to routes."""
+"""Who calls, and why a token was refused. Passed from tokens to admission to routes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How many streams and sockets a worker has room for: one count, of whatever kind and however far they are.
+"""How many streams and sockets a worker has room for: one count for both, also
+for those that are still opening.
 
 Asked by web.sse.endpoint and web.ws.endpoint, before anything is spent on whoever comes.
 """

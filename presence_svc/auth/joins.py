@@ -1,7 +1,7 @@
 """Sessions that are new to this process: held to the limits on newcomers, unless their viewer is present.
 
 That is asked of Redis, once such a limit is reached. A replica that has just started knows nobody, and must
-not take those who renew for a crowd that is new.
+not mistake sessions that renew for new ones.
 """
 
 from __future__ import annotations

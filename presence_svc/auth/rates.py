@@ -1,8 +1,8 @@
 """Who may ask how often: token buckets in this process's memory, and the streams that are open here.
 
-Asked by the gate and by streams, for viewers and for those without credentials; services are not limited.
-A refusal tells when to come back. A session that beats as it is told passes (settings check that); of those
-without a token, as many as one address may keep.
+Asked by admission and by streams, for viewers and for those without credentials; services are not limited.
+A refusal tells when to come back. A session that beats as it is told passes (settings check that).
+Sessions without a token are also limited per address.
 """
 
 from __future__ import annotations

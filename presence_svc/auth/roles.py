@@ -1,4 +1,4 @@
-"""The one table of who may do what. The gate asks it; a test walks every route with every caller."""
+"""The one table of who may do what. Admission asks it; a test walks every route with every caller."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Action(enum.Enum):
     EXPORT = "export"
 
 
-# A viewer acts for themselves only, in the courses that the token opens; the gate sees to that.
+# A viewer acts for themselves only, in the courses that the token opens; admission sees to that.
 VIEWER = frozenset({Action.HEARTBEAT, Action.LEAVE, Action.COUNT, Action.VIEWERS, Action.EVICT})
 # Of their own courses: by a key with nothing else, or by a token beside what a viewer may.
 CREATOR = frozenset({Action.COUNT, Action.VIEWERS, Action.HISTORY})

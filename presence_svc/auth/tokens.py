@@ -1,6 +1,6 @@
 """Judges bearer tokens: signature, claims, and a memory of verdicts, so that a token is verified once.
 
-Asked by the gate; answers at once when the key is at hand. Refuses with TokenRefused.
+Asked by admission; answers at once when the key is at hand. Refuses with TokenRefused.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from rich.console import Console
 from ..settings import ENV_PREFIX, Settings, load
 from ..settings.identity import IdentitySettings
 from ..settings.redis import RedisSettings
-from ..store.history.writer import Writer
+from ..store.history.demo_past import Writer
 from ..store.redis.cluster.embedded import EmbeddedCluster
 from ..store.redis.factory import open_link
 from . import serve

@@ -1,6 +1,6 @@
 """`presence-svc keys COURSE`: the names under which a course stands in Redis, and the channel of its changes.
 
-For services that read them (DESIGN: a public contract). Asks no Redis: names follow from the settings.
+For services that read them (a public contract: docs/data.md). Asks no Redis: names follow from the settings.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ import math
 import random
 from collections.abc import Sequence
 
+from ..store.history.demo_past import COURSE, Past
 from ..store.history.series import Value
-from ..store.history.writer import COURSE, Past
 
 MINUTE_MS, QUARTER = 60_000, 15  # minutes
 WEEKS, LATELY = 2, 48 * 60  # minutes are kept for two days

@@ -57,7 +57,7 @@ class Listener:
         return 0 if course_id in self.nameless else self.viewers
 
     def write_to(self, write: Callable[[bytes], bool], on_ring: Callable[[], None]) -> None:
-        """From now on chunks go to `write`; `on_ring` is called when it has taken one not, or at the end."""
+        """From now on chunks go to `write`; `on_ring` is called when it has refused one, and at the end."""
         self._write, self._on_ring = write, on_ring
 
     def offer(self, frame: Frame) -> None:

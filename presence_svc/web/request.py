@@ -25,7 +25,7 @@ def service_of(request: Request) -> Services:
 
 
 def credentials(scope: Scope) -> tuple[bytes | None, str]:
-    """What the gate asks for: the Authorization header, and the address for those who have none."""
+    """What admission asks for: the Authorization header, and the address for those who have none."""
     client = scope.get("client")
     return body.header(scope, b"authorization"), client[0] if client else ""
 

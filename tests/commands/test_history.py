@@ -16,7 +16,7 @@ import pytest
 from presence_svc.commands.history import BARS, UNKNOWN, sparkline
 from presence_svc.commands.past import past
 from presence_svc.settings import load
-from presence_svc.store.history.writer import Writer
+from presence_svc.store.history.demo_past import Writer
 from presence_svc.store.redis.factory import open_link
 from tests.rig import ROOT
 

@@ -1,6 +1,6 @@
 """What must be true of a Redis before anybody is served: its version, and that one prefix is in one database.
 
-Called by app and `serve` at start. What may not be asked for, or does not answer, is no reason to stay away.
+Called by app and `serve` at start. A check that is forbidden, or gets no answer, does not prevent a start.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Whether a server is there, and takes writes: judged by what exchanges say, watched while it is not well.
 
-Used by node. While it is away a probe is the only one who knocks, a few times a second.
+Used by node. While the server is away only a probe connects, a few times a second.
 """
 
 from __future__ import annotations

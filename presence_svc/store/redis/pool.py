@@ -1,7 +1,7 @@
 """The bounded set of wires to one server. Used by node.
 
 Dialling happens apart from whoever waits and has a deadline of its own: what has been dialled too late for
-one caller serves the next. A server that lets no more in is no loss while wires are open. Patient callers,
+one caller serves the next. Where the server refuses more, the open wires go on. Patient callers,
 of whom there may be any number at once, wait behind the others and leave some wires to them.
 """
 

@@ -18,7 +18,7 @@ from ..resp import ScriptCall
 from ..subscription import Subscription
 from ..url import Access, Address
 from .router import Router
-from .routing import read_redirection
+from .slot_table import read_redirection
 from .slots import slot_of
 from .topology import Topology
 

@@ -1,7 +1,7 @@
 """Sends commands to the masters of their keys, and on to where these say. Used by link.
 
 What a node says about slots is acted on within the same deadline. Whatever is sent again takes the later
-commands of its slot along, in order: a leave must not overtake the heartbeat behind it.
+commands of its slot along, in order: a leave must not overtake an earlier heartbeat.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ....errors import PresenceError, Unavailable
 from ..node import Node
 from ..reply import ReplyError, error_of
 from ..resp import Command, ScriptCall, packed_command
-from .routing import Batch, read_redirection
+from .slot_table import Batch, read_redirection
 from .topology import Topology
 
 HOPS = 4  # the first sending, and three times again

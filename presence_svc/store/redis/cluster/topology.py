@@ -20,7 +20,7 @@ from ..reply import ReplyError
 from ..resp import packed_command
 from ..url import Access, Address
 from ..wire import Wire, ask, dial
-from .routing import Table, read_slots
+from .slot_table import Table, read_slots
 
 log = logging.getLogger("presence.redis")
 EVERY_S = 15.0
