@@ -62,7 +62,7 @@ class ChaptersParameter:
         listed = [name for value in request.query_params.getlist(self.name) for name in value.split(",")]
         if listed in ([], ["all"]):
             return None
-        if listed in (["none"], [""]):
+        if listed == ["none"]:
             return frozenset()
         if len(listed) > MAX_CHAPTERS_ASKED:
             raise Invalid([("/chapters", f"must be none, all, or at most {MAX_CHAPTERS_ASKED} ids")])

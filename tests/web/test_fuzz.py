@@ -22,7 +22,9 @@ REQUESTS = 3_000
 SENDERS = 16
 STATUS = re.compile(rb"\AHTTP/1\.1 (\d{3}) ")
 LENGTH = re.compile(rb"content-length: (\d+)")
-KEY = re.compile(rb"presence:(agenda:0|since|secret|\{[A-Za-z0-9_.:@~|=+-]{1,128}\}:[A-Za-z0-9_.:@~|=+-]+)")
+KEY = re.compile(
+    rb"presence:((?:agenda|heard|seen|gaps|closed):\d+|since|secret|where|\{[A-Za-z0-9_.:@~|=+-]{1,128}\}:[A-Za-z0-9_.:@~|=+-]+)"
+)
 SAMPLES = (
     b'{"viewer_id":"u1","session_id":"s1","chapter_id":"ch-1","name":"Ada","seq":7}',
     b'{"viewer_id":"u1","avatar_url":"https://x.example/a.png","anonymous":false,"hidden":true}',

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 from starlette.routing import Route as StarletteRoute
+from starlette.types import Receive, Scope, Send
 
 from ..query import Parameter
 
@@ -42,6 +44,19 @@ class Route:
     media: tuple[str, ...] = ("application/json",)
     headers: tuple[tuple[str, str], ...] = ()
 
-    def mounted(self) -> StarletteRoute:
-        """As the router wants it."""
-        return StarletteRoute(self.path, self.endpoint, methods=[self.method.upper()])
+    def mounted(self, methods: Sequence[str]) -> StarletteRoute:
+        """As the router wants it; `methods` are all that its path has, in any route."""
+        route = _MountedRoute(self.path, self.endpoint, methods=[self.method.upper()])
+        route.allowed = ", ".join(sorted({*methods, *(["HEAD"] if "GET" in methods else [])}))
+        return route
+
+
+class _MountedRoute(StarletteRoute):
+    """Starlette's own would tell of its own method alone where a path has two."""
+
+    allowed = ""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.methods and scope["method"] not in self.methods:
+            raise HTTPException(405, headers={"Allow": self.allowed})
+        await super().handle(scope, receive, send)

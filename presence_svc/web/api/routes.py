@@ -5,6 +5,8 @@ Files and pages are those of web.pages. web.dispatch takes heartbeats and WebSoc
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from starlette.routing import Route as StarletteRoute
 
 from ... import model
@@ -75,4 +77,7 @@ ROUTES = (
 
 def mounted() -> list[StarletteRoute]:
     """What the app's router is made of."""
-    return [route.mounted() for route in ROUTES]
+    methods: defaultdict[str, list[str]] = defaultdict(list)
+    for route in ROUTES:
+        methods[route.path].append(route.method.upper())
+    return [route.mounted(methods[route.path]) for route in ROUTES]

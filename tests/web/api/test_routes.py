@@ -30,7 +30,7 @@ def test_a_new_row_is_mounted_and_described() -> None:
 
     described = document([*ROUTES, row])["paths"]["/v1/new/{course_id}"]["get"]
 
-    assert row.mounted().path == "/v1/new/{course_id}"
+    assert row.mounted(["GET"]).path == "/v1/new/{course_id}"
     assert [(one["name"], one["in"], one["required"]) for one in described["parameters"]] == [
         ("course_id", "path", True),
         ("limit", "query", False),
