@@ -115,6 +115,7 @@ export class Streams {
       return this.sync();
     }
     await this.listener.failed(error, stream.failures, ask?.ids ?? []);
+    this.sync(); // perhaps with less: without names that are not for us
   }
 
   #unheard() {
