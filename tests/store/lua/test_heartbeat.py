@@ -229,7 +229,7 @@ async def test_a_fresh_heartbeat_is_newer_than_all_before(replica: Replica, befo
 
 
 def test_a_renewal_makes_no_function_that_it_does_not_need() -> None:
-    """R12: each closure costs Redis some 2,000 instructions a call: all but a few wait until they are needed."""
+    """R12: each closure costs Redis some 2,000 instructions a call: most wait until they are needed."""
     text = HEARTBEAT.text
     slow = text[text.index("local function make_slow()") : text.index("return { course_at = course_at")]
     assert slow.count("function") > 40
