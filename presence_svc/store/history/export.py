@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 from ...errors import Invalid
@@ -15,6 +16,7 @@ from ...settings import Settings
 from ..keys import Keys
 from ..redis.link import Command, Link
 from .answers import minutes
+from .gaps import gap_commands, gaps_of
 from .model import ExportRow
 from .reader import QUARTERS_A_DAY, Reader
 from .series import Gap, value_of
@@ -22,6 +24,7 @@ from .series import Gap, value_of
 PAGE_BYTES = 65_536
 LOGS = 500  # looked at in one exchange
 CHUNK = 200
+SKEW_MS = 10_000  # how far masters' clocks are apart at most: `doctor` has them within 5 s of its own
 _CURSOR = re.compile(r"(\d{1,12})\.(\d{1,12})(?:\.(\d{1,4}))?")
 
 
@@ -66,7 +69,7 @@ class Page(NamedTuple):
 
 
 class Export:
-    """Bounded: a page looks at PAGE_BYTES of the log at most, and ends with the quarter that fills it."""
+    """Bounded: a page looks at PAGE_BYTES of a log at once, and ends with the quarter that fills it."""
 
     def __init__(self, link: Link, settings: Settings, reader: Reader) -> None:
         self._link = link
@@ -76,59 +79,67 @@ class Export:
 
     async def page(self, cursor: str | None, limit: int) -> Page:
         """At least `limit` rows if there are as many: a quarter's rows come together."""
-        known = await self._reader.known("-")
-        now = known.now // self._reader.quarter_ms
-        oldest = now - self._settings.quarters_ms // self._reader.quarter_ms - 1
-        place = Place.decode(cursor) if cursor else Place(oldest, 0)
-        if place.quarter < oldest:
-            place = Place(oldest, 0)
-        rows: list[ExportRow] = []
-        while len(rows) < limit:
-            place, lines = await self._lines(place, now)
-            if not lines:
-                break
-            for at, (line, size) in enumerate(lines):
-                if at % CHUNK == 0:
-                    found = await self._rows([line for line, _ in lines[at : at + CHUNK]], known.gaps)
-                rows += found[at % CHUNK]
-                place = place._replace(offset=place.offset + size)
-                if len(rows) >= limit:
-                    break
-        return Page(rows, place.encode())
-
-    async def _lines(self, place: Place, now: int) -> tuple[Place, list[tuple[Closed, int]]]:
-        """The next lines of the log, each with its size, and where they begin.
-
-        The newest log may still grow. A Cluster has one per partition: all are read when all are whole.
-        """
-        partitions = self._keys.partitions
-        end = now + 1 if len(partitions) == 1 else now
-        if place.partition >= len(partitions):
+        now = (await self._reader.known("-")).now
+        oldest = (now - self._settings.quarters_ms) // self._reader.quarter_ms - 1
+        place = Place.decode(cursor) if cursor else Place(-1, 0)
+        if place.partition >= len(self._keys.partitions):
             raise Invalid([("/cursor", "is not a cursor of this route")])
-        while True:
-            begin = place.quarter * len(partitions) + place.partition
-            logs = range(begin, min(begin + LOGS, end * len(partitions)))
-            if not logs:
-                return place, []
-            keys = [self._key(*divmod(log, len(partitions))) for log in logs]
-            sizes = await self._link.pipeline([("STRLEN", key) for key in keys])
-            for log, size in zip(logs, sizes, strict=True):
-                quarter, partition = divmod(log, len(partitions))
-                offset = place.offset if log == begin else 0
-                if size > offset:
-                    place = Place(quarter, offset, partition)
-                    return place, await self._parsed(place)
-            if logs.stop >= end * len(partitions):
-                if end > now:
-                    return Place(now, place.offset if place.quarter == now else 0), []
-                return Place(now, 0), []
-            place = Place(logs.stop // len(partitions), 0, logs.stop % len(partitions))
+        if place.quarter < oldest:
+            place = Place(max(oldest, await self._begin()), 0)
+        rows: list[ExportRow] = []
+        gaps: dict[int, list[Gap]] = {}  # by partition
+        open_quarter = self._open_quarter(now)
+        async for log, size in self._logs(place, open_quarter):
+            place = log
+            if place.partition not in gaps:
+                gaps[place.partition] = await self._gaps(place.partition, now)
+            while place.offset < size and (lines := await self._parsed(place)):
+                for at, (line, length) in enumerate(lines):
+                    if at % CHUNK == 0:
+                        some = [line for line, _ in lines[at : at + CHUNK]]
+                        found = await self._rows(some, gaps[place.partition])
+                    rows += found[at % CHUNK]
+                    place = place._replace(offset=place.offset + length)
+                    if len(rows) >= limit:
+                        return Page(rows, place.encode())
+        return Page(rows, max(place, Place(open_quarter, 0)).encode())
 
-    def _key(self, quarter: int, partition: int) -> str:
-        return self._keys.closed(quarter, self._keys.partitions[partition])
+    def _open_quarter(self, now: int) -> int:
+        """The first one that is not given out to its end: on one server its log may grow while it is read.
+
+        A Cluster has a log per partition, which are read one behind the other: so none may grow any more, by
+        the clock of any master.
+        """
+        return (now - (SKEW_MS if self._keys.is_partitioned else 0)) // self._reader.quarter_ms
+
+    async def _begin(self) -> int:
+        """The quarter in which history began; 0 = not known, in some partition."""
+        heard = await self._link.pipeline([("HGET", one.heard, "first") for one in self._keys.partitions])
+        return min(int(first or 0) for first in heard) // self._reader.quarter_ms
+
+    async def _gaps(self, partition: int, now: int) -> list[Gap]:
+        commands = gap_commands(self._keys.partitions[partition])
+        return gaps_of(self._settings, now, *await self._link.pipeline(commands))
+
+    async def _logs(self, place: Place, open_quarter: int) -> AsyncIterator[tuple[Place, int]]:
+        """Where in the logs, from here on, there is something to read, and up to where, in order."""
+        many = len(self._keys.partitions)
+        first = place.quarter * many + place.partition
+        end = open_quarter * many if self._keys.is_partitioned else open_quarter + 1
+        for begin in range(first, end, LOGS):
+            places = [Place(log // many, 0, log % many) for log in range(begin, min(begin + LOGS, end))]
+            if begin == first:
+                places[0] = place
+            sizes = await self._link.pipeline([("STRLEN", self._key(one)) for one in places])
+            for one, size in zip(places, sizes, strict=True):
+                if size > one.offset:
+                    yield one, size
+
+    def _key(self, place: Place) -> str:
+        return self._keys.closed(place.quarter, self._keys.partitions[place.partition])
 
     async def _parsed(self, place: Place) -> list[tuple[Closed, int]]:
-        key = self._key(place.quarter, place.partition)
+        key = self._key(place)
         (text,) = await self._link.pipeline([("GETRANGE", key, place.offset, place.offset + PAGE_BYTES - 1)])
         lines = []
         for line in text[: text.rfind(b"\n") + 1].splitlines(keepends=True):
