@@ -40,6 +40,7 @@ class ClusterLink(Link):
         self._access = access
         self._global: Address | None = None  # where all channels are heard that are not sharded
         topology.on_change = self._moved
+        self.router.moves.on_change = self._regroup
         self._is_ready = False
         self._starting: asyncio.Task[None] | None = None
         self._tried_at = 0.0
@@ -89,11 +90,16 @@ class ClusterLink(Link):
         return lambda channel: slot_of(channel) == slot
 
     def node_of(self, slot: int) -> Hashable:
-        return self.topology.table.owner[slot]
+        owner = self.topology.table.owner[slot]
+        moves = self.router.moves
+        return (owner, slot) if moves.until and slot in moves else owner
 
     def _moved(self) -> None:
-        self.version += 1
+        self._regroup()
         self.on_places()
+
+    def _regroup(self) -> None:
+        self.version += 1
 
     async def warm(self) -> None:
         """Finding the masters takes care of that."""
