@@ -69,6 +69,7 @@ class Agenda:
         self.settings = settings
         self.keys = Keys.of(settings)
         self.lag_s = 0.0  # how long what is due has waited, and was left for the next look
+        self.missed = 0  # partitions that the last look could not see: their master is away
         self._looks: dict[int, float] = {}  # when something is due in a partition, by our loop's clock
         self._clocks: dict[int, _Clock] = {}
         self._full_at = float("-inf")
@@ -87,6 +88,7 @@ class Agenda:
         found = [pair for pair in zip(partitions, replies, strict=True) if isinstance(pair[1], list)]
         if replies and not found:
             raise replies[0]
+        self.missed = len(replies) - len(found)
         late_ms = [here - next_at for _, (here, next_at, *_) in found if next_at]
         self.lag_s = max(0, *late_ms, 0) / 1000
         now, courses, waits_ms = found[0][1][0] if found else 0, [], self._known_waits_ms()
