@@ -89,7 +89,7 @@ class ClosedLogs:
                     yield one, size
 
     async def _partitions(self) -> Sequence[int]:
-        """Those in which anything was ever closed: of a Cluster's many, others need no look at each quarter."""
+        """Those in which anything was ever closed: the others need no look at each quarter."""
         partitions = self._keys.partitions
         if not self._keys.is_partitioned:
             return (0,)
