@@ -93,9 +93,8 @@ class Agenda:
         self.lag_s = max(0, *late_ms, 0) / 1000
         now, courses, waits_ms = found[0][1][0] if found else 0, [], self._known_waits_ms()
         for partition, (here, next_at, *claimed) in found:
-            clock = self._clocks[partition.number] = _Clock(
-                here, asyncio.get_running_loop().time(), here - now
-            )
+            heard_at = asyncio.get_running_loop().time()
+            clock = self._clocks[partition.number] = _Clock(here, heard_at, here - now)
             courses += [course.decode() for course in claimed]
             if next_at:
                 waits_ms.append(next_at - here)
@@ -127,7 +126,7 @@ class Agenda:
         names: tuple[str, ...] = (partition.agenda,)
         args: tuple[int, ...] = (COURSES, CLAIM_MS, settings.hidden_ttl_ms)
         if settings.history:
-            names += (partition.heard, partition.gaps)
+            names += (partition.heard, partition.gaps, *partition.nothing)
             # A quarter's end may be further away than the end of any lease. A gap below TTL less the interval
             # ends nobody's lease: whoever beat before it has one beyond it.
             longest = max(settings.hidden_ttl_ms, settings.quarter_ms + settings.minute_ms)
@@ -187,12 +186,8 @@ class Agenda:
         keys, settings = self.keys, self.settings
         partition = keys.partition_of(course_id)
         names: tuple[str, ...] = (partition.agenda, partition.where, *keys.course(course_id))
-        args: tuple[int | str, ...] = (
-            settings.publish_interval_ms,
-            MEMBERS,
-            settings.hidden_ttl_ms,
-            *settings.books,
-        )
+        args: tuple[int | str, ...] = (settings.publish_interval_ms, MEMBERS, settings.hidden_ttl_ms)
+        args += settings.books
         if settings.history:
             quarter = self._now_of(course_id) // (15 * settings.minute_ms)
             names += keys.tiers(course_id, minute, quarter)

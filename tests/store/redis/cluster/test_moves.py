@@ -11,11 +11,13 @@ import pytest
 from presence_svc.errors import PresenceError
 from presence_svc.model import Heartbeat, Leave
 from presence_svc.settings import load
+from presence_svc.store.agenda import Agenda
 from presence_svc.store.presence import Presence
 from presence_svc.store.redis.cluster.embedded import ClusterServer
 from presence_svc.store.redis.cluster.link import ClusterLink
 from presence_svc.store.redis.cluster.router import TRYAGAIN_S
 from presence_svc.store.redis.factory import open_link
+from presence_svc.store.shared import Shared
 from presence_svc.store.write import HeartbeatWrite, LeaveWrite
 from tests.cluster_rig import Cluster, cluster
 
@@ -151,3 +153,51 @@ async def test_afterwards_all_go_together_again(servers: Cluster, presence: Pres
     assert isinstance(presence.link, ClusterLink)
     assert presence.link.node_of(slot) == presence.link.topology.table.owner[slot]
     assert not presence.link.router.moves.until
+
+
+@pytest.mark.slow
+async def test_a_move_that_outlasts_leases_is_no_false_count(servers: Cluster) -> None:
+    """S11, S13: nobody could be heard: this partition warms, and has a gap; who beats is back."""
+    servers.empty()
+    settings = load(redis_url=servers.url, ttl=2, hidden_ttl=2, heartbeat_interval=1, leave_grace=0.5)
+    settings = settings.model_copy(update={"sweep_interval": 0.3})
+    link = open_link(settings)
+    presence, shared, agenda = Presence(link, settings), Shared(link, settings), Agenda(link, settings)
+    partition = presence.keys.partition_of(COURSE)
+    slot = partition.slot
+    for one in presence.keys.partitions:  # all keys of what asks for what is due exist
+        servers.execute(servers.owner(one.slot), "RPUSH", one.gaps, "1 2")
+    (other, *_) = neighbours(servers, presence)
+
+    async def pulse(seconds: float) -> None:
+        ends = monotonic() + seconds
+        while monotonic() < ends:
+            await shared.pulse()
+            await agenda.due(everywhere=True)
+            await presence.heartbeat(said(other, "bob", 1))
+            await asyncio.sleep(0.1)
+
+    await presence.heartbeat(said(COURSE, "ada", 1))
+    await pulse(2.5)
+    await presence.heartbeat(said(COURSE, "ada", 2))
+    before = await presence.count(COURSE)
+    with servers.migrating(slot, another(servers, slot)):
+        await pulse(4)
+        with pytest.raises(PresenceError):
+            await presence.count(COURSE)
+    await pulse(0.3)
+    after, there = await presence.count(COURSE), await presence.count(other)
+    back = await presence.heartbeat(said(COURSE, "ada", 3))
+    with_gap = {
+        one.number
+        for one in presence.keys.partitions
+        if servers.execute(servers.owner(one.slot), "LLEN", one.gaps) > 1
+    }
+    await presence.close()
+    await link.close()
+
+    assert with_gap == {partition.number}
+    assert (before.total, before.warming) == (1, False)
+    assert (after.total, after.warming) == (0, True)
+    assert (there.total, there.warming) == (1, False)
+    assert back.total == 1
