@@ -47,7 +47,7 @@ def joins(redis_url: str, scale: Scale) -> list[list[float]]:
     with ExitStack() as stack:
         a, b = (stack.enter_context(process.service(redis_url, process.LONG_LEASES)) for _ in range(2))
         page = stack.enter_context(closing(Page(a.port)))
-        streams = {f"course-{n}": stack.enter_context(closing(Page(b.port))) for n in range(COURSES)}
+        streams = {f"joined-{n}": stack.enter_context(closing(Page(b.port))) for n in range(COURSES)}
         for course_id, stream in streams.items():
             stream.listen(f"/v1/courses/{course_id}/live")
         time.sleep(SETTLED_S)

@@ -131,8 +131,8 @@ def times(scale: Scale) -> list[Figure]:
         "Sentinels, master killed": ("promotion", sentinel_killed),
         "Cluster, master killed": ("promotion", cluster_killed),
         "Cluster, failover by hand": ("promotion", cluster_by_hand),
-        "Cluster, 5 partitions moved key by key": ("the move", lambda: moved(False)),
-        "Cluster, 5 partitions moved at once": ("the move", lambda: moved(True)),
+        "Cluster, 5 partitions moved key by key": ("its end", lambda: moved(False)),
+        "Cluster, 5 partitions moved at once": ("its end", lambda: moved(True)),
     }
     figures = []
     for what, (end, run) in kinds.items():
