@@ -8,6 +8,7 @@
 -- Redis was away or took no writes, and after one in which no replica ran: in all of them leases may have ended
 -- unrenewed. A mark that is ahead of the clock is of before the clock was set back. While a slot is moved key by key
 -- no heartbeat runs there, since one of its keys does not exist; and by `nothing`, which never does, nor does this.
+--@include shared/time
 --@include shared/course
 
 local now = clock()
