@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any
 
 from ....errors import PresenceError, Unavailable
+from ..health import Absence
 from ..link import Command, Link
 from ..node import NodeState
 from ..resp import ScriptCall
@@ -44,6 +45,7 @@ class ClusterLink(Link):
         self._is_ready = False
         self._starting: asyncio.Task[None] | None = None
         self._tried_at = 0.0
+        self._absence = Absence()
 
     @property
     def away(self) -> bool:
@@ -115,9 +117,14 @@ class ClusterLink(Link):
 
     async def _start(self) -> None:
         self._tried_at = asyncio.get_running_loop().time()
-        await self.topology.start()
-        if self.agree is not None:
-            await self.agree(self)
+        try:
+            await self.topology.start()
+            if self.agree is not None:
+                await self.agree(self)
+        except PresenceError as error:
+            self._absence.begin(error.detail)
+            raise
+        self._absence.end()
         self._is_ready = True
 
     async def close(self) -> None:
