@@ -73,12 +73,12 @@ local function first_end(zset, low, high)
   return tonumber(found[2] or false)
 end
 
--- Leases in places end with the viewers', or before: whose are cut first, so that a call that is full comes again.
+-- No lease in another set ends after the viewer's. The viewers' are cut last: so a call that is full comes again.
 local last = redis.call('ZRANGE', c.viewers, -1, -1, 'WITHSCORES')
 if last[2] and tonumber(last[2]) > now + tonumber(ARGV[3]) then
   each_chapter(c, function(_, place) cut(c.places, place * W, '(' .. int((place + 1) * W)) end)
-  cut(c.viewers, 0, '+inf')
   cut(c.anonymous, 0, '+inf')
+  cut(c.viewers, 0, '+inf')
 end
 local gone = remove(c.viewers, '-inf', int(now), '', 0)
 local removed = gone + remove(c.anonymous, '-inf', int(now))
