@@ -5,6 +5,7 @@ Used by test_heartbeat_cache and test_batch.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
@@ -40,11 +41,17 @@ class Meaning(NamedTuple):
     reply: bytes
 
 
+@lru_cache
+def _settings(**settings: Any) -> Settings:
+    """Read once: it takes longer than most of what a property test does with a rig."""
+    return Settings(**settings)
+
+
 class HandlerRig:
     """A handler with everything that admission needs, and a secret that a test may change."""
 
     def __init__(self, **settings: Any) -> None:
-        self.settings = Settings(**settings)
+        self.settings = _settings(**settings)
         self.shared = Shared(cast(Any, None), self.settings)
         self.shared.secret = b"s" * 32
         self.leave_tokens = LeaveTokens(self.shared)
