@@ -129,6 +129,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
 
 def app() -> Any:
     """The ASGI app of one process, by the environment that `run` has checked. Named by server_options()."""
+    gc.disable()  # until all is here
     with startup():
         from ..app import create_app
 
@@ -137,6 +138,7 @@ def app() -> Any:
     # count; looking for cycles among a hundred thousand remembered sessions every few requests finds nothing.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+    gc.enable()
     return made
 
 
