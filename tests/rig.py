@@ -35,6 +35,9 @@ BACKENDS = (FAKE, VALKEY, DEBIAN)
 REAL_BACKENDS = (VALKEY, DEBIAN)
 READY_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 15.0
+# For tests that are not about this deadline; see tests/service.py and tests/faults/conftest.py.
+PATIENT = {"PRESENCE_REDIS_TIMEOUT": "2"}
+SHIPPED = {"PRESENCE_REDIS_TIMEOUT": "0.3"}
 
 
 def missing(what: str) -> None:
@@ -120,7 +123,7 @@ class Backend:
 
 
 class Service:
-    """`python -m presence_svc serve` in its own process group, logging to a file.
+    """`presence-svc serve` in its own process group, logging to a file; patient with Redis unless told else.
 
     Without a `port` it gets a free one from the system, and keeps it when it is started again.
     """
@@ -134,9 +137,9 @@ class Service:
     ) -> None:
         self.port = port or 0
         clean = {key: value for key, value in os.environ.items() if not key.startswith("PRESENCE_")}
-        self._command = [sys.executable, "-m", "presence_svc", *command]
+        self._command = [sys.executable, "-m", "tests.service", *command]
         self._cwd = ROOT
-        self._env = clean | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(env or {})}
+        self._env = clean | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **PATIENT, **(env or {})}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self.process: subprocess.Popen[bytes] | None = None
 
