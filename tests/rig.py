@@ -28,6 +28,8 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio import Redis
 
 from presence_svc.store.redis.embedded import EmbeddedServer
+from tests.described import check_log
+from tests.frame_log import PLACE
 
 ROOT = Path(__file__).resolve().parent.parent
 FAKE, VALKEY, DEBIAN = "fakeredis", "valkey", "redis-7.0"
@@ -134,19 +136,21 @@ class Service:
     ) -> None:
         self.port = port or 0
         clean = {key: value for key, value in os.environ.items() if not key.startswith("PRESENCE_")}
-        self._command = [sys.executable, "-m", "presence_svc", *command]
+        self._command = [sys.executable, "-m", "tests.frame_log", *command]
         self._cwd = ROOT
         self._env = clean | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(env or {})}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        self._frames: Path | None = None
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
         """Starts the service and waits until it is ready; may be called again after it ended."""
         said = len(self.logs())
+        self._frames = self._frames or Path(tempfile.mkdtemp(prefix="presence-frames-"))
         self.process = subprocess.Popen(
             self._command,
             cwd=self._cwd,
-            env=self._env | {"PRESENCE_PORT": str(self.port)},
+            env=self._env | {"PRESENCE_PORT": str(self.port), PLACE: str(self._frames / "log")},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
@@ -201,13 +205,18 @@ class Service:
         self.process.wait(STOP_DEADLINE_S)
 
     def close(self) -> None:
-        """Ends what still runs and throws the log away."""
+        """Ends what still runs, holds what it has told to /asyncapi.json, and throws its logs away."""
         if self.process is not None:
             try:
                 self.terminate()
             except subprocess.TimeoutExpired:
                 self.kill()
         self._log.close()
+        if self._frames is not None:
+            try:
+                check_log(self._frames / "log")
+            finally:
+                shutil.rmtree(self._frames)
 
     def __enter__(self) -> Self:
         try:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import httpx2
 import pytest
+from redis import Redis
 
 from presence_svc.client import AsyncPresenceClient, PresenceClient
 from tests import rig
@@ -77,6 +78,20 @@ def service() -> Iterator[rig.Service]:
         }
         with rig.Service(env) as running:
             yield running
+
+
+@pytest.fixture
+def closing_redis(redis_url: str) -> Iterator[Redis]:
+    """An empty Redis, to write closed quarters into."""
+    with Redis.from_url(redis_url) as redis:
+        yield redis
+
+
+@pytest.fixture
+def export_service(spawn_service: Callable[..., rig.Service], redis_url: str) -> rig.Service:
+    """A service on that Redis, with the key."""
+    env = {"PRESENCE_AUTH": "jwt", "PRESENCE_JWT_SECRET": SECRET, "PRESENCE_SERVICE_KEYS": KEY}
+    return spawn_service({"PRESENCE_REDIS_URL": redis_url, **env})
 
 
 @pytest.fixture
