@@ -89,6 +89,17 @@ def npm_pack(folder: Path) -> Path:
     return made
 
 
+def copy_clone(target: Path) -> Path:
+    """The files that git knows, and nothing that lies around."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).write_bytes((ROOT / name).read_bytes())
+    return target
+
+
 @contextmanager
 def real_server(kind: str) -> Iterator[EmbeddedServer]:
     """A server process of one of REAL_BACKENDS, running."""

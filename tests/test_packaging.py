@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from redis import Redis
 
-from tests.rig import ROOT, Service, free_port, need
+from tests.rig import ROOT, Service, copy_clone, free_port, need
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PINS = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().splitlines()]
@@ -61,20 +61,7 @@ IMAGE = Image((ROOT / "Dockerfile").read_text())
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """What a stranger gets: the files that git knows, and nothing that lies around."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    target = tmp_path / "clone"
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            copy = target / name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes((ROOT / name).read_bytes())
-    return target
+    return copy_clone(tmp_path / "clone")
 
 
 @pytest.fixture

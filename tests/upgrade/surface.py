@@ -53,7 +53,9 @@ def _routes(document: dict[str, Any]) -> Surface:
             found["query"][route] = sorted(asked)
             body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
             found["body"][route] = sorted(set(_fields(body.get("schema", {}), document)))
-            success = next((one for code, one in operation["responses"].items() if code[0] == "2"), {})
+            success: dict[str, Any] = next(
+                (one for code, one in operation["responses"].items() if code[0] == "2"), {}
+            )
             reply = success.get("content", {}).get("application/json", {})
             found["reply"][route] = sorted(set(_fields(reply.get("schema", {}), document)))
     return found
