@@ -120,7 +120,12 @@ async def test_all_that_a_service_has_told_is_held_to_it(
     """Whoever reads them: a service of tests/rig.py notes its frames, which are checked at its end."""
     told: list[tuple[str, str]] = []
     check = described.check
-    monkeypatch.setattr(described, "check", lambda *one: (told.append(one[:2]), check(*one)))
+
+    def checked(channel: str, message: str, data: object) -> None:
+        told.append((channel, message))
+        check(channel, message, data)
+
+    monkeypatch.setattr(described, "check", checked)
     with Service({"PRESENCE_REDIS_URL": redis_url, "PRESENCE_WORKERS": "2"}) as service:
         for course in ("c1", "c2", "c3", "c4"):
             reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
