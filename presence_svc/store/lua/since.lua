@@ -7,6 +7,7 @@
 -- Every replica calls this each sweep. The mark is gone after a restart with empty data, after a gap in which
 -- Redis was away or took no writes, and after one in which no replica ran: in all of them leases may have ended
 -- unrenewed. A mark that is ahead of the clock is of before the clock was set back.
+--@include shared/time
 --@include shared/course
 
 local now = clock()
