@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import httpx2
 
@@ -18,9 +18,10 @@ from ..model import Count, Problem
 SILENCE_S = 40.0  # a stream says something every 15 s
 CONNECT_S = 5.0
 PAUSE_S = (0.5, 5.0)
+OTHER = "this is no presence service"
 
 
-async def stream(url: str, course_id: str, api_key: str = "") -> AsyncIterator[Count]:
+async def stream(url: str, course_id: str, api_key: str = "") -> AsyncGenerator[Count, None]:
     """What is true now, then each change. A stream that ends is opened again, for as long as it takes."""
     headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
     path = f"{course_path(course_id)}/live"
@@ -34,6 +35,8 @@ async def stream(url: str, course_id: str, api_key: str = "") -> AsyncIterator[C
                     async for count in _counts(reply):
                         is_known = True
                         yield count
+            except ValueError:
+                raise PresenceError(OTHER) from None
             except (httpx2.HTTPError, Unavailable) as error:
                 if not is_known:
                     raise Unavailable(str(error) or type(error).__name__) from error
@@ -50,7 +53,7 @@ async def _check(reply: httpx2.Response) -> None:
     try:
         raise PresenceError(Problem.model_validate_json(content).detail)
     except ValueError:
-        raise PresenceError("this is no presence service") from None
+        raise PresenceError(OTHER) from None
 
 
 async def _counts(reply: httpx2.Response) -> AsyncIterator[Count]:
