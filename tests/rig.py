@@ -135,7 +135,8 @@ class Backend:
 class Service:
     """`python -m presence_svc serve` in its own process group, logging to a file.
 
-    Without a `port` it gets a free one from the system, and keeps it when it is started again.
+    Without a `port` it gets a free one from the system, and keeps it when it is started again. It notes down
+    what it tells (tests/frame_log.py), unless its speed is measured.
     """
 
     def __init__(
@@ -144,10 +145,12 @@ class Service:
         *,
         port: int | None = None,
         command: Sequence[str] = ("serve",),
+        is_measured: bool = False,
     ) -> None:
         self.port = port or 0
         clean = {key: value for key, value in os.environ.items() if not key.startswith("PRESENCE_")}
-        self._command = [sys.executable, "-m", "tests.frame_log", *command]
+        module = "presence_svc" if is_measured else "tests.frame_log"
+        self._command = [sys.executable, "-m", module, *command]
         self._cwd = ROOT
         self._env = clean | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(env or {})}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
