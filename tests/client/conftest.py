@@ -16,6 +16,7 @@ from tests import rig
 
 KEY = "a-service-key-of-some-length-0123456789"
 SECRET = "s" * 64
+QUARTER = 900_000
 Answer = Callable[[httpx2.Request], httpx2.Response]
 
 
@@ -85,6 +86,21 @@ def closing_redis(redis_url: str) -> Iterator[Redis]:
     """An empty Redis, to write closed quarters into."""
     with Redis.from_url(redis_url) as redis:
         yield redis
+
+
+@pytest.fixture
+def closed(closing_redis: Redis) -> int:
+    """Three quarters have been closed, one of them with a chapter. The first of them."""
+    now = int(closing_redis.time()[0]) * 1_000 // QUARTER
+    closing_redis.hset("presence:heard:0", "first", str((now - 1_000) * QUARTER))
+    closing_redis.hset("presence:heard:0", "last", str((now + 1) * QUARTER))
+    closing_redis.hset("presence:{exported}:numbers", "ch-1", "1")
+    for quarter, value in ((now - 9, "5 4500000"), (now - 8, "2 900000!"), (now - 7, "7 6300000")):
+        closing_redis.hset(f"presence:{{exported}}:quarters:{quarter // 96}", str(quarter % 96), value)
+        closing_redis.append(f"presence:closed:{quarter + 1}", f"exported {quarter} 300\n")
+    quarter = now - 8
+    closing_redis.hset(f"presence:{{exported}}:quarters:{quarter // 96}", f"{quarter % 96}.1", "1 450000")
+    return now - 9
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
-from redis import Redis
 
 from presence_svc.client import (
     Count,
@@ -21,10 +20,8 @@ from presence_svc.client import (
     Stats,
     Unreachable,
 )
-from tests.client.conftest import KEY, SECRET, Caller
+from tests.client.conftest import KEY, QUARTER, SECRET, Caller
 from tests.rig import Service, free_port
-
-QUARTER = 900_000
 
 
 def token_of(viewer_id: str) -> str:
@@ -139,21 +136,6 @@ async def test_what_was_and_what_is_everywhere(caller: Caller, service: Service,
     assert heat.course_id == course
     assert stats.total >= 1
     assert [one.course_id for one in stats.page or ()] == [course]
-
-
-@pytest.fixture
-def closed(closing_redis: Redis) -> int:
-    """Three quarters have been closed, one of them with a chapter. The first of them."""
-    now = int(closing_redis.time()[0]) * 1_000 // QUARTER
-    closing_redis.hset("presence:heard:0", "first", str((now - 1_000) * QUARTER))
-    closing_redis.hset("presence:heard:0", "last", str((now + 1) * QUARTER))
-    closing_redis.hset("presence:{exported}:numbers", "ch-1", "1")
-    for quarter, value in ((now - 9, "5 4500000"), (now - 8, "2 900000!"), (now - 7, "7 6300000")):
-        closing_redis.hset(f"presence:{{exported}}:quarters:{quarter // 96}", str(quarter % 96), value)
-        closing_redis.append(f"presence:closed:{quarter + 1}", f"exported {quarter} 300\n")
-    quarter = now - 8
-    closing_redis.hset(f"presence:{{exported}}:quarters:{quarter // 96}", f"{quarter % 96}.1", "1 450000")
-    return now - 9
 
 
 async def test_what_was_closed_comes_by_pages(caller: Caller, export_service: Service, closed: int) -> None:

@@ -42,7 +42,8 @@ class FormerService(Service):
     """`serve` of a former version's code in `folder`, by the packages of today."""
 
     def __init__(self, folder: Path, env: dict[str, str], *, port: int | None = None) -> None:
-        super().__init__(env | {"PYTHONPATH": str(folder)}, port=port)
+        patient = {"PRESENCE_REDIS_TIMEOUT": "0.45"}  # the longest that it allows
+        super().__init__(patient | env | {"PYTHONPATH": str(folder)}, port=port)
         self._command = [sys.executable, "-m", "presence_svc", "serve"]
         self._cwd = folder
 
