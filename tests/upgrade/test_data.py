@@ -106,3 +106,27 @@ def test_their_leases_end(spawn_service: SpawnService, redis: Redis) -> None:
         timeout=30,
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_public_keys_are_written_as_before(spawn_service: SpawnService, redis: Redis) -> None:
+    """The two keys that others may read (docs/data.md): the same people leave the same, but for moments."""
+    path = redis.connection_pool.connection_kwargs["path"]
+    former.invite(spawn_service({"PRESENCE_REDIS_URL": f"unix://{path}"}).url)
+    present = former.dump(redis)
+    public = [key for key in RECORD["keys"] if key.endswith(":viewers") or ":viewer:" in key]
+
+    assert len(public) == 7
+    for key in public:
+        was, now = RECORD["keys"][key], present[key]
+        assert was["type"] == now["type"]
+        assert shape(was["value"]) == shape(now["value"]), key
+
+
+def shape(value: Any) -> Any:
+    """Without moments: scores, `joined_at`, and the lease that a session begins with."""
+    if isinstance(value, list):
+        return sorted(member for member, _ in value)
+    return {
+        name: text.split(" ", 1)[1] if name.startswith("s:") else name == "joined_at" or text
+        for name, text in value.items()
+    }
