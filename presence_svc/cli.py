@@ -99,14 +99,11 @@ def demo(
 
 
 @cli.command()
-def watch(
-    course: Course,
-    lines: Json = False,
-) -> None:
-    """Show a course's count live, as Redis publishes it (PRESENCE_REDIS_URL)."""
+def watch(course: Course, url: Url = "", lines: Json = False) -> None:
+    """Show a course's count live: as Redis publishes it (PRESENCE_REDIS_URL), else as a service here does."""
     from .commands import watch as command
 
-    raise typer.Exit(command.run(course, as_json=lines))
+    raise typer.Exit(command.run(course, url=url, as_json=lines))
 
 
 @cli.command()
