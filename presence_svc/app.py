@@ -9,7 +9,6 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from . import settings as settings_
@@ -49,7 +48,8 @@ from .web import problems
 from .web.access_log import AccessLog
 from .web.api import asyncapi, openapi, routes
 from .web.dispatch import Dispatch
-from .web.heartbeat import HeartbeatHandler, cors_options
+from .web.heartbeat import HeartbeatHandler
+from .web.origins import Cors
 from .web.pages import files as pages
 from .web.pages import home
 from .web.pages.titles import Titles
@@ -77,7 +77,7 @@ def create_app(settings: Settings) -> ASGIApp:
     metrics, handler = Metrics(), HeartbeatHandler(settings)
     app = Starlette(
         routes=[*routes.mounted(), *pages.routes(settings), *home.routes(settings)],
-        middleware=[Middleware(CORSMiddleware, **cors_options(settings))],
+        middleware=[Middleware(Cors, settings.cors_origins)],
         exception_handlers=problems.HANDLERS,
         lifespan=_lifespan(settings, metrics, handler),
     )
