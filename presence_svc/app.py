@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from functools import cache, partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -82,8 +83,9 @@ def create_app(settings: Settings) -> ASGIApp:
     )
     app.router.redirect_slashes = False  # it would send clients to whatever host they have named
     app.state.handler = handler
-    app.state.asyncapi = asyncapi.document(settings.key_prefix)
-    app.state.openapi = openapi.document(routes.ROUTES, names_itself=settings.auth != "jwt")
+    # Made when somebody asks: they were an eighth of what a start takes.
+    app.state.asyncapi = cache(partial(asyncapi.document, settings.key_prefix))
+    app.state.openapi = cache(partial(openapi.document, routes.ROUTES, names_itself=settings.auth != "jwt"))
     outer = AccessLog(app, metrics, settings.access_log, addresses=settings.log_addresses)
     dispatch = Dispatch(outer, handler, settings.root_path)
     if not settings.otel:
@@ -121,6 +123,7 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         await service.renewer.stop()
         await mender.stop()
         await sweeper.stop()
+        await service.totals.close()
         await service.census.close()
         loop_lag.stop()
         await service.admission.close()
@@ -136,7 +139,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
     presence, shared = Presence(link, settings), Shared(link, settings)
     rosters = Rosters(link, settings, shared)
     seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
-    people = PeopleCounter(link, settings, presence.keys)
+    people, census = PeopleCounter(link, settings, presence.keys), Census(link, presence.keys)
     hub = Hub(presence, seen_rosters, people)
     sweeper = Sweeper(agenda := Agenda(link, settings), shared, settings)
     metrics.look = lambda: metrics.nodes(link.servers(), link.redirections, agenda.lag_s)
@@ -154,12 +157,12 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         presence=presence,
         rosters=rosters,
         seen_rosters=seen_rosters,
-        totals=Totals(link, presence.keys, people),
+        totals=Totals(link, settings, presence.keys, census, people),
         history=answers,
         export=Export(link, settings, answers.reader),
         titles=Titles(settings.titles_url),
         readiness=Readiness(link, presence.keys),
-        census=Census(link, presence.keys),
+        census=census,
         hub=hub,
         renewer=Renewer(presence, settings),
         leave_tokens=leave_tokens,
