@@ -40,7 +40,7 @@ ALLOWED = {
     "opentelemetry": {"tracing"},
 }
 # Suites have a room of their own; each says in its files what it is about.
-SUITES = {"contract", "faults", "browser", "benchmarks", "deploy"}
+SUITES = {"contract", "faults", "browser", "benchmarks", "deploy", "upgrade"}
 # Tests of what no single module does, and why each stands apart.
 ACROSS_MODULES = {
     "test_architecture": "the rooms themselves",

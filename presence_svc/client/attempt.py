@@ -12,7 +12,7 @@ import httpx2
 from pydantic import ValidationError
 
 from .. import __version__
-from .call import Call
+from .call import Answer, Call
 from .failure import ProblemError, Unreachable, failure
 
 T = TypeVar("T")
@@ -97,6 +97,6 @@ def result_of(call: Call[T], reply: httpx2.Response, content: bytes) -> T:
     if not reply.is_success:
         raise failure(reply.status_code, reply.headers, content)
     try:
-        return call.read(content)
+        return call.read(Answer(content, reply.headers))
     except ValidationError as error:
         raise failure(reply.status_code, {}, b"") from error

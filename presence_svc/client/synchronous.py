@@ -9,7 +9,7 @@ from typing import Self, TypeVar, Unpack
 import httpx2
 
 from ..model import Count, CourseHeartbeat, HeartbeatReply, Problem, Roster, Stats, Viewer
-from ..store.history.model import Calendar, Heatmap, History, Step
+from ..store.history.model import Calendar, ExportedRow, ExportPage, Heatmap, History, Step
 from . import call as calls
 from .attempt import Attempts, Policy, checked_url, request_of, result_of
 from .call import Call, HeartbeatFields, LeaveFields, Moment
@@ -63,6 +63,7 @@ class PresenceClient:
         self._make(calls.leave(course_id, fields))
 
     def count(self, course_id: str) -> Count:
+        """How many there are now, in total and by chapter."""
         return self._make(calls.count(course_id))
 
     def counts(self, course_ids: Iterable[str]) -> list[Count]:
@@ -122,6 +123,16 @@ class PresenceClient:
         """Its chapters, at most `limit`, by quarters of an hour."""
         return self._make(calls.heatmap(course_id, begin, end, limit, tz))
 
+    def export(self, *, cursor: str | None = None, limit: int = 1_000) -> ExportPage:
+        """Closed quarters of all courses in the order of closing, and where to go on. Needs an API key."""
+        return self._make(calls.export(cursor, limit))
+
+    def all_exported(self, *, cursor: str | None = None) -> Iterator[ExportedRow]:
+        """All there is behind `cursor`, each row at least once: keep `row.cursor` with the row."""
+        while (page := self.export(cursor=cursor)).rows:
+            yield from calls.exported(page, cursor)
+            cursor = page.cursor
+
     def stats(
         self, *, search: str | None = None, limit: int | None = None, cursor: str | None = None
     ) -> Stats:
@@ -129,6 +140,7 @@ class PresenceClient:
         return self._make(calls.stats(search, limit, cursor))
 
     def close(self) -> None:
+        """Closes the connections; a call after it raises RuntimeError."""
         self._http.close()
 
     def __enter__(self) -> Self:

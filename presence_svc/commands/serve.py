@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import signal
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -30,6 +29,7 @@ from ..store.keys import Keys
 from ..store.redis.embedded import EmbeddedServer
 from ..store.redis.factory import open_link
 from .listeners import is_loopback, listen, url_of
+from .stop import Server, Stop
 from .workers import Workers, metrics_directory, startup
 
 GRACE_S = 5  # backstop of the drain; with DRAIN_SPREAD before it we end before a container's 10 s
@@ -50,13 +50,13 @@ def run(
             "--data is for the embedded server, and PRESENCE_REDIS_URL names another one: give one of them"
         )
     raise_limit()
+    stop = Stop()
+    stop.listen()
     if settings.redis_url is not None:
         asyncio.run(_preflight(settings))  # what is wrong is said before anybody is told that we listen
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     if others := ignored_names():
         say(f"ignored, since no settings of ours have these names or values: {', '.join(others)}")
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
     with ExitStack() as stack:
         listeners = stack.enter_context(listen(settings))
         if settings.redis_url is None:
@@ -72,7 +72,7 @@ def run(
         pages = ", ".join(f"{url}/{page}" for page in settings.pages)
         say(f"presence-svc {__version__} listens on {url}" + (f" ({pages})" if pages else ""))
         on_listening(url)
-        _serve(settings, listeners)
+        _serve(settings, listeners, stop)
 
 
 async def _preflight(settings: Settings) -> None:
@@ -129,6 +129,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
 
 def app() -> Any:
     """The ASGI app of one process, by the environment that `run` has checked. Named by server_options()."""
+    gc.disable()  # until all is here
     with startup():
         from ..app import create_app
 
@@ -137,16 +138,13 @@ def app() -> Any:
     # count; looking for cycles among a hundred thousand remembered sessions every few requests finds nothing.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+    gc.enable()
     return made
 
 
-def _serve(settings: Settings, listeners: list[socket.socket]) -> None:
+def _serve(settings: Settings, listeners: list[socket.socket], stop: Stop) -> None:
     config = uvicorn.Config(**server_options(settings))
     if settings.workers > 1:
-        raise SystemExit(Workers(config, listeners).serve())
-    uvicorn.Server(config).run(sockets=listeners)
-
-
-def _end(number: int, frame: object) -> None:
-    """uvicorn raises the signal again after its drain: a clean end, in order, and status 0."""
-    raise SystemExit(0)
+        patience_s = settings.drain_delay + settings.drain_spread + 2 * GRACE_S
+        raise SystemExit(Workers(config, listeners, stop, patience_s).serve())
+    Server(config, stop).run(sockets=listeners)

@@ -74,7 +74,8 @@ NEEDED = (
     Needed(
         HTTP,
         "RequestResponseCycle",
-        attributes="body disconnected keep_alive message_event more_body response_complete response_started",
+        attributes="body disconnected keep_alive message_event more_body response_complete response_started"
+        " transport",
     ),
     Needed(HTTP, "STATUS_LINE"),
     Needed(

@@ -11,6 +11,7 @@ from tests.benchmarks import (
     expiry,
     fanout,
     history,
+    millions,
     rate,
     redis_cost,
 )
@@ -40,5 +41,6 @@ ROWS = [
     Row("jwt", "PRESENCE_AUTH=trusted, the same viewers", rate.identity),
     Row("cluster", "one server, Sentinels, three masters: the same heartbeats", cluster.compare),
     Row("before", "another checkout of this project, at the path in BEFORE", before.compare),
+    Row("millions", "ten million viewers, from costs at 1, 3 and 6 masters", millions.sizes),
     Row("partitions", "64, 256 and 1,024 partitions on three masters", cluster.partitions),
 ]

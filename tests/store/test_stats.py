@@ -9,8 +9,15 @@ from typing import Any
 import pytest
 
 from presence_svc.store import census, reading, stats
+from tests.cluster_rig import ClusterBackend
 from tests.rig import Backend
 from tests.store.replica import Replica
+
+
+@pytest.fixture
+def replica(every_backend: Backend | ClusterBackend) -> Replica:
+    """On a Cluster the courses lie in many partitions (S15)."""
+    return Replica(every_backend.client(protocol=2))
 
 
 @pytest.fixture
@@ -98,6 +105,29 @@ async def test_a_reading_grows_old(replica: Replica, later: Any) -> None:
     assert (await replica.totals.stats()).total == 2
 
 
+async def test_pages_see_every_course_once(replica: Replica) -> None:
+    """By the busiest, then by id: following the cursor to its end, with a search or without."""
+    beats = [(f"v{v}", f"c{course:02}") for course in range(60) for v in range(1 + course % 3)]
+    await asyncio.gather(*(replica.beat(viewer, course=course) for viewer, course in beats))
+
+    async def pages(text: str, limit: int) -> list[tuple[int, str]]:
+        found, cursor = [], None
+        while True:
+            page = await replica.totals.search(text, limit, cursor)
+            assert page.page is not None
+            assert len(page.page) <= limit
+            found += [(one.total, one.course_id) for one in page.page]
+            cursor = page.next_cursor
+            if cursor is None:
+                return found
+
+    everything = await pages("", 200)
+    assert len(everything) == 60
+    assert everything == sorted(everything, key=lambda one: (-one[0], one[1]))
+    assert await pages("", 7) == everything
+    assert await pages("C1", 3) == [one for one in everything if one[1].startswith("c1")]
+
+
 async def test_pages_hold_every_course_once(real_backend: Backend) -> None:
     """The busiest first, then by id those that have a history; a course just left is among these at once."""
     replica = Replica(real_backend.client(protocol=2), history=True, people=True)
@@ -139,8 +169,9 @@ async def test_courses_of_the_past_are_listed_up_to_a_number(
     assert [one.course_id for one in found.page or []] == ["zoology", *(f"old-{n:02}" for n in range(10))]
 
 
-async def test_without_history_nothing_of_the_past_is_walked(replica: Replica) -> None:
+async def test_without_history_nothing_of_the_past_is_walked(real_backend: Backend) -> None:
     """HISTORY=off: what another time has kept is neither read nor listed."""
+    replica = Replica(real_backend.client(protocol=2))
     await replica.beat("ada")
     await replica.redis.zadd("presence:seen:0", {"old": await replica.now()})
     await replica.redis.config_resetstat()

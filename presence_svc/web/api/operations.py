@@ -39,10 +39,11 @@ async def metrics(request: Request) -> Response:
 
 
 async def openapi(request: Request) -> Response:
-    """The description of this API, made from the models that validate it."""
-    return json(request.app.state.openapi | {"servers": [{"url": "./"}]})  # also below a proxy's path
+    """The description of this API, made from the models that validate it: once, and not on the loop."""
+    document = await asyncio.to_thread(request.app.state.openapi)
+    return json(document | {"servers": [{"url": "./"}]})  # also below a proxy's path
 
 
 async def asyncapi(request: Request) -> Response:
     """The description of streams, sockets and the channel, from the models that tests hold every frame to."""
-    return json(request.app.state.asyncapi)
+    return json(await asyncio.to_thread(request.app.state.asyncapi))
