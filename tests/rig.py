@@ -155,7 +155,8 @@ class Service:
         module = "presence_svc" if is_measured else "tests.service"
         self._command = [sys.executable, "-m", module, *command]
         self._cwd = ROOT
-        self._env = clean | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **PATIENT, **(env or {})}
+        self._env = clean | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        self._env |= {**({} if is_measured else PATIENT), **(env or {})}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._frames: Path | None = None
         self.process: subprocess.Popen[bytes] | None = None
