@@ -103,7 +103,6 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         await mender.stop()
         await sweeper.stop()
         await service.totals.close()
-        await service.census.close()
         loop_lag.stop()
         await service.admission.close()
         await service.titles.close()
