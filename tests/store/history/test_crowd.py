@@ -72,6 +72,7 @@ async def test_every_minute_of_a_day_is_as_the_log_says(trio: list[Replica]) -> 
     assert kept.days == days
 
 
+@pytest.mark.benchmark
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_ten_thousand_courses_close_in_one_second(trio: list[Replica]) -> None:
