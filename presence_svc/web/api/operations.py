@@ -32,7 +32,8 @@ async def metrics(request: Request) -> Response:
     await enter(request, Action.METRICS)
     service = service_of(request)
     service.metrics.look()
-    service.metrics.count_heads(await service.census.latest())
+    counted = await service.census.latest()
+    service.metrics.count_heads(counted[:3] if counted else None)
     text = await asyncio.to_thread(service.metrics.render)
     return Response(text, headers={"content-type": CONTENT_TYPE})
 
