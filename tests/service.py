@@ -1,7 +1,8 @@
 """`python -m tests.service serve`: the service, with a deadline for Redis that a busy machine does not miss.
 
-Used by rig.Service. Its frames are noted down (tests.frame_log). Users may set PRESENCE_REDIS_TIMEOUT to 0.45 s at most, since an answer within half a
+Used by rig.Service. Users may set PRESENCE_REDIS_TIMEOUT to 0.45 s at most, since an answer within half a
 second is promised. Tests of other rules would fail now and then by that promise, beside others on few cores.
+Its frames are noted down (tests.frame_log).
 """
 
 from __future__ import annotations
