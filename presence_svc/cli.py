@@ -186,9 +186,10 @@ def doctor(
         str | None,
         typer.Option(help="Also check this token; - reads it from standard input.", show_default=False),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Check the settings, the issuer's keys, Redis and its data; exit with 1 when something is wrong."""
     from .commands import doctor as command
 
-    is_piped = token == "-"  # noqa: S105 - a name for the input, as elsewhere
-    raise typer.Exit(command.run(sys.stdin.buffer.read().decode(errors="replace") if is_piped else token))
+    said = sys.stdin.buffer.read().decode(errors="replace") if token == "-" else token  # noqa: S105
+    raise typer.Exit(command.run(said, as_json=as_json))

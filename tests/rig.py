@@ -152,10 +152,11 @@ class Service:
     ) -> None:
         self.port = port or 0
         clean = {key: value for key, value in os.environ.items() if not key.startswith("PRESENCE_")}
-        module, deadline = ("presence_svc", SHIPPED) if is_measured else ("tests.service", PATIENT)
+        module = "presence_svc" if is_measured else "tests.service"
         self._command = [sys.executable, "-m", module, *command]
         self._cwd = ROOT
-        self._env = clean | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **deadline, **(env or {})}
+        self._env = clean | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        self._env |= {**({} if is_measured else PATIENT), **(env or {})}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._frames: Path | None = None
         self.process: subprocess.Popen[bytes] | None = None

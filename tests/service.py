@@ -2,7 +2,7 @@
 
 Used by rig.Service. Users may set PRESENCE_REDIS_TIMEOUT to 0.45 s at most, since an answer within half a
 second is promised. Tests of other rules would fail now and then by that promise, beside others on few cores.
-Its frames are noted down (tests.frame_log).
+Frames are noted down too (tests.frame_log).
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ FLOORS = [
     {"auth"},
     {"web"},
     {"server"},
+    {"replica"},
     {"app"},
     {"client"},
     {"commands"},

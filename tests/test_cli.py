@@ -517,6 +517,24 @@ def test_doctor_without_redis(free_port: int) -> None:
     assert "Traceback" not in away.stderr + wrong.stderr
 
 
+def test_doctor_as_json(free_port: int) -> None:
+    """One object for programs: whether all is well, and each finding; the status is the same."""
+    env = {"PRESENCE_AUTH": "jwt", "PRESENCE_JWT_SECRET": "a secret of the tests that is long enough"}
+    well = _run("doctor", "--json")
+    away = _run("doctor", "--json", PRESENCE_REDIS_URL=f"redis://127.0.0.1:{free_port}")
+    token = _run("doctor", "--json", "--token", "x.y.z", **env)
+
+    told = [orjson.loads(done.stdout) for done in (well, away, token)]
+    assert [done.returncode for done in (well, away, token)] == [0, 1, 1]
+    assert [one["well"] for one in told] == [True, False, False]
+    assert [{finding["what"] for finding in one["findings"] if not finding["fine"]} for one in told] == [
+        set(),
+        {"reachable"},
+        {"token"},
+    ]
+    assert all(set(finding) == {"fine", "what", "detail", "warns"} for finding in told[0]["findings"])
+
+
 def test_a_token_goes_from_one_command_to_the_other() -> None:
     """Made, believed, refused once it is cut; what would be refused is not made, in one line (status 2)."""
     env = {"PRESENCE_AUTH": "jwt", "PRESENCE_JWT_SECRET": "a secret of the tests that is long enough"}

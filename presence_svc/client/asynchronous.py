@@ -12,15 +12,16 @@ import httpx2
 from ..model import Count, CourseHeartbeat, HeartbeatReply, Problem, Roster, Stats, Viewer
 from ..store.history.model import Calendar, ExportedRow, ExportPage, Heatmap, History, Step
 from . import call as calls
-from .attempt import Attempts, Policy, checked_url, request_of, result_of
+from .attempt import Attempts, Policy, checked_url, request_of, result_of, timeouts
 from .call import Call, HeartbeatFields, LeaveFields, Moment
+from .connections import LoopConnections
 from .failure import ProblemError, Unreachable
 
 T = TypeVar("T")
 
 
 class AsyncPresenceClient:
-    """As PresenceClient, awaited; `token` may be an async function too.
+    """As PresenceClient, awaited, on any number of event loops; `token` may be an async function too.
 
     async with AsyncPresenceClient("http://127.0.0.1:8000", api_key="...") as presence:
         await presence.heartbeat("python-101", viewer_id="u1", chapter_id="ch-1")
@@ -42,7 +43,7 @@ class AsyncPresenceClient:
         self._base_url = checked_url(base_url)
         self._token = token or api_key
         self._policy = Policy(deadline_s, retries)
-        self._http = httpx2.AsyncClient(transport=transport, follow_redirects=False)
+        self._connections = LoopConnections(transport)
 
     async def heartbeat(self, course_id: str, **fields: Unpack[HeartbeatFields]) -> HeartbeatReply:
         """A session says: I am here."""
@@ -139,7 +140,7 @@ class AsyncPresenceClient:
 
     async def close(self) -> None:
         """Closes the connections; a call after it raises RuntimeError."""
-        await self._http.aclose()
+        await self._connections.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -167,7 +168,16 @@ class AsyncPresenceClient:
             token = await token
         request = request_of(call, self._base_url, token, attempts.remaining_s)
         try:
-            reply = await self._http.send(request)
+            reply = await self._sent(request, attempts)
         except httpx2.HTTPError as error:
             raise Unreachable(f"{self._base_url}: {str(error) or type(error).__name__}") from error
         return reply, reply.content
+
+    async def _sent(self, request: httpx2.Request, attempts: Attempts) -> httpx2.Response:
+        try:
+            return await self._connections.get().send(request)
+        except httpx2.HTTPError as error:
+            if not attempts.may_repeat(error):
+                raise
+        request.extensions.update(timeouts(attempts.remaining_s))
+        return await self._connections.get().send(request)

@@ -18,13 +18,13 @@ from rich.panel import Panel
 from rich.table import Table
 
 from ..client import watch
+from ..client.stream import stream
 from ..errors import Misconfigured, PresenceError, Unavailable
 from ..model import Count, Id
 from ..settings import Settings, load, load_beside_others
 from ..store.presence import Presence
 from ..store.redis.factory import link_to
 from .simulate import trouble_at
-from .stream import stream
 from .terminal import INTERRUPTED, fail, interruptible
 
 BAR = 40

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from presence_svc.app import build
 from presence_svc.auth.anonymous import AnonymousIds, Pseudonyms
 from presence_svc.auth.leave_token import LeaveTokens
 from presence_svc.errors import Unavailable
 from presence_svc.metrics import Metrics
+from presence_svc.replica import build
 from presence_svc.settings import load
 from presence_svc.store.redis.embedded import EmbeddedServer
 from presence_svc.store.redis.factory import open_link

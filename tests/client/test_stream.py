@@ -8,8 +8,8 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
-from presence_svc.commands import stream as module
-from presence_svc.commands.stream import stream
+from presence_svc.client import stream as module
+from presence_svc.client.stream import stream
 from presence_svc.errors import PresenceError, Unavailable
 from presence_svc.model import Count
 

@@ -11,9 +11,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import httpx2
 
-from ..client.call import course_path
 from ..errors import PresenceError, Unavailable
 from ..model import Count, Problem
+from .call import course_path
 
 SILENCE_S = 40.0  # a stream says something every 15 s
 CONNECT_S = 5.0
