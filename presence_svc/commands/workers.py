@@ -20,6 +20,8 @@ from pathlib import Path
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from ..errors import Misconfigured
+
 METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 METRICS_PREFIX = "presence-metrics-"
 
@@ -88,8 +90,18 @@ def forget(pid: int | None) -> None:
 
 @contextmanager
 def metrics_directory() -> Iterator[None]:
-    """In the parent, before workers start: a new, empty directory in which their metrics are added up."""
-    with tempfile.TemporaryDirectory(prefix=METRICS_PREFIX, ignore_cleanup_errors=True) as directory:
+    """In the parent, before workers start: a new, empty directory in which their metrics are added up.
+
+    Raises Misconfigured where nothing can be written.
+    """
+    try:
+        made = tempfile.TemporaryDirectory(prefix=METRICS_PREFIX, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise Misconfigured(
+            f"PRESENCE_WORKERS over 1 needs a place to write to ({error.strerror}): mount one at /tmp, or"
+            " name one in TMPDIR"
+        ) from None
+    with made as directory:
         os.environ[METRICS_DIR] = directory
         yield
 

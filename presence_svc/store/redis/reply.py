@@ -5,8 +5,6 @@ Made by wire, judged by node and link.
 
 from __future__ import annotations
 
-import logging
-
 from hiredis import ProtocolError
 from redis.exceptions import RedisError, ResponseError
 
@@ -26,8 +24,6 @@ EVERYDAY = frozenset({"NOSCRIPT", "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN"})
 IS_CLUSTER = "is a node of a Cluster, or behaves as one: write redis+cluster:// or rediss+cluster://"
 TOO_MANY_CLIENTS = "max number of clients"
 
-log = logging.getLogger("presence.redis")
-
 
 class ReplyError(ResponseError):
     """One error reply. `code` is its first word: NOSCRIPT, READONLY, MOVED, NOPERM, ERR, ..."""
@@ -43,7 +39,6 @@ def error_of(reply: ReplyError) -> Unavailable:
     if reply.code in REFUSES_WRITES | NOT_SERVING:
         error = Unavailable("Redis takes no writes now")
     elif reply.code in ("CROSSSLOT", "MOVED"):
-        log.error("PRESENCE_REDIS_URL: the server %s", IS_CLUSTER)
         error = Unavailable("Redis is a Cluster, and not named as one")
     else:
         error = Unavailable("Redis answered with an error")

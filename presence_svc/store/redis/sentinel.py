@@ -17,11 +17,10 @@ from redis.exceptions import RedisError
 
 from ...errors import PresenceError, Unavailable
 from .link import Command, ServerLink
-from .node import Node
+from .node import Node, ask
 from .resp import ScriptCall, packed_command
 from .subscription import Subscription
 from .url import Access, Address
-from .wire import ask
 
 log = logging.getLogger("presence.redis")
 EVERY_S = 15.0

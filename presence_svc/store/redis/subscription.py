@@ -52,10 +52,10 @@ class Subscription(asyncio.Protocol):
 
     @classmethod
     async def open(
-        cls, address: Address, access: Access, *, sharded: bool, timeout_s: float = DIAL_S
+        cls, address: Address, access: Access, *, sharded: bool, timeout_s: float = DIAL_S, turn: int = 0
     ) -> Subscription:
         """Connects and enters. Raises OSError, TimeoutError, RedisError, ProtocolError."""
-        wire = await dial(address, access, timeout_s=timeout_s)
+        wire = await dial(address, access, timeout_s=timeout_s, turn=turn)
         subscription = cls(address, sharded=sharded)
         subscription._transport = wire.hand_over(subscription)
         return subscription
