@@ -43,8 +43,7 @@ def run(
     on_listening: Callable[[str], None] = lambda url: None,
 ) -> None:
     """Serves until a signal ends it. `on_listening` gets the URL before the first request."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)  # at once: as a container's first process we would not hear of them else
+    _hear_signals()
     settings = load()
     check_exposure(settings)
     if data_dir is not None and settings.redis_url is not None:
@@ -145,6 +144,14 @@ def _serve(settings: Settings, listeners: list[socket.socket]) -> None:
     if settings.workers > 1:
         raise SystemExit(Workers(config, listeners).serve())
     uvicorn.Server(config).run(sockets=listeners)
+
+
+def _hear_signals() -> None:
+    """Before all else: of what has no handler yet, a container's first process hears nothing."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # by nohup
+        signal.signal(signal.SIGHUP, lambda number, frame: signal.raise_signal(signal.SIGTERM))
 
 
 def _end(number: int, frame: object) -> None:

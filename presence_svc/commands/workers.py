@@ -54,15 +54,21 @@ class Workers(Multiprocess):
             super().init_processes()
 
     def restart_all(self) -> None:
-        with _interrupts_wait():
+        """On SIGHUP: one after the other, each in order."""
+        with self._forgetting(), _interrupts_wait():
             super().restart_all()
 
     def keep_subprocess_alive(self) -> None:
         for process in self.processes:
             process.child_conn.close()  # the worker has its own: without ours, its death ends a ping
-        before = {process.pid for process in self.processes}
-        with _interrupts_wait():
+        with self._forgetting(), _interrupts_wait():
             super().keep_subprocess_alive()
+
+    @contextmanager
+    def _forgetting(self) -> Iterator[None]:
+        """Of workers that are others at the end, the gauges go: else what they had open stays counted."""
+        before = {process.pid for process in self.processes}
+        yield
         for pid in before - {process.pid for process in self.processes}:
             forget(pid)
 
@@ -113,6 +119,8 @@ def startup() -> Iterator[None]:
     The supervisor gives up only on this exit status; after any other it would start the same failure again.
     """
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # uvicorn's handlers are installed now
+    if multiprocessing.parent_process() is not None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal's end is the parent's to judge
     _end_with_parent()
     try:
         yield

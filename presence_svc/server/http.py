@@ -141,7 +141,9 @@ class HttpProtocol(UpgradeProtocol):
     def eof_received(self) -> bool:  # type: ignore[override]
         """Who has said all may still listen (RFC 9112, 9.6): an answer that is under way goes out first."""
         cycle = self.pipeline[0][0] if self.pipeline else self.cycle
-        if self._reading or cycle is None or cycle.response_complete or STREAM in self.url:
+        if self._reading or cycle is None or cycle.response_complete:
+            return False
+        if self.url.partition(b"?")[0].endswith(STREAM):  # nobody else would say that its reader is gone
             return False
         cycle.keep_alive = False
         return True

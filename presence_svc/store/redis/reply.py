@@ -17,6 +17,8 @@ LOST = (TimeoutError, OSError, ProtocolError, RedisError)
 NOT_SERVING = frozenset({"READONLY", "LOADING", "MASTERDOWN"})
 # It serves reads and refuses writes for a reason of its own.
 REFUSES_WRITES = frozenset({"OOM", "MISCONF", "NOREPLICAS"})
+# PING is refused, or is as any write is when the disk is full (MISCONF), and the server is there.
+NO_PONG = frozenset({"NOPERM", "MISCONF", "BUSY"})
 # A new connection may be let in, or led to another server, where this one is not.
 RENEWS = frozenset({"NOAUTH", "NOREPLICAS"})
 # Nobody's trouble: the caller runs it again, or elsewhere.

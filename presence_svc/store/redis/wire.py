@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from hiredis import ProtocolError, Reader
 
-from .reply import ReplyError
+from .reply import NO_PONG, ReplyError
 from .resp import packed_command
 from .url import Access, Address
 
@@ -192,7 +192,7 @@ async def _enter(wire: Wire, access: Access, login: tuple[str, ...], deadline: f
         b"".join([packed_command(*command) for command in commands]), len(commands), deadline
     )
     for at, reply in enumerate(replies):
-        # Without a name we can live, and who may not PING may have rights enough for all that we do.
-        if isinstance(reply, ReplyError) and (at < needed or reply.code != "NOPERM"):
+        # Without a name we can live, and who is not answered to PING may have all that we need.
+        if isinstance(reply, ReplyError) and (at < needed or reply.code not in NO_PONG):
             raise reply
     wire.used_at = asyncio.get_running_loop().time()
