@@ -63,7 +63,7 @@ def test_no_part_of_a_token_is_logged(text: str) -> None:
 
 
 def test_nobody_waits_for_who_reads_the_log() -> None:
-    """L8: a pipe that is full, as a container's log driver leaves it, holds up neither requests nor the end."""
+    """L8: a pipe that is full, as a container's log driver leaves it, holds up no request and no end."""
     port = free_port()
     env = {**os.environ, "PRESENCE_PORT": str(port), "PRESENCE_ACCESS_LOG": "1"}
     process = subprocess.Popen(

@@ -43,7 +43,7 @@ def run(
     on_listening: Callable[[str], None] = lambda url: None,
 ) -> None:
     """Serves until a signal ends it. `on_listening` gets the URL before the first request."""
-    _hear_signals()
+    _hear_signals(_leave)
     settings = load()
     check_exposure(settings)
     if data_dir is not None and settings.redis_url is not None:
@@ -56,6 +56,7 @@ def run(
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     if others := ignored_names():
         say(f"ignored, since no settings of ours have these names or values: {', '.join(others)}")
+    _hear_signals(_end)
     with ExitStack() as stack:
         listeners = stack.enter_context(listen(settings))
         if settings.redis_url is None:
@@ -146,12 +147,17 @@ def _serve(settings: Settings, listeners: list[socket.socket]) -> None:
     uvicorn.Server(config).run(sockets=listeners)
 
 
-def _hear_signals() -> None:
-    """Before all else: of what has no handler yet, a container's first process hears nothing."""
+def _hear_signals(handler: Callable[[int, object], None]) -> None:
+    """From the start on: of what has no handler yet, a container's first process hears nothing."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
+        signal.signal(number, handler)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # by nohup
         signal.signal(signal.SIGHUP, lambda number, frame: signal.raise_signal(signal.SIGTERM))
+
+
+def _leave(number: int, frame: object) -> None:
+    """Nothing is open yet that somebody would have to close."""
+    os._exit(0)
 
 
 def _end(number: int, frame: object) -> None:

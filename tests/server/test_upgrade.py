@@ -33,7 +33,7 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
 
 @pytest.mark.parametrize("offer", OFFERS)
 async def test_a_body_behind_an_offer_is_read(service: Service, offer: str) -> None:
-    """Java's HTTP client offers h2c with its first request: the body is there, and so are those that follow."""
+    """Java's HTTP client offers h2c with its first request: its body is read, and what follows."""
     chunks = b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
     requests = {
         "whole": HEARTBEAT + OFFERS[offer] + LENGTH % len(BODY) + BODY,
