@@ -41,7 +41,7 @@ class Shared:
         self.settings = settings
         self.keys = Keys.of(settings)
         self.secret = b""
-        self._last = [0] * len(self.keys.partitions)  # until when heartbeats were heard, as we know
+        self._pulses = [0] * len(self.keys.partitions)  # the last of each; see since.lua
 
     def known_secret(self) -> bytes:
         """Raises Unavailable before it is known: one of our own would make ids and tokens for us alone."""
@@ -56,15 +56,15 @@ class Shared:
         """
         gap_ms = max(1, self.settings.ttl_ms - round(self.settings.heartbeat_interval * 1000))
         commands: list[Command] = [
-            (*("EVALSHA", scripts.SINCE, 3, partition.since, partition.agenda, partition.heard), gap_ms, last)
-            for partition, last in zip(self.keys.partitions, self._last, strict=True)
+            (*("EVALSHA", scripts.SINCE, 3, each.since, each.agenda, each.heard), gap_ms, pulse)
+            for each, pulse in zip(self.keys.partitions, self._pulses, strict=True)
         ]
         *marks, secret = await self.link.results([*commands, ("GETEX", self.keys.secret, "PX", DAY_MS)])
         heard = {n: mark for n, mark in enumerate(marks) if not isinstance(mark, PresenceError)}
         if not heard:
             raise marks[0]
-        for n, (_, _, last) in heard.items():
-            self._last[n] = last
+        for n, (_, _, pulse) in heard.items():
+            self._pulses[n] = pulse
         await self._take_secret(secret)
         ttl_ms = self.settings.ttl_ms
         warm = frozenset(n for n, (now, since, _) in heard.items() if since and now - since >= ttl_ms)

@@ -85,7 +85,7 @@ async def test_older_data_is_not_the_data_that_was_known(tmp_path: Path) -> None
     """S11: a restart from a snapshot has forgotten who came after it, however short it was: warming."""
     options = ("--appendonly", "no", "--dbfilename", "d.rdb")
     with EmbeddedServer(data_dir=tmp_path, options=options) as server:
-        settings = load(redis_url=server.url, ttl=5, heartbeat_interval=1)
+        settings = load(redis_url=server.url, ttl=8, heartbeat_interval=1)
         link = open_link(settings)
         shared, agenda = Shared(link, settings), Agenda(link, settings)
 
@@ -96,9 +96,9 @@ async def test_older_data_is_not_the_data_that_was_known(tmp_path: Path) -> None
         async def is_warm() -> bool:
             return not await warms()
 
-        await eventually("warm", is_warm, within_s=15, every_s=0.1)
+        await eventually("warm", is_warm, within_s=20, every_s=0.1)
         await link.pipeline([("SAVE",)])
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(1)
         assert await is_warm()
 
         os.kill(server.pid, signal.SIGKILL)
@@ -107,7 +107,7 @@ async def test_older_data_is_not_the_data_that_was_known(tmp_path: Path) -> None
         await eventually("back", lambda: _answers(link), within_s=10)
 
         assert await warms()
-        await eventually("warm again", is_warm, within_s=15, every_s=0.1)
+        await eventually("warm again", is_warm, within_s=20, every_s=0.1)
         await link.close()
 
 
