@@ -155,10 +155,7 @@ async def _reach(address: Address, access: Access, turn: int, deadline: float) -
     async with asyncio.timeout_at(deadline):
         if address.path:
             return (await loop.create_unix_connection(Wire, address.path))[1]
-        found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    families = [family for family, *_ in found]
-    found.sort(key=lambda one: (families.index(one[0]), one[4]))  # resolvers shuffle
-    hosts = list(dict.fromkeys(str(one[4][0]) for one in found))
+        hosts = await address.hosts()
     tls = access.context()
     for at in range(turn, turn + len(hosts)):
         host, name = hosts[at % len(hosts)], address.host if tls else None
