@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -64,6 +66,12 @@ ACROSS_MODULES = {
     "web/test_identity": "whose a heartbeat is, from the token or body to the reply",
     "web/test_take_over": "signing in, over both paths of a heartbeat",
 }
+BADGE = PACKAGE / "badge/src"
+# The badge's folders from the ground up; on top what its npm package exports.
+BADGE_FLOORS = ["shared", "service", "stream", "session", "element", "."]
+SCRIPTS = [BADGE, PACKAGE / "web/pages/static/pages"]
+SCRIPT_IMPORT = re.compile(r'(?:\bfrom |\bimport |\bimport\()"(\.[^"]+\.js)"')
+SCRIPT_COMMENT = re.compile(r"/\*.*?\*/", re.S)
 MODULES_IN_A_ROOM = 16
 LONGEST = 200
 LONGEST_DOCSTRING = 5
@@ -160,6 +168,54 @@ def test_a_room_is_seen_at_a_glance() -> None:
     rooms = Counter(path.parent for path in PATHS.values())
 
     assert {room: n for room, n in rooms.items() if n > MODULES_IN_A_ROOM} == {}
+
+
+def _script_imports(text: str, folder: str) -> set[str]:
+    """Every script of the badge that this text names, as a path below badge/src."""
+    found = {os.path.normpath(f"{folder}/{path}") for path in SCRIPT_IMPORT.findall(text)}
+    return {path for path in found if path[0] != "." and (BADGE / path).is_file()}
+
+
+BADGE_SCRIPTS = {path.relative_to(BADGE).as_posix(): path.read_text() for path in BADGE.rglob("*.js")}
+BADGE_IMPORTS = {name: _script_imports(text, str(Path(name).parent)) for name, text in BADGE_SCRIPTS.items()}
+
+
+def test_the_walk_sees_imports_of_scripts() -> None:
+    """The tests below would prove nothing if it missed imports, re-exports, types or those at run time."""
+    assert "session/session.js" in BADGE_IMPORTS["element/badge.js"]
+    assert "shared/error.js" in BADGE_IMPORTS["headless.js"]
+    assert "shared/types.js" in BADGE_IMPORTS["session/roster.js"]
+    assert "element/translations.js" in BADGE_IMPORTS["element/language.js"]
+
+
+def test_a_folder_of_scripts_is_seen_at_a_glance() -> None:
+    """No folder of the badge or of the pages has more than 16 modules."""
+    folders = Counter(path.parent for top in SCRIPTS for path in top.rglob("*.js"))
+
+    assert len(folders) > len(SCRIPTS)
+    assert {folder: n for folder, n in folders.items() if n > MODULES_IN_A_ROOM} == {}
+
+
+@pytest.mark.parametrize("name", BADGE_SCRIPTS)
+def test_the_badge_imports_down_only(name: str) -> None:
+    """A script imports its own folder and those below it, as BADGE_FLOORS lists them; in types, too."""
+    folder = os.path.dirname(name) or "."
+
+    below = BADGE_FLOORS[: BADGE_FLOORS.index(folder) + 1]
+
+    assert {path for path in BADGE_IMPORTS[name] if (os.path.dirname(path) or ".") not in below} == set()
+
+
+def test_no_script_of_the_badge_imports_itself_in_a_circle() -> None:
+    """Also within a folder, at run time: a type may name the module that uses it."""
+    graph = {
+        name: _script_imports(SCRIPT_COMMENT.sub("", text), str(Path(name).parent))
+        for name, text in BADGE_SCRIPTS.items()
+    }
+
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError
+
+    assert set(order) == set(BADGE_SCRIPTS)
 
 
 def _tests() -> set[str]:

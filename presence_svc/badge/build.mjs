@@ -15,7 +15,8 @@ import { build, transform } from "esbuild";
 const here = fileURLToPath(new URL(".", import.meta.url)); // import.meta.dirname is not in Node 18
 const compares = process.argv[2] === "--compare";
 const target = compares ? mkdtempSync(join(tmpdir(), "badge-built-")) : resolve(process.argv[2] ?? here);
-const modules = ["words", "error", "session", "attributes", "badge", "index"]; // what callers can see, from below
+// What callers can see, from below.
+const modules = ["shared/types", "element/labels", "shared/error", "session/session", "element/attributes", "element/badge"];
 const internal = new Set(["BadgeAttributes"]);
 
 const run = (command, ...args) =>
@@ -68,7 +69,7 @@ function types() {
   const out = mkdtempSync(join(tmpdir(), "badge-types-"));
   const options = ["--noEmit", "false", "--declaration", "--emitDeclarationOnly", "--outDir", out];
   run("tsc", "-p", "tsconfig.json", ...options);
-  const parts = modules.slice(0, -1).map((name) => declaration(join(out, "src", `${name}.d.ts`)));
+  const parts = modules.map((name) => declaration(join(out, "src", `${name}.d.ts`)));
   const globals = readFileSync(join(here, "globals.d.ts"), "utf8");
   const text = "/** Types of live-viewer-badge.js; generated. */\n\n" + parts.join("\n") + "\n" + globals;
   writeFileSync(join(target, "live-viewer-badge.d.ts"), text);
@@ -78,10 +79,10 @@ function types() {
 function declaration(path) {
   const text = readFileSync(path, "utf8")
     .replace(/^import .*\n/gm, "")
-    .replace(/^export type (\w+) = import\("\.\/[\w-]+\.js"\)\.\1;\n/gm, "")
+    .replace(/^export type (\w+) = import\("\.[./\w-]+\.js"\)\.\1;\n/gm, "")
     .replace(/^\/\*\*(?:(?!\*\/)[^])*@typedef(?:(?!\*\/)[^])*\*\/\n/gm, "")
     .replace(/^export \{\};\n/gm, "")
-    .replace(/import\("\.\/[\w-]+\.js"\)\./g, "");
+    .replace(/import\("\.[./\w-]+\.js"\)\./g, "");
   const hide = (whole, kind, what) => (internal.has(what) ? `declare ${kind} ${what}` : whole);
   return text.replace(/^export declare (class|const) (\w+)/gm, hide);
 }
@@ -114,7 +115,7 @@ function reactTypes() {
 
 function manifest() {
   const out = mkdtempSync(join(tmpdir(), "badge-manifest-"));
-  run("cem", "analyze", "--globs", relative(here, join(here, "src/*.js")), "--outdir", relative(here, out), "--quiet");
+  run("cem", "analyze", "--globs", relative(here, join(here, "src/**/*.js")), "--outdir", relative(here, out), "--quiet");
   const made = JSON.parse(readFileSync(join(out, "custom-elements.json"), "utf8"));
   const all = made.modules.flatMap((module) => module.declarations);
   const element = all.find((one) => one.tagName === "live-viewer-badge");
@@ -139,7 +140,7 @@ function manifest() {
 }
 
 await bundle("index.js", "live-viewer-badge.js");
-await bundle("translations.js", LANGUAGES);
+await bundle("element/translations.js", LANGUAGES);
 types();
 react();
 reactTypes();

@@ -1,6 +1,6 @@
 /** Types of live-viewer-badge.js; generated. */
 
-/** The words between the service and the page: what is said of a course, and what a badge says to people. */
+/** The public types: what the service reports about a course, and the options and state of a session. */
 export type Count = {
     course_id: string;
     total: number;
@@ -64,6 +64,8 @@ export type PresenceOptions = {
     baseUrl?: string;
     getToken?: GetToken | null;
 };
+
+/** The texts of a badge: English ones, and those that the page has set instead. */
 export type Labels = {
     watching: (n: number, text: string) => string;
     /**
@@ -79,11 +81,11 @@ export type Labels = {
     nameless: string;
     connecting: string;
     /**
-     * instead of a number, while the service has only begun
+     * instead of a number, while the service has only started
      */
     counting: string;
     /**
-     * instead of a number, where there is none for us
+     * instead of a number that the service refuses
      */
     unavailable: string;
     stale: string;
@@ -91,19 +93,19 @@ export type Labels = {
 };
 /** @type {Labels} */
 export declare const english: Labels;
-/** What badges say in every language; assign your own words or functions to change it. @type {Labels} */
+/** Assign your own texts or functions to change what badges say in every language. @type {Labels} */
 export declare const labels: Labels;
 
-/** What goes wrong between the page and the service. */
+/** The error of requests to the service. */
 /** An answer that is not a success. */
 export declare class PresenceError extends Error {
     status: number;
     retryAfter: number;
-    /** @param {string} message @param {number} status @param {number} retryAfter milliseconds, 0 if not said */
+    /** @param {string} message @param {number} status @param {number} retryAfter milliseconds, 0 if the service named none */
     constructor(message: string, status: number, retryAfter: number);
 }
 
-/** Presence in a course without an element, for an interface of your own; the element is drawn from one of these. */
+/** Presence in a course without the element, for an interface of your own; the element itself is drawn from one. */
 /**
  * Begins at once and ends with `leave()`.
  *
@@ -118,26 +120,26 @@ export declare class PresenceSession {
     constructor(options: PresenceOptions);
     /** What is known now. @returns {Snapshot} */
     get snapshot(): Snapshot;
-    /** Who we are to the service; with a token known after the first answer. @returns {string | undefined} */
+    /** Our id in the service; with a token it is known after the first reply. @returns {string | undefined} */
     get viewerId(): string | undefined;
-    /** Our own line among the names, as far as we know it. @ignore @returns {Viewer | null} */
+    /** Our own entry in the roster, if known. @ignore @returns {Viewer | null} */
     get self(): Viewer | null;
-    /** Of all whom we show it is known whether they are here. @ignore */
+    /** All who are shown are known to be present. @ignore */
     get isSure(): boolean;
-    /** @ignore @param {number} n @returns {Viewer[]} in an order that stays */
+    /** @ignore @param {number} n @returns {Viewer[]} in a stable order */
     shown(n: number): Viewer[];
     /** Changes any of the options while it runs; after `leave()` it begins anew. @param {Partial<PresenceOptions>} changes */
     update(changes: Partial<PresenceOptions>): void;
     /** Calls the listener now and after each change, until the returned function is called.
      * @param {(snapshot: Snapshot) => void} listener @returns {() => void} */
     subscribe(listener: (snapshot: Snapshot) => void): () => void;
-    /** Says "I am here" now rather than when it is due. */
+    /** Sends a heartbeat now, before it is due. */
     heartbeat(): Promise<void>;
     /** Those who are here, most recently heard from first. @param {number} [limit] @returns {Promise<Viewer[]>} */
     viewers(limit?: number): Promise<Viewer[]>;
-    /** Brings the names up to date. @ignore */
-    meet(): Promise<void>;
-    /** Out of the course, at once. */
+    /** Refreshes the names. @ignore */
+    refreshViewers(): Promise<void>;
+    /** Leaves the course at once. */
     leave(): void;
     /** @ignore @param {Error | null} error */
     notify(error: Error | null): void;
@@ -169,7 +171,7 @@ declare class BadgeAttributes extends Base {
     /** @type {boolean} */
     get showAvatars(): boolean;
     set showAvatars(value: boolean);
-    /** How many faces are shown beside the number. @type {number} */
+    /** How many avatars are shown beside the number. @type {number} */
     get max(): number;
     set max(value: number);
     /** @type {boolean} */
@@ -184,15 +186,15 @@ declare class BadgeAttributes extends Base {
     /** Gives a bearer token, where the service asks for one; null signs out. @type {GetToken | null | undefined} */
     get getToken(): GetToken | null | undefined;
     set getToken(value: GetToken | null | undefined);
-    /** @protected Something changed. */
+    /** @protected Called when something changed. */
     protected plan(): void;
-    /** @protected Properties that were set before this module had come hide the accessors. */
+    /** @protected Properties that were set before this module was loaded hide the accessors: sets them again. */
     protected upgrade(): void;
     /** @protected @returns {PresenceOptions} */
     protected options(): PresenceOptions;
 }
 
-/** The element: attributes in, an eye and a number out. What it knows comes from its PresenceSession. */
+/** The element: turns attributes into a session's options, and the session's state into an eye and a number. */
 /**
  * How many people are watching a course right now, live.
  *
@@ -202,24 +204,24 @@ declare class BadgeAttributes extends Base {
  * @attr {string} viewer-id - who watches; not needed with `getToken`, random and anonymous without both
  * @attr {string} name - shown to other viewers, at most 80 characters
  * @attr {string} avatar-url - shown to other viewers, https only
- * @attr {boolean} show-avatars - faces in the tooltip, kept live
- * @attr {number} max - so many faces beside the number, yours first; none by default, at most 20
+ * @attr {boolean} show-avatars - avatars in the tooltip, kept live
+ * @attr {number} max - so many avatars beside the number, yours first; none by default, at most 20
  * @attr {boolean} anonymous - be counted, but never named
  * @attr {boolean} observe - show the number without being counted
  * @attr {boolean} chapters - keep all of `count.chapters` up to date, not only `chapter-id`
- * @attr {string} lang - the badge's language, if not that of what it stands in
+ * @attr {string} lang - the badge's language, if not that of its parent
  * @attr {string} dir - its direction, likewise
- * @attr {string} base-url - where the service is, if not where this module came from
+ * @attr {string} base-url - the service's address, if not where this module was loaded from
  * @attr {string} data-state - set by the badge: connecting, live, stale or offline
  * @fires {CustomEvent<Count>} presence-change - the number, the chapters or the version changed
- * @fires {CustomEvent<{message: string, error: Error}>} presence-error - something failed; it is tried again
+ * @fires {CustomEvent<{message: string, error: Error}>} presence-error - something failed; it is retried
  * @csspart badge - the whole pill
  * @csspart icon - the eye
  * @csspart count - the number
  * @csspart tooltip - the list of who is here
  * @csspart viewer - a line of that list
- * @csspart avatar - a face, or initials
- * @csspart stack - the faces beside the number
+ * @csspart avatar - a picture, or initials
+ * @csspart stack - the avatars beside the number
  * @csspart rest - "+N" behind them
  * @csspart more - "+N more"
  * @cssprop --lvb-accent - the colour of the pulse
@@ -229,8 +231,8 @@ declare class BadgeAttributes extends Base {
  * @cssprop --lvb-radius - roundness
  * @cssprop --lvb-padding - inner distance
  * @cssprop --lvb-font - font shorthand
- * @cssprop --lvb-avatar-size - width of a face in the tooltip
- * @cssprop --lvb-stack-size - width of a face beside the number
+ * @cssprop --lvb-avatar-size - width of an avatar in the tooltip
+ * @cssprop --lvb-stack-size - width of an avatar beside the number
  * @cssprop --lvb-tooltip-color - text colour of the tooltip
  * @cssprop --lvb-tooltip-background - background of the tooltip
  * @cssprop --lvb-tooltip-font - font shorthand of the tooltip
@@ -242,11 +244,11 @@ export declare class LiveViewerBadge extends BadgeAttributes {
     /** What the badge shows. @type {Count | null} */
     get count(): Count | null;
     connectedCallback(): void;
-    /** Moved by moveBefore(): nothing has changed. */
+    /** Moved by moveBefore(): nothing changes. */
     connectedMoveCallback(): void;
     disconnectedCallback(): void;
     attributeChangedCallback(): void;
-    /** Several changes in a row are one, and so is a move within the page. */
+    /** Several changes in a row are applied as one, and so is a move within the page. */
     plan(): void;
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from urllib.request import Request, urlopen
 
@@ -53,10 +53,10 @@ class Audience:
 
 
 @contextmanager
-def ours(listeners: int) -> Iterator[Audience]:
+def ours(listeners: int, env: Mapping[str, str] | None = None) -> Iterator[Audience]:
     with (
         process.redis() as (_, url),
-        process.service(url) as service,
+        process.service(url, env) as service,
         Crowd(service.port, PATH) as crowd,
         Redis.from_url(url) as client,
     ):

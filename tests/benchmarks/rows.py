@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import change, cluster, crowd, expiry, fanout, history, rate, redis_cost
+from tests.benchmarks import before, change, cluster, crowd, expiry, fanout, history, rate, redis_cost
 from tests.benchmarks.row import Row
 
 ROWS = [
@@ -25,5 +25,6 @@ ROWS = [
     Row("burst", "one message per PUBLISH_INTERVAL", change.burst),
     Row("jwt", "PRESENCE_AUTH=trusted, the same viewers", rate.identity),
     Row("cluster", "one server, Sentinels, three masters: the same heartbeats", cluster.compare),
+    Row("before", "another checkout of this project, at the path in BEFORE", before.compare),
     Row("partitions", "64, 256 and 1,024 partitions on three masters", cluster.partitions),
 ]

@@ -30,8 +30,13 @@ def two_lines(module: str, course: str) -> str:
 
 @pytest.mark.parametrize(
     "path",
-    ["/presence/live-viewer-badge.js", "/presence/@VERSION/live-viewer-badge.js", "/assets/badge.js"],
-    ids=["current", "versioned", "redirected"],
+    [
+        "/presence/live-viewer-badge.js",
+        "/presence/@VERSION/live-viewer-badge.js",
+        "/assets/badge.js",
+        "/presence/static/src/index.js",
+    ],
+    ids=["current", "versioned", "redirected", "sources"],
 )
 def test_two_lines_work_below_a_path(
     front: str, context: BrowserContext, site: Site, others: Others, course: str, path: str

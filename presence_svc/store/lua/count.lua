@@ -3,6 +3,7 @@
 -- KEYS  per course: viewers places chapters anonymous state
 -- ARGV  how many courses
 -- reply now; then per course, of the first ones that a short step has room for: total, anonymous, version, how many chapters, and chapter, viewers for each
+--@include shared/time
 --@include shared/course
 
 local now = clock()

@@ -8,6 +8,7 @@
 --
 -- A claim moves the course on by `claim ms`, so that replicas share the work; when its holder dies, the course
 -- is due again (S8: within 2 s). What a claim hides from others is only work, never truth.
+--@include shared/time
 --@include shared/course
 
 local agenda, now = KEYS[1], clock()

@@ -5,6 +5,7 @@
 --       whatever they say counts for nothing, also in other sessions, ms (0 = those that they have now alone do not
 --       come back)
 -- reply when a message is due (0 = none)
+--@include shared/time
 --@include shared/course
 --@include shared/history
 --@include shared/viewer

@@ -7,6 +7,7 @@
 --
 -- A leave for good wins over every heartbeat of its session, whichever comes first: both orders end alike.
 -- A soft one cuts the lease to the grace, unless the session has said something newer since.
+--@include shared/time
 --@include shared/course
 --@include shared/history
 --@include shared/viewer

@@ -6,6 +6,7 @@
 --
 -- Two things can put them apart: a course's sets have gone by themselves, so that nobody's end was booked, and
 -- replicas without PEOPLE (older, or set so) have let viewers join. Idempotent; nobody else's pair is touched.
+--@include shared/time
 --@include shared/course
 --@include shared/history
 

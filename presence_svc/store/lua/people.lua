@@ -6,6 +6,7 @@
 --
 -- `where` has everybody who has joined and whose end has not been booked. Of these the lapsed are taken off who are
 -- in no other course. A course with lapsed viewers is due, or claimed by who sweeps it (due.lua): few are.
+--@include shared/time
 --@include shared/course
 
 local now, room = clock(), tonumber(ARGV[2])

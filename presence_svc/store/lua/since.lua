@@ -8,6 +8,7 @@
 -- Redis was away or took no writes, and after one in which no replica ran: in all of them leases may have ended
 -- unrenewed. A mark that is ahead of the clock is of before the clock was set back. Where the last pulse is older
 -- than a caller's own, Redis has gone back to older data: a snapshot's, or those of a replica that was behind.
+--@include shared/time
 --@include shared/course
 
 local BEHIND = 500 -- ms that nobody misses: a replica is always a little behind, and clocks are put right

@@ -11,6 +11,7 @@
 --
 -- Idempotent: any number of replicas may sweep at once, each expiry is removed and published by one of them.
 -- Bounded: a purge of a million viewers is many short calls, between which heartbeats run.
+--@include shared/time
 --@include shared/course
 --@include shared/history
 --@include shared/minutes

@@ -10,6 +10,7 @@
 -- the total stays. It falls only where V was counted already, by another session: then there were one too many.
 -- A's session ends also when V may not have it (has left it for good, has too many): it was never another's.
 -- But when A has spoken later than V's heartbeat (by seq), that one is late and changes nothing.
+--@include shared/time
 --@include shared/course
 --@include shared/history
 --@include shared/viewer

@@ -10,6 +10,7 @@
 -- The order is (lease end, V), downwards. A call looks at SCAN viewers at most. A leap finds the next who is named by
 -- their rank, however many anonymous ones stand before them; whoever is named in one session and anonymous in
 -- another may hide one more from it: who leaps counts what was found. How pages are made of it: reader.py.
+--@include shared/time
 --@include shared/course
 
 local SCAN, BLOCK = 2000, 200

@@ -49,9 +49,8 @@ REFUSED = {
     **dict.fromkeys(
         [
             *("decode_responses", "encoding", "encoding_errors", "encoder_class", "parser_class"),
-            *("protocol", "legacy_responses"),
-            *("socket_read_size", "socket_keepalive", "socket_keepalive_options", "socket_type"),
-            "health_check_interval",
+            *("protocol", "legacy_responses", "socket_read_size", "socket_type"),
+            *("socket_keepalive", "socket_keepalive_options", "health_check_interval"),
             *("retry", "retry_on_timeout", "retry_on_error"),
             "redis_connect_func",
             "credential_provider",

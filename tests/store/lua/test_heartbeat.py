@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from presence_svc.store.scripts import HEARTBEAT
 from presence_svc.store.write import NEWEST, pack_seq
 from tests.store.audit import audit
 from tests.store.replica import Replica, write_of
@@ -225,3 +226,11 @@ async def test_a_fresh_heartbeat_is_newer_than_all_before(replica: Replica, befo
     assert late.expires_at == again.expires_at
     assert (await replica.count()).chapters == {"ch-1": 1}
     assert await audit(replica.redis) == []
+
+
+def test_a_renewal_makes_no_function_that_it_does_not_need() -> None:
+    """R12: each closure costs Redis some 2,000 instructions a call: most wait until they are needed."""
+    text = HEARTBEAT.text
+    slow = text[text.index("local function make_slow()") : text.index("return { course_at = course_at")]
+    assert slow.count("function") > 40
+    assert text.replace(slow, "").count("local function") <= 4

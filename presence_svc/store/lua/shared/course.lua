@@ -1,17 +1,7 @@
 -- Shared by the scripts that name it: a course's keys, its count, its changes and a viewer's standing.
--- A course is passed as five KEYS in the order of keys.CourseKeys. Times are ms by Redis's own clock (S3).
+-- Needs time. A course is passed as five KEYS in the order of keys.CourseKeys. Times are ms by Redis's own clock (S3).
 
-local W = 4398046511104 -- 2^42: a place's stretch of scores, see keys.py
-local DAY = 86400000
 local EMPTY = 600000 -- how long the state of a course is kept that nobody is in: longer than any lease
-
-local function clock()
-  local t = redis.call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
-end
-
--- Lua writes 1.79e+15 for large numbers; Redis wants all the digits.
-local function int(n) return string.format('%.0f', n) end
 
 local function course_at(i)
   return {

@@ -68,7 +68,7 @@ export class CourseList {
   async #ofOwn(own) {
     await learn(own);
     const { counts } = await post("v1/counts", { course_ids: own.slice(0, OWN), chapters: "none" });
-    const all = /** @type {import("../../../src/words.js").Count[]} */ (counts).sort((a, b) => b.total - a.total);
+    const all = /** @type {import("../../../src/shared/types.js").Count[]} */ (counts).sort((a, b) => b.total - a.total);
     const text = this.#text.toLowerCase();
     const wanted = all.filter(({ course_id: id }) => `${id}\n${titleOf(id)}`.toLowerCase().includes(text));
     const from = Number(this.#cursors.at(-1)) || 0;

@@ -10,7 +10,7 @@ const EVERY = 2_000;
 const NAMES = 60;
 
 /** @typedef {{viewer_id: string, name: string | null, chapters: string[], joined_at: number, expires_at: number}} Viewer */
-/** @typedef {import("../../../src/words.js").Count} Count */
+/** @typedef {import("../../../src/shared/types.js").Count} Count */
 
 export class CourseNow {
   /** @type {PresenceSession | null} */ #session = null;
@@ -46,7 +46,7 @@ export class CourseNow {
     at("viewers").replaceChildren();
   }
 
-  /** @param {import("../../../src/words.js").Snapshot} snapshot */
+  /** @param {import("../../../src/shared/types.js").Snapshot} snapshot */
   #show({ count }) {
     if (!count || count.course_id !== this.#id) return;
     write(at("detail-total"), count.warming && !count.total ? "counting…" : `${number(count.total)} watching`);

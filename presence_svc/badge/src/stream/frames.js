@@ -1,0 +1,38 @@
+/** Server-sent events from a fetch: EventSource cannot send a token, and a proxy's 502 ends it for good. */
+
+const MAX_LINE = 1 << 20;
+
+/** @typedef {{event: string, data: string, retry: number}} Frame */
+
+/**
+ * @param {ReadableStream<Uint8Array>} body @param {() => void} heard called for every chunk, comments included
+ * @returns {AsyncGenerator<Frame, void, void>}
+ */
+export async function* frames(body, heard) {
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
+  let rest = "";
+  let frame = { event: "", data: "", retry: 0 };
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      heard();
+      const lines = (rest + decoder.decode(value, { stream: true })).split(/\r?\n/);
+      rest = lines.pop() ?? "";
+      if (rest.length > MAX_LINE) throw new Error("a line of the stream has no end");
+      for (const line of lines) {
+        const [, field, text] = /^(\w+): ?(.*)$/.exec(line) ?? [];
+        if (field === "event") frame.event = text;
+        else if (field === "data") frame.data += text;
+        else if (field === "retry") frame.retry = Number(text) || 0;
+        else if (line === "" && (frame.event || frame.retry)) {
+          yield frame;
+          frame = { event: "", data: "", retry: 0 };
+        }
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}

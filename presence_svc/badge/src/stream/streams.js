@@ -1,0 +1,160 @@
+/** The streams of a page, as many as its courses need; while one is missing, its counts are polled. */
+
+import { OFFLINE_DELAY, POLL_DELAY, POLL_INTERVAL, RELEASE, STALE_DELAY, spread } from "../shared/timing.js";
+import { merged, streams } from "./query.js";
+import { readCounts } from "./reader.js";
+import { Stream } from "./stream.js";
+
+const UNKNOWN = new Set([404, 405, 413, 415, 422]); // the answers of services that have no such POST, or accept none of this size
+
+const RELEASES_FORGOTTEN = 300_000; // after a release
+
+/** @typedef {import("./query.js").Want} Want */
+
+/**
+ * @typedef {object} Listener
+ * @property {() => Want} want
+ * @property {(event: string, news: any) => void} receive
+ * @property {(pause: number) => void} changed whether all that is wanted is delivered; the pause that the service asked for
+ * @property {(error: any, failures: number, ids: string[]) => Promise<void>} failed
+ * @property {(refused: Map<string, Error>) => void} refused courses that we may not see
+ */
+
+export class Streams {
+  /** @type {Stream[]} */ #streams = [];
+  /** @type {import("./query.js").Query[]} */ #queries = [];
+  /** @type {Want} */ #want = { courses: {}, chapters: null, areApart: false };
+  #canPost = true;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #poll;
+  #pollFailures = 0;
+  /** When the counts that no stream delivers were last polled. */ #polledAt = 0;
+  #releasedUntil = 0;
+  #releases = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #releaseTimer;
+  isPaused = true;
+
+  /** @param {import("../service/service.js").Service} service @param {Listener} listener */
+  constructor(service, listener) {
+    this.service = service;
+    this.listener = listener;
+  }
+
+  /** The count of every course is up to date. */
+  get isLive() {
+    return !this.#missing().length || Date.now() < this.#polledAt + 2.5 * POLL_INTERVAL;
+  }
+
+  get areWaiting() {
+    return this.#streams.some((stream) => stream.isWaiting && stream.failures);
+  }
+
+  /** @param {number} [delay] */
+  sync(delay) {
+    if (this.isPaused) return;
+    this.#want = merged([this.listener.want()]);
+    this.#queries = this.#isReleased ? [] : streams(this.#want, this.#canPost);
+    this.#queries.forEach((_, i) => (this.#streams[i] ??= this.#stream(i)));
+    for (const stream of this.#streams) stream.sync(delay);
+    this.#watch();
+  }
+
+  resume() {
+    this.isPaused = false;
+    for (const stream of this.#streams) stream.resume();
+    this.sync();
+  }
+
+  pause() {
+    this.isPaused = true;
+    clearTimeout(this.#poll);
+    this.#poll = undefined;
+    this.#polledAt = 0;
+    for (const stream of this.#streams) stream.pause();
+  }
+
+  /** @param {string} reason */
+  drop(reason) {
+    this.#polledAt = 0;
+    for (const stream of this.#streams) stream.drop(reason);
+  }
+
+  /** Gives connections up for a moment, for requests that matter more. */
+  release() {
+    if (this.isPaused || this.#isReleased) return;
+    if (Date.now() > this.#releasedUntil + RELEASES_FORGOTTEN) this.#releases = 0;
+    const pause = spread(RELEASE) * 4 ** Math.min(3, this.#releases++);
+    this.#releasedUntil = Date.now() + pause;
+    clearTimeout(this.#releaseTimer);
+    this.#releaseTimer = setTimeout(() => this.sync(), pause);
+    this.sync(0);
+    this.#pollIn(0);
+  }
+
+  get #isReleased() {
+    return Date.now() < this.#releasedUntil;
+  }
+
+  /** @param {number} i */
+  #stream(i) {
+    return new Stream(this.service, {
+      query: () => this.#queries[i] ?? null,
+      receive: ({ event, data }) => this.listener.receive(event, JSON.parse(data)),
+      changed: (pause) => {
+        this.#watch();
+        this.listener.changed(pause);
+      },
+      failed: (error, stream) => this.#failed(error, stream, i),
+    });
+  }
+
+  /** @param {any} error @param {Stream} stream @param {number} i */
+  async #failed(error, stream, i) {
+    const query = this.#queries[i];
+    if (query?.body && UNKNOWN.has(error.status)) {
+      this.#canPost = false;
+      return this.sync();
+    }
+    await this.listener.failed(error, stream.failures, query?.ids ?? []);
+    this.sync(); // perhaps without names that were refused
+  }
+
+  #missing() {
+    const delivered = new Set(this.#queries.flatMap(({ ids }, i) => (this.#streams[i].isLive ? ids : [])));
+    return Object.keys(this.#want.courses).filter((id) => !delivered.has(id));
+  }
+
+  /** Polls counts while a stream is missing; not at once, since most streams are back soon. */
+  #watch() {
+    if (!this.#missing().length) {
+      clearTimeout(this.#poll);
+      this.#poll = undefined;
+      this.#pollFailures = 0;
+    } else if (!this.#poll) this.#pollIn(spread(POLL_DELAY));
+  }
+
+  /** @param {number} delay */
+  #pollIn(delay) {
+    clearTimeout(this.#poll);
+    this.#poll = setTimeout(() => this.#read(), delay);
+  }
+
+  async #read() {
+    const ids = this.#missing();
+    if (this.isPaused || !ids.length) return this.#watch();
+    let pause = spread(POLL_INTERVAL);
+    try {
+      const wasLive = this.isLive;
+      const refused = await readCounts(this.service, ids, this.#want.chapters, (count) => this.listener.receive("count", count));
+      this.#polledAt = Date.now();
+      this.#pollFailures = 0;
+      if (refused.size) this.listener.refused(refused);
+      else if (!wasLive) this.listener.changed(0);
+    } catch (/** @type {any} */ error) {
+      pause = error.retryAfter || Math.min(OFFLINE_DELAY, spread(POLL_INTERVAL) * 2 ** this.#pollFailures++);
+      if (!this.isLive) this.listener.changed(STALE_DELAY);
+    }
+    if (this.isPaused) return;
+    this.#poll = undefined;
+    if (this.#missing().length) this.#pollIn(pause);
+  }
+}
