@@ -272,18 +272,6 @@ async def test_a_length_of_many_digits_is_a_length(service: Service, path: bytes
     assert "Traceback" not in service.logs()
 
 
-@pytest.mark.parametrize(
-    ("coding", "status"), [("gzip", 415), ("br", 415), ("Identity", 200), ("identity", 200)]
-)
-async def test_a_packed_body_is_refused_by_its_coding(service: Service, coding: str, status: int) -> None:
-    """Some clients pack by themselves: what they are told is not that their JSON is none."""
-    head = HEAD + b"connection: close\r\ncontent-encoding: %b\r\ncontent-length: %d\r\n\r\n"
-    told = await talk(service.port, head % (coding.encode(), len(BODY)) + BODY)
-
-    assert told.statuses == [status]
-    assert status == 200 or "content-encoding" in told.problem["detail"]
-
-
 async def test_idle_connections_are_kept_for_as_long_as_is_said() -> None:
     """A load balancer must be the one that closes: some keep connections for ten minutes."""
     with Service({"PRESENCE_KEEP_ALIVE": "0.5"}) as made:
