@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import signal
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -28,8 +27,9 @@ from ..settings import Settings, ignored_names, load
 from ..store.checkup.preflight import preflight
 from ..store.keys import Keys
 from ..store.redis.factory import open_link
-from .embedded import embedded_server
+from .embedded.server import embedded_server
 from .listeners import is_loopback, listen, url_of
+from .stop import Server, Stop
 from .workers import Workers, metrics_directory, startup
 
 GRACE_S = 5  # backstop of the drain; with DRAIN_SPREAD before it we end before a container's 10 s
@@ -43,7 +43,8 @@ def run(
     on_listening: Callable[[str], None] = lambda url: None,
 ) -> None:
     """Serves until a signal ends it. `on_listening` gets the URL before the first request."""
-    _hear_signals(_leave)
+    stop = Stop()
+    stop.listen()  # at once: of what has no handler, a container's first process hears nothing
     settings = load()
     check_exposure(settings)
     if data_dir is not None and settings.redis_url is not None:
@@ -56,7 +57,6 @@ def run(
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     if others := ignored_names():
         say(f"ignored, since no settings of ours have these names or values: {', '.join(others)}")
-    _hear_signals(_end)
     with ExitStack() as stack:
         listeners = stack.enter_context(listen(settings))
         if settings.redis_url is None:
@@ -72,7 +72,7 @@ def run(
         pages = ", ".join(f"{url}/{page}" for page in settings.pages)
         say(f"presence-svc {__version__} listens on {url}" + (f" ({pages})" if pages else ""))
         on_listening(url)
-        _serve(settings, listeners)
+        _serve(settings, listeners, stop)
 
 
 async def _preflight(settings: Settings) -> None:
@@ -129,6 +129,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
 
 def app() -> Any:
     """The ASGI app of one process, by the environment that `run` has checked. Named by server_options()."""
+    gc.disable()  # until all is here
     with startup():
         from ..app import create_app
 
@@ -137,29 +138,13 @@ def app() -> Any:
     # count; looking for cycles among a hundred thousand remembered sessions every few requests finds nothing.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+    gc.enable()
     return made
 
 
-def _serve(settings: Settings, listeners: list[socket.socket]) -> None:
+def _serve(settings: Settings, listeners: list[socket.socket], stop: Stop) -> None:
     config = uvicorn.Config(**server_options(settings))
     if settings.workers > 1:
-        raise SystemExit(Workers(config, listeners).serve())
-    uvicorn.Server(config).run(sockets=listeners)
-
-
-def _hear_signals(handler: Callable[[int, object], None]) -> None:
-    """From the start on: of what has no handler yet, a container's first process hears nothing."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handler)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # by nohup
-        signal.signal(signal.SIGHUP, lambda number, frame: signal.raise_signal(signal.SIGTERM))
-
-
-def _leave(number: int, frame: object) -> None:
-    """Nothing is open yet that somebody would have to close."""
-    os._exit(0)
-
-
-def _end(number: int, frame: object) -> None:
-    """uvicorn raises the signal again after its drain: a clean end, in order, and status 0."""
-    raise SystemExit(0)
+        patience_s = settings.drain_delay + settings.drain_spread + 2 * GRACE_S
+        raise SystemExit(Workers(config, listeners, stop, patience_s).serve())
+    Server(config, stop).run(sockets=listeners)

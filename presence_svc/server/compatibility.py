@@ -77,7 +77,8 @@ NEEDED = (
     Needed(
         HTTP,
         "RequestResponseCycle",
-        attributes="body disconnected keep_alive message_event more_body response_complete response_started",
+        attributes="body disconnected keep_alive message_event more_body response_complete response_started"
+        " transport",
     ),
     Needed(HTTP, "STATUS_LINE"),
     Needed(
@@ -124,7 +125,7 @@ NEEDED = (
     Needed(
         "httptools",
         "HttpRequestParser",
-        attributes="feed_data get_http_version get_method should_keep_alive should_upgrade",
+        attributes="get_http_version get_method should_keep_alive should_upgrade",
     ),
     Needed("httptools", "HttpParserError"),
     Needed("websockets.frames", "CloseCode"),

@@ -19,6 +19,7 @@ from ..errors import BadRequest, HeadTooLarge, PresenceError, TooLarge, TooSlow
 from ..web.problems import MEDIA_TYPE, problem
 from ..web.services import Services
 from ..web.sse.stream import ADOPT, Stream
+from .cork import Cork
 from .fair_flow import SHARE, FairFlow
 from .open_files import Left, OpenFiles
 from .sse import SseProtocol
@@ -110,8 +111,10 @@ class HttpProtocol(UpgradeProtocol):
         self._in_head = False
         self._arrived()
         super().on_headers_complete()
-        if self.cycle is not None and cast(Services, self.app_state["service"]).hub.draining:
-            self.cycle.keep_alive = False  # a proxy that keeps it would use it just when we end
+        if self.cycle is not None:
+            self.cycle.transport = cast(asyncio.Transport, Cork(self.transport, self.loop))
+            if cast(Services, self.app_state["service"]).hub.draining:
+                self.cycle.keep_alive = False  # a proxy that keeps it would use it just when we end
         if STREAM in self.url and self.cycle is not None and self._can_adopt():
             self.scope["extensions"] = {ADOPT: {"adopt": partial(self._adopt, self.cycle)}}
 
@@ -124,6 +127,7 @@ class HttpProtocol(UpgradeProtocol):
             return False
         if self.pipeline or self._reading or self.flow.holds:
             return False
+        cast(Cork, cycle.transport).release()
         cycle.response_complete = True  # for uvicorn this request is over
         self._rest()
         self.flow.resume_reading()  # else its end would not be noticed
@@ -149,6 +153,8 @@ class HttpProtocol(UpgradeProtocol):
         return True
 
     def on_response_complete(self) -> None:
+        if self._served is not None:
+            cast(Cork, self._served.transport).release()  # before anything of the next answer
         super().on_response_complete()
         if self.pipeline and not self.transport.is_closing():
             self.flow.pause_reading()  # uvicorn would read on with each answer, however many wait

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 
 QUOTES = "\"'"
 SIMILARITY = 0.65  # of difflib's ratio: one letter wrong in the shortest name has more
-OTHER_READERS = {"API_KEY"}  # read by `simulate`
+OTHER_READERS = {"API_KEY"}  # read by `simulate` and `watch`
 RENAMED = {"EXPRESS": "FAST_PATH", "STATEMENTS_LIMIT": "HEARTBEAT_CACHE_LIMIT"}
 # What Kubernetes sets in every container beside a service named presence, or presence-...: nobody's mistake.
 LINK = re.compile(r"(.+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)")

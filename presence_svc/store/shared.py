@@ -55,10 +55,7 @@ class Shared:
         A gap below TTL - HEARTBEAT_INTERVAL loses nobody: whoever beat before it has a lease beyond it.
         """
         gap_ms = max(1, self.settings.ttl_ms - round(self.settings.heartbeat_interval * 1000))
-        commands: list[Command] = [
-            (*("EVALSHA", scripts.SINCE, 3, each.since, each.agenda, each.heard), gap_ms, pulse)
-            for each, pulse in zip(self.keys.partitions, self._pulses, strict=True)
-        ]
+        commands = [self._since(n, gap_ms) for n in range(len(self.keys.partitions))]
         *marks, secret = await self.link.results([*commands, ("GETEX", self.keys.secret, "PX", DAY_MS)])
         heard = {n: mark for n, mark in enumerate(marks) if not isinstance(mark, PresenceError)}
         if not heard:
@@ -70,6 +67,11 @@ class Shared:
         warm = frozenset(n for n, (now, since, _) in heard.items() if since and now - since >= ttl_ms)
         now, since, _ = min(heard.values(), key=lambda mark: mark[0] - mark[1])
         return Pulse(now, since, warm)
+
+    def _since(self, number: int, gap_ms: int) -> Command:
+        partition = self.keys.partitions[number]
+        names = (partition.since, partition.agenda, partition.heard, *partition.nothing)
+        return ("EVALSHA", scripts.SINCE, len(names), *names, gap_ms, self._pulses[number])
 
     async def _take_secret(self, secret: Any) -> None:
         if isinstance(secret, PresenceError):

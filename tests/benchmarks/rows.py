@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import before, change, cluster, crowd, expiry, fanout, history, rate, redis_cost
+from tests.benchmarks import (
+    before,
+    change,
+    closing,
+    cluster,
+    crowd,
+    expiry,
+    fanout,
+    history,
+    millions,
+    rate,
+    redis_cost,
+)
 from tests.benchmarks.row import Row
 
 ROWS = [
@@ -12,7 +24,9 @@ ROWS = [
     Row("batch", "single heartbeats, as heartbeats", rate.batch),
     Row("redis-cpu", "pipelined SET PX + ZADD, Redis's processor time", redis_cost.cost),
     Row("redis-bytes", "used_memory; structures by MEMORY USAGE", redis_cost.memory),
-    Row("history", "the same with PRESENCE_HISTORY and PRESENCE_PEOPLE off, in turns", history.cost),
+    Row(
+        "history", "PRESENCE_HISTORY and PRESENCE_PEOPLE both on, each, and both off, in turns", history.cost
+    ),
     Row("frame", "transport.write in a loop on uvloop, per listener", fanout.frames),
     Row("listener-bytes", "resident memory before", fanout.memory),
     Row("socket-bytes", "resident memory before", fanout.sockets_memory),
@@ -21,10 +35,12 @@ ROWS = [
     Row("idle", "nothing happens", crowd.idle),
     Row("workers", "one worker, on the same core: the price of sharing", rate.workers),
     Row("purge", "a quiet course before", expiry.purge),
+    Row("closing", "between two minutes' ends; the same with PRESENCE_HISTORY=off", closing.closing),
     Row("crash", "the lease's end by Redis's clock", change.crash),
     Row("burst", "one message per PUBLISH_INTERVAL", change.burst),
     Row("jwt", "PRESENCE_AUTH=trusted, the same viewers", rate.identity),
     Row("cluster", "one server, Sentinels, three masters: the same heartbeats", cluster.compare),
     Row("before", "another checkout of this project, at the path in BEFORE", before.compare),
+    Row("millions", "ten million viewers, from costs at 1, 3 and 6 masters", millions.sizes),
     Row("partitions", "64, 256 and 1,024 partitions on three masters", cluster.partitions),
 ]

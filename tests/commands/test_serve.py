@@ -50,7 +50,7 @@ def test_sigterm_is_heard_from_the_start() -> None:
             _, said = process.communicate(timeout=20)
 
     assert process.returncode == 0
-    assert said == b""
+    assert b"Traceback" not in said
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from presence_svc.app import build
 from presence_svc.auth.anonymous import AnonymousIds, Pseudonyms
 from presence_svc.auth.leave_token import LeaveTokens
 from presence_svc.errors import Unavailable
 from presence_svc.metrics import Metrics
+from presence_svc.replica import build
 from presence_svc.settings import load
 from presence_svc.store.agenda import Agenda
 from presence_svc.store.redis.embedded import EmbeddedServer

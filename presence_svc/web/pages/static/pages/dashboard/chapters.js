@@ -4,9 +4,12 @@ import { at, write } from "../dom.js";
 import { asHours, clock, date, decimal, moment, number } from "../format.js";
 import { HeatGrid } from "./heat_grid.js";
 import { heat } from "./history.js";
+import { LABEL } from "./plot.js";
 import { chapterOf } from "./titles.js";
 
 const LABELS = 8;
+const NARROWEST = 300; // px of the cells: then the table scrolls
+const NAMES = 150; // px of the chapters' names
 
 export class ChaptersPicture {
   #grid = new HeatGrid(at("chapter-heat"), at("chapter-readout"));
@@ -18,7 +21,8 @@ export class ChaptersPicture {
     at("chapter-heat").hidden = !chapters.length;
     write(at("chapter-words"), chapters.length ? "" : "Nobody was in any chapter in this time.");
     const label = range === "today" ? clock : date;
-    const every = Math.max(1, Math.ceil(t.length / LABELS));
+    const room = Math.max(NARROWEST, (at("chapter-heat").parentElement?.clientWidth ?? 0) - NAMES);
+    const every = Math.ceil(t.length / Math.min(LABELS, Math.floor(room / (LABEL + 10)))) || 1;
     const isFirst = (/** @type {number} */ index) => (range === "7d" ? index === 0 || date(t[index]) !== date(t[index - 1]) : index % every === 0);
     const isLabelled = (/** @type {number} */ index) => isFirst(index) && (index < t.length - t.length / 16 || t.length < LABELS);
     this.#grid.show({

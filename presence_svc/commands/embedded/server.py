@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from ..errors import Misconfigured
-from ..store.redis.embedded import EmbeddedServer
+from ...errors import Misconfigured
+from ...store.redis.embedded import EmbeddedServer
 
 log = logging.getLogger("presence.serve")
 LOCK = ".presence-svc.lock"

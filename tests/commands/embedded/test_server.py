@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from presence_svc.commands import embedded
-from presence_svc.commands.embedded import embedded_server
+from presence_svc.commands.embedded import server as module
+from presence_svc.commands.embedded.server import embedded_server
 from presence_svc.errors import Misconfigured
 from tests.conftest import SpawnService
 from tests.rig import Service, wait_until
@@ -92,7 +92,7 @@ def test_it_is_tried_again_when_it_cannot_be_started(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where memory is short it may take a while."""
-    monkeypatch.setattr(embedded, "LOOK_S", 0.05)
+    monkeypatch.setattr(module, "LOOK_S", 0.05)
     with embedded_server() as server:
         start, tries = server.start, iter([Misconfigured("no"), OSError("no")])
 
