@@ -82,7 +82,7 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         service, sweeper = build(settings, link, metrics)
         files = watched_files(service)
         app.state.service = handler.service = service
-        await preflight(link, service.presence.keys)
+        await preflight(link, service.presence.keys, tells=True)
         with contextlib.suppress(Unavailable):  # leave tokens need the common secret
             await link.start()
             await sweeper.pulse()

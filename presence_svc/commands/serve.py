@@ -26,8 +26,8 @@ from ..server.open_files import raise_limit
 from ..settings import Settings, ignored_names, load
 from ..store.checkup.preflight import preflight
 from ..store.keys import Keys
-from ..store.redis.embedded import EmbeddedServer
 from ..store.redis.factory import open_link
+from .embedded.server import embedded_server
 from .listeners import is_loopback, listen, url_of
 from .stop import Server, Stop
 from .workers import Workers, metrics_directory, startup
@@ -43,6 +43,8 @@ def run(
     on_listening: Callable[[str], None] = lambda url: None,
 ) -> None:
     """Serves until a signal ends it. `on_listening` gets the URL before the first request."""
+    stop = Stop()
+    stop.listen()  # at once: of what has no handler, a container's first process hears nothing
     settings = load()
     check_exposure(settings)
     if data_dir is not None and settings.redis_url is not None:
@@ -50,8 +52,6 @@ def run(
             "--data is for the embedded server, and PRESENCE_REDIS_URL names another one: give one of them"
         )
     raise_limit()
-    stop = Stop()
-    stop.listen()
     if settings.redis_url is not None:
         asyncio.run(_preflight(settings))  # what is wrong is said before anybody is told that we listen
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
@@ -60,7 +60,7 @@ def run(
     with ExitStack() as stack:
         listeners = stack.enter_context(listen(settings))
         if settings.redis_url is None:
-            server = stack.enter_context(EmbeddedServer(data_dir=data_dir))
+            server = stack.enter_context(embedded_server(data_dir))
             os.environ["PRESENCE_REDIS_URL"] = server.url
             say(
                 "PRESENCE_REDIS_URL is not set: an embedded server holds the state, for this"
@@ -121,7 +121,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "proxy_headers": True,
         "forwarded_allow_ips": settings.trusted_proxies,
         "backlog": 2_048,
-        "timeout_keep_alive": 75,  # above a load balancer's 60: it must be the one that closes
+        "timeout_keep_alive": settings.keep_alive,  # the load balancer must be the one that closes
         "timeout_graceful_shutdown": GRACE_S,
         "timeout_worker_healthcheck": 20,  # a slow start of many workers must not look like a hang
     }

@@ -22,9 +22,11 @@ class Stop:
         self.heard: list[int] = []
 
     def listen(self) -> None:
-        """Only in the main thread."""
+        """Only in the main thread. SIGHUP ends as SIGTERM does; several workers are replaced by it."""
         for number in NUMBERS:
             signal.signal(number, self._hear)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # by nohup
+            signal.signal(signal.SIGHUP, lambda number, frame: signal.raise_signal(signal.SIGTERM))
 
     def _hear(self, number: int, frame: object) -> None:
         self.heard.append(number)

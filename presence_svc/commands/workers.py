@@ -23,6 +23,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from ..errors import Misconfigured
 from .stop import NUMBERS, Stop
 
 log = logging.getLogger("presence.serve")
@@ -87,7 +88,8 @@ class Workers(Multiprocess):
                 super().init_processes()
 
     def restart_all(self) -> None:
-        with _interrupts_wait():
+        """On SIGHUP: one after the other, each in order."""
+        with self._forgetting(), _interrupts_wait():
             super().restart_all()
 
     def handle_ttin(self) -> None:
@@ -101,9 +103,14 @@ class Workers(Multiprocess):
             process.child_conn.close()  # the worker has its own: without ours, its death ends a ping
             if not process.is_alive(timeout=self.config.timeout_worker_healthcheck):
                 process.kill()  # now, so that no ping is waited for while interrupts wait
-        before = {process.pid for process in self.processes}
-        with _interrupts_wait():
+        with self._forgetting(), _interrupts_wait():
             super().keep_subprocess_alive()
+
+    @contextmanager
+    def _forgetting(self) -> Iterator[None]:
+        """Of workers that are others at the end, the gauges go: else what they had open stays counted."""
+        before = {process.pid for process in self.processes}
+        yield
         for pid in before - {process.pid for process in self.processes}:
             forget(pid)
 
@@ -131,8 +138,18 @@ def forget(pid: int | None) -> None:
 
 @contextmanager
 def metrics_directory() -> Iterator[None]:
-    """In the parent, before workers start: a new, empty directory in which their metrics are added up."""
-    with tempfile.TemporaryDirectory(prefix=METRICS_PREFIX, ignore_cleanup_errors=True) as directory:
+    """In the parent, before workers start: a new, empty directory in which their metrics are added up.
+
+    Raises Misconfigured where nothing can be written.
+    """
+    try:
+        made = tempfile.TemporaryDirectory(prefix=METRICS_PREFIX, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise Misconfigured(
+            f"PRESENCE_WORKERS over 1 needs a place to write to ({error.strerror}): mount one at /tmp, or"
+            " name one in TMPDIR"
+        ) from None
+    with made as directory:
         os.environ[METRICS_DIR] = directory
         yield
 
@@ -144,6 +161,8 @@ def startup() -> Iterator[None]:
     The supervisor gives up only on this exit status; after any other it would start the same failure again.
     """
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # uvicorn's handlers are installed now
+    if multiprocessing.parent_process() is not None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal's end is the parent's to judge
     _end_with_parent()
     try:
         yield

@@ -23,7 +23,7 @@ from .cork import Cork
 from .fair_flow import SHARE, FairFlow
 from .open_files import Left, OpenFiles
 from .sse import SseProtocol
-from .timeouts import TimeoutProtocol
+from .upgrade import UpgradeProtocol
 
 PIPELINED = 32
 HEADERS = 100
@@ -31,7 +31,7 @@ ECONOMY_S = 1
 STREAM = b"/live"
 
 
-class HttpProtocol(TimeoutProtocol):
+class HttpProtocol(UpgradeProtocol):
     """One connection. Requests wait in uvicorn's pipeline while one before them is answered."""
 
     _in_head = True
@@ -101,6 +101,8 @@ class HttpProtocol(TimeoutProtocol):
         super().on_body(body)
 
     def on_headers_complete(self) -> None:
+        if self._declines():
+            return
         if self._taken > self._head_limit:
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > self._head_limit:
@@ -134,9 +136,21 @@ class HttpProtocol(TimeoutProtocol):
         return True
 
     def on_message_complete(self) -> None:
+        if self._declined:
+            return
         self._reading = False
         self._arrived()
         super().on_message_complete()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Who has said all may still listen (RFC 9112, 9.6): an answer that is under way goes out first."""
+        cycle = self.pipeline[0][0] if self.pipeline else self.cycle
+        if self._reading or cycle is None or cycle.response_complete:
+            return False
+        if self.url.partition(b"?")[0].endswith(STREAM):  # nobody else would say that its reader is gone
+            return False
+        cycle.keep_alive = False
+        return True
 
     def on_response_complete(self) -> None:
         if self._served is not None:

@@ -62,7 +62,7 @@ async def read_fields(
     if fields.get(b"content-encoding", IDENTITY).lower() not in (IDENTITY, b""):
         raise Encoded("send the body as it is, without a Content-Encoding")
     length = fields.get(b"content-length")
-    if length is not None and length.isdigit() and int(length) > cap:
+    if length is not None and length.isdigit() and int(length[-20:]) > cap:  # any zeros may stand in front
         raise TooLarge("the body is over its limit")
     # A body nearly always comes whole. Until it begins, the server's own deadline holds (server.http).
     message = await receive()
