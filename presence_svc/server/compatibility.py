@@ -123,9 +123,7 @@ NEEDED = (
         "current_size state",
     ),
     Needed(
-        "httptools",
-        "HttpRequestParser",
-        attributes="get_http_version get_method should_keep_alive should_upgrade",
+        "httptools", "HttpRequestParser", {}, "get_http_version get_method should_keep_alive should_upgrade"
     ),
     Needed("httptools", "HttpParserError"),
     Needed("websockets.frames", "CloseCode"),
