@@ -77,9 +77,10 @@ def test_sessions_go_on(spawn_service: SpawnService, redis: Redis) -> None:
         assert count["version"] > version > 0
 
 
+@pytest.mark.slow
 def test_their_leases_end(spawn_service: SpawnService, redis: Redis) -> None:
     """S9: what another version has put on the agenda is swept and told; doctor finds nothing amiss."""
-    former.restore(redis, RECORD, age_ms=55_000)  # all but the hidden tab's end in about 5 s
+    former.restore(redis, RECORD, age_ms=45_000)  # all but the hidden tab's end in 15 s: after the start
 
     with serve(spawn_service, redis) as http, redis.pubsub() as changes:  # type: ignore[no-untyped-call]
         changes.subscribe("presence:{c1}:changes")
