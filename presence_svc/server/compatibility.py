@@ -106,9 +106,8 @@ NEEDED = (
             "shutdown": "",
             "start_keepalive": "",
         },
-        "app_state close_sent config conn curr_msg_data_type disconnected frames"
-        " handshake_complete close_timer handshake_initiated logger loop queue read_paused request response"
-        " scope transport writable",
+        "app_state close_sent config conn curr_msg_data_type disconnected frames handshake_complete close_timer"
+        " handshake_initiated logger loop queue read_paused request response scope transport writable",
     ),
     Needed(
         "websockets.server",
