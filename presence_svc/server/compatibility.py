@@ -106,8 +106,9 @@ NEEDED = (
             "shutdown": "",
             "start_keepalive": "",
         },
-        "app_state close_sent config conn curr_msg_data_type disconnected frames handshake_complete close_timer"
-        " handshake_initiated logger loop queue read_paused request response scope transport writable",
+        "app_state close_sent config conn curr_msg_data_type disconnected frames"
+        " handshake_complete close_timer handshake_initiated logger loop queue read_paused request response"
+        " scope transport writable",
     ),
     Needed(
         "websockets.server",
@@ -122,9 +123,7 @@ NEEDED = (
         "current_size state",
     ),
     Needed(
-        "httptools",
-        "HttpRequestParser",
-        attributes="get_http_version get_method should_keep_alive should_upgrade",
+        "httptools", "HttpRequestParser", {}, "get_http_version get_method should_keep_alive should_upgrade"
     ),
     Needed("httptools", "HttpParserError"),
     Needed("websockets.frames", "CloseCode"),
