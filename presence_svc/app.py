@@ -62,7 +62,7 @@ def create_app(settings: Settings) -> ASGIApp:
     )
     app.router.redirect_slashes = False  # it would send clients to whatever host they have named
     app.state.handler = handler
-    # Made when somebody asks: they were an eighth of what a start takes.
+    # Made when somebody asks: a start has no need of them.
     app.state.asyncapi = cache(partial(asyncapi.document, settings.key_prefix))
     app.state.openapi = cache(partial(openapi.document, routes.ROUTES, names_itself=settings.auth != "jwt"))
     outer = AccessLog(app, metrics, settings.access_log, addresses=settings.log_addresses)
@@ -103,7 +103,6 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         await mender.stop()
         await sweeper.stop()
         await service.totals.close()
-        await service.census.close()
         loop_lag.stop()
         await service.admission.close()
         await service.titles.close()

@@ -68,8 +68,9 @@ class Totals:
         return now.stats.model_copy(update={"page": shown, "next_cursor": more})
 
     async def close(self) -> None:
-        await self._now.close()
-        await self._walk.close()
+        """Ends what is under way, the walk of the census with it."""
+        for reading in (self._now, self._walk, self._census):
+            await reading.close()
 
     def _in_order(self, now: _Now, after: Rank | None) -> Iterator[Rank]:
         """The busy ones, then those that nobody is in, from behind `after` on."""

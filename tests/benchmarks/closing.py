@@ -69,17 +69,11 @@ def beaten(port: int, until: float) -> list[Timed]:
     return took
 
 
-def open_still(client: Redis, minute_s: float) -> int:
-    """How many courses are yet to be closed: whoever has been will be looked at after the next minute."""
-    end = (int(time.time() / minute_s) + 1) * minute_s * 1000
-    return int(client.zcount(KEYS.partitions[0].agenda, "-inf", f"({end:.0f}"))
-
-
 def all_closed_after_s(client: Redis, minute_s: float) -> float:
-    """Waits for a minute's end, and until all of its courses are closed."""
+    """Waits for a minute's end, and until all courses are closed: these are looked at a minute later."""
     end = (int(time.time() / minute_s) + 1) * minute_s
     time.sleep(max(0.0, end + 0.01 - time.time()))
-    while open_still(client, minute_s) > 0:
+    while client.zcount(KEYS.partitions[0].agenda, "-inf", f"({(end + minute_s) * 1000:.0f}"):
         if time.time() - end > LONGEST_S:
             raise RuntimeError("courses stay open")
         time.sleep(0.02)

@@ -115,8 +115,7 @@ def test_a_signal_between_two_workers_ends_both() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["as it is", "dropped"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "way"), [(signal.SIGINT, "dropped"), (signal.SIGTERM, "as it is")])
 @pytest.mark.parametrize(
     ("where", "count", "workers"),
     [*((*step, 1) for step in STEPS), *((*step, 2) for step in STEPS + OF_WORKERS)],
