@@ -40,6 +40,7 @@ from tests.store.cluster_client import ClusterClient
 FAST_FAILOVER = ("--cluster-node-timeout", "1500", "--cluster-replica-validity-factor", "0")
 DEADLINE_S = 25.0
 KEYS_A_STEP = 100
+CLUSTER = "cluster"
 SERVICE = "mymaster"
 PASSWORD = "secret-of-redis"
 
@@ -82,9 +83,11 @@ class Cluster(EmbeddedCluster):
         with self.client_of(server) as client:
             return client.execute_command(*command)
 
-    def each(self, server: ClusterServer) -> Iterator[ClusterServer]:
-        """All others that run."""
-        yield from (other for other in self.servers if other is not server and other.server.pid)
+    def empty(self) -> None:
+        """Forgets all data, on every master."""
+        for server in self.servers:
+            if self._role(server) == "master":
+                self.execute(server, "FLUSHALL")
 
     def by_port(self, port: int) -> ClusterServer:
         return next(server for server in self.servers if server.port == port)
@@ -240,7 +243,7 @@ class Cluster(EmbeddedCluster):
 class ClusterBackend:
     """A Cluster as tests/contract knows a Redis: empty, with a client. As tests.rig.Backend."""
 
-    kind = "cluster"
+    kind = CLUSTER
 
     def __init__(self, cluster: Cluster) -> None:
         self.url = cluster.url

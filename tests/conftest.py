@@ -14,6 +14,7 @@ from redis import Redis
 
 from presence_svc.store.redis.embedded import EmbeddedServer
 from tests import rig
+from tests.cluster_rig import CLUSTER, Cluster, ClusterBackend, cluster
 
 EmptyServer = Callable[[str], EmbeddedServer]
 SpawnService = Callable[..., rig.Service]
@@ -71,6 +72,43 @@ async def valkey_backend(empty_server: EmptyServer) -> AsyncIterator[rig.Backend
     """Embedded Valkey only: for what does not depend on the kind of server."""
     async with _backend(rig.VALKEY, empty_server) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def shared_cluster() -> Iterator[Cluster]:
+    """Three masters with a replica each that nobody breaks; started once per xdist worker."""
+    with cluster() as made:
+        yield made
+
+
+@pytest.fixture
+def empty_cluster(shared_cluster: Cluster) -> Cluster:
+    """The same, without data."""
+    shared_cluster.empty()
+    return shared_cluster
+
+
+@pytest.fixture(params=[*rig.REAL_BACKENDS, CLUSTER])
+async def every_backend(
+    request: pytest.FixtureRequest, empty_server: EmptyServer
+) -> AsyncIterator[rig.Backend | ClusterBackend]:
+    """The real ones, and a Cluster (S15)."""
+    if request.param == CLUSTER:
+        async with ClusterBackend(request.getfixturevalue("shared_cluster")) as servers:
+            yield servers
+        return
+    async with _backend(request.param, empty_server) as made:
+        yield made
+
+
+@pytest.fixture(params=[rig.VALKEY, CLUSTER])
+def url_of_a_kind(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty server, and of an empty Cluster."""
+    if request.param == CLUSTER:
+        servers: Cluster = request.getfixturevalue("empty_cluster")
+        return servers.url
+    url: str = request.getfixturevalue("redis_url")
+    return url
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from ..errors import Misconfigured
+from ..errors import Misconfigured, Unavailable
 from ..settings import Settings, load
 from ..store.agenda import Agenda
 from ..store.redis.factory import open_link
@@ -20,20 +20,25 @@ MOST_STEPS = 100_000
 
 
 class Swept(NamedTuple):
+    """`missed`: partitions of a Cluster whose master was away."""
+
     courses: int
     viewers: int
+    missed: int = 0
 
 
 def run(*, as_json: bool = False) -> None:
-    """Raises Misconfigured without a Redis to sweep, Unavailable when it does not answer."""
+    """Raises Misconfigured without a Redis to sweep, Unavailable when it, or some of it, does not answer."""
     settings = load()
     if settings.redis_url is None:
         raise Misconfigured("PRESENCE_REDIS_URL is not set: there is nothing to sweep")
     swept = asyncio.run(sweep(settings))
     if as_json:
-        print(json.dumps(swept._asdict()))
-        return
-    Console().print(f"{swept.courses:,} courses looked at, {swept.viewers:,} viewers removed")
+        print(json.dumps({"courses": swept.courses, "viewers": swept.viewers}))
+    else:
+        Console().print(f"{swept.courses:,} courses looked at, {swept.viewers:,} viewers removed")
+    if swept.missed:
+        raise Unavailable(f"{swept.missed} partitions were not looked at: no master of theirs answers")
 
 
 async def sweep(settings: Settings) -> Swept:
@@ -53,6 +58,6 @@ async def sweep(settings: Settings) -> Swept:
                 await asyncio.sleep(max(0, due.next_at - due.now) / 1000)
             else:
                 break
-        return Swept(len(courses), viewers)
+        return Swept(len(courses), viewers, agenda.missed)
     finally:
         await link.close()

@@ -69,6 +69,7 @@ class Agenda:
         self.settings = settings
         self.keys = Keys.of(settings)
         self.lag_s = 0.0  # how long what is due has waited, and was left for the next look
+        self.missed = 0  # partitions that the last look could not see: their master is away
         self._looks: dict[int, float] = {}  # when something is due in a partition, by our loop's clock
         self._clocks: dict[int, _Clock] = {}
         self._full_at = float("-inf")
@@ -87,13 +88,13 @@ class Agenda:
         found = [pair for pair in zip(partitions, replies, strict=True) if isinstance(pair[1], list)]
         if replies and not found:
             raise replies[0]
+        self.missed = len(replies) - len(found)
         late_ms = [here - next_at for _, (here, next_at, *_) in found if next_at]
         self.lag_s = max(0, *late_ms, 0) / 1000
         now, courses, waits_ms = found[0][1][0] if found else 0, [], self._known_waits_ms()
         for partition, (here, next_at, *claimed) in found:
-            clock = self._clocks[partition.number] = _Clock(
-                here, asyncio.get_running_loop().time(), here - now
-            )
+            heard_at = asyncio.get_running_loop().time()
+            clock = self._clocks[partition.number] = _Clock(here, heard_at, here - now)
             courses += [course.decode() for course in claimed]
             if next_at:
                 waits_ms.append(next_at - here)
@@ -125,7 +126,7 @@ class Agenda:
         names: tuple[str, ...] = (partition.agenda,)
         args: tuple[int, ...] = (COURSES, CLAIM_MS, settings.hidden_ttl_ms)
         if settings.history:
-            names += (partition.heard, partition.gaps)
+            names += (partition.heard, partition.gaps, *partition.nothing)
             # A quarter's end may be further away than the end of any lease. A gap below TTL less the interval
             # ends nobody's lease: whoever beat before it has one beyond it.
             longest = max(settings.hidden_ttl_ms, settings.quarter_ms + settings.minute_ms)
@@ -185,12 +186,8 @@ class Agenda:
         keys, settings = self.keys, self.settings
         partition = keys.partition_of(course_id)
         names: tuple[str, ...] = (partition.agenda, partition.where, *keys.course(course_id))
-        args: tuple[int | str, ...] = (
-            settings.publish_interval_ms,
-            MEMBERS,
-            settings.hidden_ttl_ms,
-            *settings.books,
-        )
+        args: tuple[int | str, ...] = (settings.publish_interval_ms, MEMBERS, settings.hidden_ttl_ms)
+        args += settings.books
         if settings.history:
             quarter = self._now_of(course_id) // (15 * settings.minute_ms)
             names += keys.tiers(course_id, minute, quarter)

@@ -43,6 +43,8 @@ course and its channel; further:
     P:{T}:agenda     as P:agenda:0, for the courses of this partition
     P:{T}:since      as P:since, for this partition: a master that comes back empty warms its own
     P:{T}:where, P:{T}:heard, P:{T}:gaps, P:{T}:seen, P:{T}:closed:Q   likewise
+    P:{T}:nothing    never exists: a script that names it cannot run while the slot is moved key by key, as
+                     heartbeats cannot, and so does not say that they were heard
     P:partitions     str   how many partitions there are; another number would look for courses elsewhere
 
 So a script call takes many courses of a partition, with their agenda, and stays atomic. Refused: a slot per

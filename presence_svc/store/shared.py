@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ..errors import PresenceError, Unavailable
 from ..settings import Settings
 from . import scripts
-from .keys import Keys
+from .keys import Keys, Partition
 from .redis.link import Command, Link
 
 DAY_MS = 86_400_000
@@ -54,10 +54,7 @@ class Shared:
         A gap below TTL - HEARTBEAT_INTERVAL loses nobody: whoever beat before it has a lease beyond it.
         """
         gap_ms = max(1, self.settings.ttl_ms - round(self.settings.heartbeat_interval * 1000))
-        commands: list[Command] = [
-            ("EVALSHA", scripts.SINCE, 2, partition.since, partition.agenda, gap_ms)
-            for partition in self.keys.partitions
-        ]
+        commands = [self._since(partition, gap_ms) for partition in self.keys.partitions]
         *marks, secret = await self.link.results([*commands, ("GETEX", self.keys.secret, "PX", DAY_MS)])
         heard = {n: mark for n, mark in enumerate(marks) if not isinstance(mark, PresenceError)}
         if not heard:
@@ -67,6 +64,10 @@ class Shared:
         warm = frozenset(n for n, (now, since) in heard.items() if since and now - since >= ttl_ms)
         now, since = min(heard.values(), key=lambda mark: mark[0] - mark[1])
         return Pulse(now, since, warm)
+
+    def _since(self, partition: Partition, gap_ms: int) -> Command:
+        names = (partition.since, partition.agenda, *partition.nothing)
+        return ("EVALSHA", scripts.SINCE, len(names), *names, gap_ms)
 
     async def _take_secret(self, secret: Any) -> None:
         if isinstance(secret, PresenceError):

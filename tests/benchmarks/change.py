@@ -32,25 +32,27 @@ Hear = Callable[[float], dict[str, Any] | None]
 
 def join(scale: Scale) -> list[Figure]:
     """From sending a heartbeat to replica A until its frame has come from replica B, on a silent course."""
+    with process.redis() as (_, url), Redis.from_url(url) as client:
+        runs = joins(url, scale)
+        pings = [_round_trips(client, scale.joins) for _ in range(scale.rounds)]
+    return [
+        Figure("join to frame, p50", [median(ms) for ms in runs], "<= 5", "ms"),
+        Figure("join to frame, p99", [p99(ms) for ms in runs], "<= 20", "ms"),
+        Figure("Redis round trip (PING), p50", [median(ms) for ms in pings], "", "ms"),
+    ]
+
+
+def joins(redis_url: str, scale: Scale) -> list[list[float]]:
+    """Rounds of joins at two replicas on this Redis, in ms."""
     with ExitStack() as stack:
-        _, url = stack.enter_context(process.redis())
-        a, b = (stack.enter_context(process.service(url, process.LONG_LEASES)) for _ in range(2))
+        a, b = (stack.enter_context(process.service(redis_url, process.LONG_LEASES)) for _ in range(2))
         page = stack.enter_context(closing(Page(a.port)))
-        streams = {f"course-{n}": stack.enter_context(closing(Page(b.port))) for n in range(COURSES)}
+        streams = {f"joined-{n}": stack.enter_context(closing(Page(b.port))) for n in range(COURSES)}
         for course_id, stream in streams.items():
             stream.listen(f"/v1/courses/{course_id}/live")
         time.sleep(SETTLED_S)
-        client = stack.enter_context(Redis.from_url(url))
         present: Counter[str] = Counter()
-        runs = [
-            (_joins(page, streams, scale.joins, present), _round_trips(client, scale.joins))
-            for _ in range(scale.rounds)
-        ]
-    return [
-        Figure("join to frame, p50", [median(ms) for ms, _ in runs], "<= 5", "ms"),
-        Figure("join to frame, p99", [p99(ms) for ms, _ in runs], "<= 20", "ms"),
-        Figure("Redis round trip (PING), p50", [median(ms) for _, ms in runs], "", "ms"),
-    ]
+        return [_joins(page, streams, scale.joins, present) for _ in range(scale.rounds)]
 
 
 def _joins(page: Page, streams: dict[str, Page], joins: int, present: Counter[str]) -> list[float]:

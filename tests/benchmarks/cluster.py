@@ -1,4 +1,6 @@
-"""Rows "cluster" and "partitions": what a heartbeat costs Redis and a worker, and how soon a join is heard.
+"""Rows "cluster" and "partitions": what a heartbeat costs Redis and a worker, how soon a join is seen.
+
+How soon counts are right after a failover, and after slots were moved, comes from failover.py.
 
 Steady heartbeats through the store, in groups of 500, as a busy worker sends them. Processor time, not rate;
 all servers that hold data are added up, replicas too.
@@ -10,12 +12,11 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from statistics import median, quantiles
+from statistics import median
 from typing import Any, NamedTuple
 
 import redis
 
-from presence_svc.live.bus import Bus
 from presence_svc.model import Heartbeat
 from presence_svc.settings import load
 from presence_svc.store.agenda import Agenda
@@ -24,13 +25,13 @@ from presence_svc.store.redis.embedded import EmbeddedServer
 from presence_svc.store.redis.factory import open_link
 from presence_svc.store.shared import Shared
 from presence_svc.store.write import HeartbeatWrite, WithSeq, pack_seq
+from tests.benchmarks import change, failover
 from tests.benchmarks.row import Figure, Scale
 from tests.cluster_rig import cluster, sentinels
 
 GROUP = 500
 SPREADS = (1, 50, 500)  # courses that a group is spread over
 PARTITIONS_TRIED = (64, 256, 1_024)
-QUIET_S = 0.5  # longer than PUBLISH_INTERVAL
 LONG = {"ttl": 3_600, "hidden_ttl": 3_600}
 
 
@@ -115,39 +116,6 @@ async def _send(presence: Presence, group: list[WithSeq]) -> None:
     raise RuntimeError("the heartbeats were not recorded")
 
 
-async def joins(place: Place, many: int) -> list[float]:
-    """In ms: from a heartbeat of somebody new to its message at another replica."""
-    made = load(redis_url=place.url, redis_timeout=0.45)
-    links = [open_link(made) for _ in range(2)]
-    presence = Presence(links[0], made)
-    heard: asyncio.Queue[str] = asyncio.Queue()
-    bus = Bus(links[1], presence.keys, lambda c, _: heard.put_nowait(c), heard.put_nowait, lambda _: None)
-    for link in links:
-        await link.start()
-    bus.start()
-    took = []
-    try:
-        courses = [f"joined-{n}" for n in range(20)]
-        for course in courses:
-            bus.add(course)
-        for _ in courses:
-            await asyncio.wait_for(heard.get(), 10)
-        for n in range(many):
-            course = courses[n % len(courses)]
-            viewer = f"{time.time_ns()}"
-            began = time.perf_counter()
-            await presence.heartbeat(HeartbeatWrite(course, viewer, Heartbeat(viewer_id=viewer)))
-            await asyncio.wait_for(heard.get(), 10)
-            took.append((time.perf_counter() - began) * 1000)
-            await asyncio.sleep(QUIET_S / len(courses))
-    finally:
-        await bus.stop()
-        await presence.close()
-        for link in links:
-            await link.close()
-    return took
-
-
 async def idle(place: Place, seconds: float, **settings: Any) -> float:
     """us of processor time of Redis per second, for a replica that has nothing to do but to look."""
     made = load(redis_url=place.url, redis_timeout=0.45, **settings)
@@ -178,12 +146,12 @@ def compare(scale: Scale) -> list[Figure]:
                     Figure(f"{what}: calls per group", [c.calls for c in costs], "", ""),
                 ]
         for place in found:
-            took = [asyncio.run(joins(place, scale.joins)) for _ in range(scale.rounds)]
+            took = change.joins(place.url, scale)
             figures += [
-                Figure(f"{place.name}: join to message, p50", [median(ms) for ms in took], "", "ms"),
-                Figure(f"{place.name}: join to message, p99", [_p99(ms) for ms in took], "", "ms"),
+                Figure(f"{place.name}: join to frame, p50", [median(ms) for ms in took], "", "ms"),
+                Figure(f"{place.name}: join to frame, p99", [change.p99(ms) for ms in took], "", "ms"),
             ]
-    return figures
+    return figures + failover.times(scale)
 
 
 def partitions(scale: Scale) -> list[Figure]:
@@ -201,7 +169,3 @@ def partitions(scale: Scale) -> list[Figure]:
                 Figure(f"{many} partitions: Redis, one look at all", looks, "", "us"),
             ]
     return figures
-
-
-def _p99(values: list[float]) -> float:
-    return quantiles(values, n=100, method="inclusive")[98] if len(values) > 1 else values[0]

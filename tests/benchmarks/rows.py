@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import before, change, cluster, crowd, expiry, fanout, history, rate, redis_cost
+from tests.benchmarks import (
+    before,
+    change,
+    cluster,
+    crowd,
+    expiry,
+    fanout,
+    history,
+    millions,
+    rate,
+    redis_cost,
+)
 from tests.benchmarks.row import Row
 
 ROWS = [
@@ -26,5 +37,6 @@ ROWS = [
     Row("jwt", "PRESENCE_AUTH=trusted, the same viewers", rate.identity),
     Row("cluster", "one server, Sentinels, three masters: the same heartbeats", cluster.compare),
     Row("before", "another checkout of this project, at the path in BEFORE", before.compare),
+    Row("millions", "ten million viewers, from costs at 1, 3 and 6 masters", millions.sizes),
     Row("partitions", "64, 256 and 1,024 partitions on three masters", cluster.partitions),
 ]

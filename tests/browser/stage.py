@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -102,7 +103,8 @@ class Others:
 class Proxy:
     """Something in front of the service: passes bytes on, or cuts every connection and answers 502.
 
-    `held` is what it keeps of streams for itself, as virus scanners do: "", "body" or "whole".
+    `held` is what it keeps of streams for itself, as virus scanners do: "", "whole", "body", or "rest": what
+    comes later than half a second after a stream's head, also of open streams.
     """
 
     def __init__(self, port: int) -> None:
@@ -141,30 +143,38 @@ class Proxy:
                 return
             with socket.create_connection(self.target) as upstream:
                 self._open |= {client, upstream}
-                threading.Thread(target=_pump, args=(upstream, client, self._kept), daemon=True).start()
+                threading.Thread(target=_pump, args=(upstream, client, _Sieve(self)), daemon=True).start()
                 _pump(client, upstream)
                 self._open -= {client, upstream}
 
-    def _kept(self, data: bytes) -> bytes | None:
-        """What passes of these bytes; None for nothing from now on."""
-        if not (self.held and b"text/event-stream" in data):
-            return data
-        return None if self.held == "whole" else data[: data.index(b"\r\n\r\n") + 4]
+
+class _Sieve:
+    """What a proxy lets pass of one connection to a browser; once it holds bytes back it goes on doing so."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+        self._is_holding = False
+        self._streams_since = 0.0
+
+    def __call__(self, data: bytes) -> bytes:
+        held, is_head = self._proxy.held, b"text/event-stream" in data
+        if is_head:
+            self._streams_since = time.monotonic()
+        if self._is_holding or not held or not self._streams_since:
+            return b"" if self._is_holding else data
+        if held == "rest":
+            self._is_holding = time.monotonic() > self._streams_since + 0.5
+            return b"" if self._is_holding else data
+        self._is_holding = is_head
+        if not is_head:
+            return data  # of a stream that was open before
+        return b"" if held == "whole" else data[: data.index(b"\r\n\r\n") + 4]
 
 
-def _pump(
-    source: socket.socket, target: socket.socket, sieve: Callable[[bytes], bytes | None] | None = None
-) -> None:
-    is_held = False
+def _pump(source: socket.socket, target: socket.socket, sieve: Callable[[bytes], bytes] = bytes) -> None:
     with suppress(OSError):
         while data := source.recv(65_536):
-            if sieve and not is_held:
-                kept = sieve(data)
-                is_held = kept != data
-                data = kept or b""
-            elif is_held:
-                data = b""
-            target.sendall(data)
+            target.sendall(sieve(data))
     _end(source)
     _end(target)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -9,7 +10,12 @@ import pytest
 from presence_svc.commands import keys
 from presence_svc.commands.keys import describe
 from presence_svc.errors import Misconfigured
+from presence_svc.model import Heartbeat
 from presence_svc.settings import load
+from presence_svc.store.presence import Presence
+from presence_svc.store.redis.factory import open_link
+from presence_svc.store.write import HeartbeatWrite
+from tests.cluster_rig import Cluster
 
 
 def test_on_one_server() -> None:
@@ -43,3 +49,37 @@ def test_a_malformed_course_is_refused() -> None:
     """An id that could break out of a key has no keys."""
     with pytest.raises(Misconfigured, match="not a course id"):
         keys.run("a}b", as_json=True)
+
+
+def test_the_names_are_those_in_a_cluster(
+    empty_cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What it prints is where a heartbeat has written, at the master of the slot that it says."""
+    monkeypatch.setenv("PRESENCE_REDIS_URL", empty_cluster.url)
+    asyncio.run(beat(empty_cluster.url, "c1", "ada"))
+
+    keys.run("c1", as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    owner = empty_cluster.owner(told["partition"]["slot"])
+    names = {name.replace("<viewer_id>", "ada") for name in told["keys"].values()}
+    there = {name.decode() for name in empty_cluster.execute(owner, "KEYS", "presence:*")}
+
+    assert {empty_cluster.execute(owner, "CLUSTER KEYSLOT", name) for name in names} == {
+        told["partition"]["slot"]
+    }
+    expected = {"viewers", "viewer", "places", "chapters", "state", "agenda"}
+    assert {
+        name for name in expected if told["keys"][name].replace("<viewer_id>", "ada") in there
+    } == expected
+    assert empty_cluster.execute(owner, "ZRANGE", told["keys"]["viewers"], 0, -1) == [b"ada"]
+
+
+async def beat(url: str, course: str, viewer: str) -> None:
+    """One heartbeat, in a chapter."""
+    settings = load(redis_url=url)
+    link = open_link(settings, timeout_s=10)
+    presence = Presence(link, settings)
+    said = Heartbeat(viewer_id=viewer, chapter_id="ch-1")
+    assert (await presence.heartbeat(HeartbeatWrite(course, viewer, said))).total == 1
+    await presence.close()
+    await link.close()

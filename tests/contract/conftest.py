@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from tests import rig
-from tests.cluster_rig import Cluster, ClusterBackend, cluster
+from tests.cluster_rig import CLUSTER, ClusterBackend
 from tests.conftest import EmptyServer
 from tests.rig import Backend
 from tests.store.replica import Ear, Replica, ear_of
-
-CLUSTER = "cluster"
-
-
-@pytest.fixture(scope="session")
-def shared_cluster() -> Iterator[Cluster]:
-    """Three masters with a replica each; started once, emptied for each test."""
-    with cluster() as made:
-        yield made
 
 
 @pytest.fixture(params=[*rig.BACKENDS, CLUSTER])

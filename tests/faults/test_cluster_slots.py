@@ -69,7 +69,7 @@ async def test_resharding_under_load(servers: Cluster, spawn_service: SpawnServi
                 await _leave_and_stay_gone(presence)
             await moving
         print(f"{way}: {monotonic() - began:.1f} s for 24 moves of a partition, ", end="")
-        await _hold(courses, streams, began, refused=0.3)
+        await _hold(courses, streams, began, refused=0.05)
 
 
 @asynccontextmanager

@@ -7,7 +7,15 @@ import asyncio
 import pytest
 
 from presence_svc.store import stats
+from tests.cluster_rig import ClusterBackend
+from tests.rig import Backend
 from tests.store.replica import Replica
+
+
+@pytest.fixture
+def replica(every_backend: Backend | ClusterBackend) -> Replica:
+    """On a Cluster the courses lie in many partitions (S15)."""
+    return Replica(every_backend.client(protocol=2))
 
 
 async def test_totals_of_nothing(replica: Replica) -> None:
@@ -55,3 +63,27 @@ async def test_a_reading_grows_old(replica: Replica, monkeypatch: pytest.MonkeyP
     await replica.beat("bob")
 
     assert (await replica.totals.stats()).total == 2
+
+
+async def test_pages_see_every_course_once(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the busiest, then by id: following the cursor to its end, with a search or without."""
+    monkeypatch.setattr(stats, "CHUNK", 7)
+    beats = [(f"v{v}", f"c{course:02}") for course in range(60) for v in range(1 + course % 3)]
+    await asyncio.gather(*(replica.beat(viewer, course=course) for viewer, course in beats))
+
+    async def pages(text: str, limit: int) -> list[tuple[int, str]]:
+        found, cursor = [], None
+        while True:
+            page = await replica.totals.search(text, limit, cursor)
+            assert page.page is not None
+            assert len(page.page) <= limit
+            found += [(one.total, one.course_id) for one in page.page]
+            cursor = page.next_cursor
+            if cursor is None:
+                return found
+
+    everything = await pages("", 200)
+    assert len(everything) == 60
+    assert everything == sorted(everything, key=lambda one: (-one[0], one[1]))
+    assert await pages("", 7) == everything
+    assert await pages("C1", 3) == [one for one in everything if one[1].startswith("c1")]

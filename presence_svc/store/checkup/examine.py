@@ -46,7 +46,9 @@ async def examine(
         found = [Finding(True, "reachable", f"answered in {took_ms:.1f} ms")]
         wrong = await missing_rights(redis, keys, user, partition=partition)
         found.append(Finding(not wrong, "rights", wrong or "all that the service does"))
-        looks = (_server, _clients, _database, _clock, consistency)
+        looks = [_server, _clients, _clock, consistency]
+        if not keys.is_partitioned:  # a Cluster has one database
+            looks.insert(2, _database)
         for look in (*looks, persistence) if keeps_history else looks:
             try:
                 found += await look(redis, Asked(keys, db, pool))
@@ -67,6 +69,9 @@ async def _clients(redis: Redis, asked: Asked) -> list[Finding]:
     """Every process that serves opens as many as its pool has, and one for its subscription."""
     each = asked.pool + 1
     allowed = int((await redis.info("clients")).get("maxclients", 0))
+    if asked.keys.is_partitioned:  # where nobody says how many processes there are
+        told = f"{allowed:,} allowed, each process of the service may open {each}"
+        return [Finding(not allowed or each <= allowed, "connections", told)]
     ((_, processes),) = await redis.pubsub_numsub(f"{asked.keys.bus}:{asked.db}")
     need = max(1, processes) * each
     detail = f"{allowed:,} allowed, {max(1, processes)} process(es) of the service may open {each} each"

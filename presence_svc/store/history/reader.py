@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ...settings import Settings
-from ..agenda import unheard_ms
 from ..counts import count_call
 from ..keys import Keys
 from ..redis.link import Command, Link
+from .gaps import BEFORE, gap_commands, gaps_of
 from .keys import BLOCK, MINUTES_A_DAY
 from .series import Gap, Series, Value, merged, minutes_of, series, value_of
 
@@ -21,7 +21,6 @@ _OPEN = re.compile(rb"m(\d+)")
 QUARTERS_A_DAY = 96
 CHUNK = 200  # commands in an exchange
 FIELDS = 2_000  # fields in a command
-BEFORE = -(2**60)
 
 
 class Known(NamedTuple):
@@ -48,18 +47,12 @@ class Reader:
         (now, *_), heard, gaps, state = await self._link.pipeline(
             [
                 count_call(keys, [course_id]),
-                ("HMGET", partition.heard, "first", "last"),
-                ("LRANGE", partition.gaps, 0, -1),
+                *gap_commands(partition),
                 ("HGETALL", keys.course(course_id).state),
             ]
         )
-        found: list[Gap] = [_gap(text) for text in gaps]
-        first = int(heard[0]) + self._settings.ttl_ms if heard[0] else now
-        found.append((BEFORE, first))
-        last = int(heard[1]) if heard[1] else now
-        if now - last > unheard_ms(self._settings):
-            found.append((last, now))
-        return Known(now, self._edge(now, dict(zip(state[::2], state[1::2], strict=True))), merged(found))
+        edge = self._edge(now, dict(zip(state[::2], state[1::2], strict=True)))
+        return Known(now, edge, gaps_of(self._settings, now, heard, gaps))
 
     def _edge(self, now: int, state: Mapping[bytes, bytes]) -> int:
         """Up to when all is closed: an empty course needs no closing, until somebody comes."""
@@ -182,8 +175,3 @@ class Reader:
         for start in range(0, len(commands), CHUNK):
             replies += await self._link.pipeline(commands[start : start + CHUNK])
         return replies
-
-
-def _gap(text: bytes) -> Gap:
-    begin, end = text.split(b" ")
-    return int(begin), int(end)

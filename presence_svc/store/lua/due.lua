@@ -1,6 +1,6 @@
 -- EVALSHA due: the courses that somebody must look at now, claimed for a moment for the caller.
 --
--- KEYS  agenda; with history: heard gaps
+-- KEYS  agenda; with history: heard gaps; on a Cluster: nothing (see since.lua)
 -- ARGV  how many at most, claim ms, longest lease (or look) ms; with history: how long nobody may have asked without a
 --       gap, from when on such a gap has ended leases, how long until viewers have said again that they are there, how
 --       long to keep gaps; ms

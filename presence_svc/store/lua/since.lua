@@ -1,12 +1,13 @@
 -- EVALSHA since: keeps the mark that says since when heartbeats have been heard without a gap (S11).
 --
--- KEYS  since agenda
+-- KEYS  since agenda; on a Cluster: nothing
 -- ARGV  how long a gap may be without losing anybody, ms
 -- reply now, since (0 = no heartbeat can be recorded now, and none could be for long)
 --
 -- Every replica calls this each sweep. The mark is gone after a restart with empty data, after a gap in which
 -- Redis was away or took no writes, and after one in which no replica ran: in all of them leases may have ended
--- unrenewed. A mark that is ahead of the clock is of before the clock was set back.
+-- unrenewed. A mark that is ahead of the clock is of before the clock was set back. While a slot is moved key by key
+-- no heartbeat runs there, since one of its keys does not exist; and by `nothing`, which never does, nor does this.
 --@include shared/time
 --@include shared/course
 

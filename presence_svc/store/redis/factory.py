@@ -16,7 +16,8 @@ from .cluster.topology import Topology
 from .link import Command, Link, ServerLink
 from .node import POOL, Node
 from .resp import packed_command
-from .sentinel import SentinelLink, Sentinels
+from .sentinel import SentinelLink
+from .sentinels import Sentinels
 from .url import Access, Address, parse
 
 TEN_YEARS_MS = 315_360_000_000  # longer than anything that is kept by these partitions

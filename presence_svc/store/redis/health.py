@@ -15,7 +15,28 @@ from .reply import EVERYDAY, LOST, NOT_SERVING, REFUSES_WRITES, RENEWS, ReplyErr
 
 log = logging.getLogger("presence.redis")
 PROBE_S = 0.2
+AGAIN_S = 30.0
 REFUSING_S = 1.0  # between two looks at a server that refuses writes
+
+
+class Absence:
+    """Says in the log why no server can be found, and that one was: for links that must look for theirs."""
+
+    def __init__(self) -> None:
+        self._why = ""
+        self._told_at = 0.0
+
+    def begin(self, why: str) -> None:
+        """Once, and again when it is for another reason, which may be that of another node each time."""
+        now = asyncio.get_running_loop().time()
+        if not self._why or (why != self._why and now - self._told_at > AGAIN_S):
+            self._why, self._told_at = why, now
+            log.warning("redis is away: %s", why)
+
+    def end(self) -> None:
+        if self._why:
+            self._why = ""
+            log.warning("redis is back")
 
 
 class Health:

@@ -8,83 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from hiredis import ProtocolError
-from redis.exceptions import RedisError
-
 from ...errors import PresenceError, Unavailable
+from .health import Absence
 from .link import Command, ServerLink
 from .node import Node
 from .resp import ScriptCall, packed_command
-from .subscription import Subscription
-from .url import Access, Address
+from .sentinels import EVERY_S, LOST, Sentinels
+from .url import Address
 from .wire import ask
 
 log = logging.getLogger("presence.redis")
-EVERY_S = 15.0
 AWAY_S = 0.2
-SENTINEL_TIMEOUT_S = 0.5
 ROLE = packed_command("ROLE")
-SWITCHED = "+switch-master"
-_LOST = (TimeoutError, OSError, ProtocolError, RedisError, ValueError, ConnectionError)
-
-
-class Sentinels:
-    """Who the master of `service` is. `reached`: where an announced address is reached from here."""
-
-    def __init__(
-        self,
-        addresses: Sequence[Address],
-        access: Access,
-        service: str,
-        reached: Mapping[Address, Address],
-    ) -> None:
-        self.addresses = list(addresses)
-        self.access = access
-        self._ask = packed_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service)
-        self._service = service
-        self._reached = reached
-
-    async def masters(self) -> list[Address]:
-        """What most of them say first. Raises Unavailable when none answers."""
-        said = await asyncio.gather(*map(self._said_by, self.addresses))
-        votes = Counter(address for address in said if address is not None)
-        if not votes:
-            raise Unavailable(f"no Sentinel knows a master named {self._service}")
-        return [address for address, _ in votes.most_common()]
-
-    async def _said_by(self, sentinel: Address) -> Address | None:
-        try:
-            found = await ask(sentinel, self.access, self._ask, SENTINEL_TIMEOUT_S)
-            announced = Address(found[0].decode(), int(found[1])) if found else None
-        except _LOST as error:
-            log.debug("sentinel %s: %s", sentinel, str(error) or type(error).__name__)
-            return None
-        return self._reached.get(announced, announced) if announced else None
-
-    async def listen(self, on_switch: Callable[[], object]) -> None:
-        """Hears one of them for as long as it lasts. Raises what ends it."""
-        subscription = await Subscription.open(
-            self.addresses[0], self.access, timeout_s=SENTINEL_TIMEOUT_S, sharded=False
-        )
-        try:
-            subscription.subscribe([SWITCHED])
-            silent = False
-            while True:
-                event = await subscription.get(EVERY_S / 5)
-                if event is None and silent:
-                    raise ConnectionError("no answer")
-                silent = event is None
-                if event is None:
-                    subscription.ping()
-                elif event.kind == "message" and event.data.split(b" ")[0].decode() == self._service:
-                    on_switch()
-        finally:
-            self.addresses.append(self.addresses.pop(0))  # the next time another one
-            subscription.close()
 
 
 class SentinelLink(ServerLink):
@@ -101,6 +39,7 @@ class SentinelLink(ServerLink):
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._starting: asyncio.Task[None] | None = None
+        self._absence = Absence()
 
     async def start(self) -> None:
         """Finds the master, and goes on to look for it. Raises Unavailable."""
@@ -137,6 +76,9 @@ class SentinelLink(ServerLink):
     def hint(self) -> None:
         self._wake.set()
 
+    def places(self) -> list[Address]:
+        return super().places() if self.node.address.port else []
+
     async def _run(self) -> None:
         while True:
             away = self.node.away
@@ -149,7 +91,10 @@ class SentinelLink(ServerLink):
             try:
                 await self._look()
             except Unavailable as error:
-                log.debug("%s", error)
+                if self.node.address.port:
+                    log.debug("%s", error)
+                else:  # nobody else can say why
+                    self._absence.begin(error.detail)
             except Exception:
                 log.exception("a look for the master failed")
             if self.node.away:
@@ -159,7 +104,7 @@ class SentinelLink(ServerLink):
         while True:
             try:
                 await self._sentinels.listen(self.hint)
-            except _LOST as error:
+            except LOST as error:
                 log.debug("sentinel: %s", str(error) or type(error).__name__)
             except Exception:
                 log.exception("a Sentinel could not be heard")
@@ -178,7 +123,7 @@ class SentinelLink(ServerLink):
     async def _is_master(self, address: Address) -> bool:
         try:
             role = await ask(address, self.node.access, ROLE, self.timeout_s)
-        except _LOST as error:
+        except LOST as error:
             log.debug("%s: %s", address, str(error) or type(error).__name__)
             return False
         return bool(role[0] == b"master")
@@ -188,6 +133,7 @@ class SentinelLink(ServerLink):
         super().observe(**self._hooks)
         if before.address.port:
             log.warning("redis: the master is now %s", address)
+        self._absence.end()
         await before.close()
         self.on_places()
         self._hooks.get("on_back", lambda: None)()

@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.store.cluster_client import ClusterClient
 from tests.store.history.oracle import Minute, Room
 
 Tier = dict[tuple[Room, int], Minute]
@@ -24,13 +25,13 @@ class Kept:
 
 async def read(redis: Any, prefix: str = "presence", *, uniques: str = "") -> Kept:
     kept, numbers = Kept(), defaultdict[str, dict[str, str]](dict)
-    found: list[bytes] = await redis.keys(f"{prefix}:{{*}}:numbers")
+    is_cluster = isinstance(redis, ClusterClient)
+    found: list[bytes] = await redis.keys(f"{prefix}:{{*}}:*numbers")
     for name in found:
-        course = name.decode().split("{")[1].split("}")[0]
+        course, _, _ = _split(name.decode(), prefix, is_cluster=is_cluster)
         numbers[course] = {n.decode(): chapter.decode() for chapter, n in (await redis.hgetall(name)).items()}
     for key in [one.decode() for one in await redis.keys(f"{prefix}:*")]:
-        course, _, rest = key.removeprefix(f"{prefix}:{{").partition("}:")
-        kind, _, number = rest.partition(":")
+        course, kind, number = _split(key, prefix, is_cluster=is_cluster)
         chapters = numbers[course]
         if kind == "minutes":
             for line in (await redis.get(key) or b"").decode().splitlines():
@@ -51,10 +52,23 @@ async def read(redis: Any, prefix: str = "presence", *, uniques: str = "") -> Ke
                 kept.counted[course, int(number)] = await redis.pfcount(key)
             elif await redis.type(key) == b"set":
                 kept.uniques[course, int(number)] = {one.decode() for one in await redis.smembers(key)}
-        elif key.startswith(f"{prefix}:closed:"):
+        elif kind == "closed":
             for line in (await redis.get(key) or b"").decode().splitlines():
                 kept.closed.append((line.split(" ")[0], int(line.split(" ")[1])))
     return kept
+
+
+def _split(key: str, prefix: str, *, is_cluster: bool) -> tuple[str, str, str]:
+    """Course, kind and number of P:{C}:minutes:H and P:{T}:C:minutes:H; P:closed:Q has no course."""
+    tag, brace, rest = key.removeprefix(f"{prefix}:").removeprefix("{").partition("}:")
+    if not brace or (is_cluster and rest.startswith("closed:")):
+        course, rest = "", rest or tag
+    elif is_cluster:
+        course, _, rest = rest.partition(":")
+    else:
+        course = tag
+    kind, _, number = rest.partition(":")
+    return course, kind, number
 
 
 def _minute(kept: Kept, peak: str, area: str) -> Minute:

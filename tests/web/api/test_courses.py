@@ -8,12 +8,19 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.rig import Service
+from tests.cluster_rig import CLUSTER, Cluster
+from tests.rig import VALKEY, Service
 
 
-@pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    with Service() as made:
+@pytest.fixture(scope="module", params=[VALKEY, CLUSTER])
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
+    """On one server, and on a Cluster (S15)."""
+    env = {}
+    if request.param == CLUSTER:
+        servers: Cluster = request.getfixturevalue("shared_cluster")
+        servers.empty()
+        env["PRESENCE_REDIS_URL"] = servers.url
+    with Service(env) as made:
         yield made
 
 

@@ -126,6 +126,7 @@ export class Presence {
   #counted(reply) {
     const isFirst = !this.#until;
     this.#pseudonym = reply.pseudonym ?? undefined;
+    if (reply.total !== this.course.newest?.total) this.course.hub.source.streams.doubt();
     if (reply.viewer_id !== this.#signedOut) this.#signedOut = undefined;
     this.viewerId = reply.viewer_id;
     this.#leaveToken = reply.leave_token;

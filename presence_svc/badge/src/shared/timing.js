@@ -2,7 +2,10 @@
 
 export const REQUEST_TIMEOUT = 10_000; // a request without an answer has failed
 export const FIRST_BYTE_TIMEOUT = 8_000; // a stream without a byte by then is buffered by a proxy or scanner
-export const SILENCE_TIMEOUT = 40_000; // a stream is dead after this: the service sends at least a comment every 15 s
+export const COMMENT_OVERDUE = 17_000; // a stream silent for this long is doubted: the service sends a comment every 15 s
+export const SILENCE_TIMEOUT = 40_000; // and is dead after this
+export const TRUST_DELAY = 5_000; // a proxy that lets bytes pass so long after the first ones does not buffer the stream
+export const DELIVERY_TIMEOUT = 4_000; // longer than the service and the network take to deliver a change
 export const HIDDEN_DELAY = 10_000; // then a hidden tab closes its stream: browsers allow six connections per origin
 export const TOKEN_INTERVAL = 10_000; // least time between token checks when a page sets new getToken functions all the time
 export const STALE_DELAY = 1_500; // most lost streams are back by then, so nothing is shown before

@@ -1,7 +1,7 @@
 /** One stream: opened, watched, replaced and reopened here, whatever a proxy answers. */
 
-import { PresenceError, NO_SERVICE } from "../shared/error.js";
-import { FIRST_BYTE_TIMEOUT, SILENCE_TIMEOUT, STALE_DELAY, backoff, now } from "../shared/timing.js";
+import { NO_SERVICE, PresenceError } from "../shared/error.js";
+import { COMMENT_OVERDUE, FIRST_BYTE_TIMEOUT, SILENCE_TIMEOUT, STALE_DELAY, backoff, now } from "../shared/timing.js";
 import { frames } from "./frames.js";
 
 const AT_ONCE = 1;
@@ -12,16 +12,19 @@ const AT_ONCE = 1;
  * @property {(frame: import("./frames.js").Frame) => void} receive
  * @property {(pause: number) => void} changed it delivers now, or is lost, with the pause that the service asked for
  * @property {(error: any, stream: Stream) => Promise<void>} failed called before the next try
+ * @property {(age: number) => void} received called for every chunk, with the time since the first one
+ * @property {() => void} overdue called when not even a comment came in time
  */
 
 export class Stream {
-  /** Failed tries in a row. */ failures = 0;
+  /** Tries in a row that failed, or brought nothing after their first bytes. */ failures = 0;
   /** The query that it is open for, or is being opened for. */ #key = "";
   /** @type {AbortController | null} the stream that delivers */ #live = null;
   /** @type {AbortController | null} the stream that is to take its place */ #opening = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
   #notBefore = 0;
   #backAt = 0;
+  /** When the last chunk came. */ receivedAt = 0;
   #isPaused = false;
 
   /** @param {import("../service/service.js").Service} service @param {Listener} listener */
@@ -100,7 +103,7 @@ export class Stream {
     this.#key = "";
     if (!this.#live) this.listener.changed(retry);
     const lasted = now() - started;
-    this.failures = hasDelivered && lasted > 2 * STALE_DELAY ? 0 : this.failures + 1;
+    this.failures = hasDelivered && this.receivedAt - started > 2 * STALE_DELAY ? 0 : this.failures + 1;
     if (retry === AT_ONCE && lasted < STALE_DELAY) retry = 0; // the new token has expired, too: an immediate retry would loop
     const wait = /** @type {any} */ (failure)?.retryAfter ?? 0; // asked for by the service, so nothing may shorten it
     if (wait) this.#notBefore = now() + wait;
@@ -113,10 +116,17 @@ export class Stream {
   async #listen({ path, body }, control) {
     const silent = () => control.abort(new Error("the stream of the presence service fell silent"));
     let watchdog = setTimeout(silent, FIRST_BYTE_TIMEOUT); // for the first byte of the body: some scanners let the headers pass
+    let first = 0;
     const heard = () => {
       clearTimeout(watchdog);
-      watchdog = setTimeout(silent, SILENCE_TIMEOUT);
+      watchdog = setTimeout(() => {
+        watchdog = setTimeout(silent, SILENCE_TIMEOUT - COMMENT_OVERDUE);
+        this.listener.overdue();
+      }, COMMENT_OVERDUE);
+      this.receivedAt = now();
+      first ||= this.receivedAt;
       if (control === this.#opening) this.#delivers(control);
+      this.listener.received(this.receivedAt - first);
     };
     try {
       const options = { signal: control.signal, ...(body && { body: () => body }) };

@@ -1,6 +1,10 @@
-/** The streams of a page, as many as its courses need; while one is missing, its counts are polled. */
+/**
+ * The streams of a page, as many as its courses need; while one is missing, its counts are polled. A proxy may let the
+ * first bytes of a stream pass and hold back the rest. So counts are polled as well until a stream has delivered
+ * something later, and when one is suspected; a stream that does not deliver what a poll has found is reopened.
+ */
 
-import { OFFLINE_DELAY, POLL_DELAY, POLL_INTERVAL, RELEASE, STALE_DELAY, now, spread } from "../shared/timing.js";
+import { DELIVERY_TIMEOUT, OFFLINE_DELAY, POLL_DELAY, POLL_INTERVAL, RELEASE, STALE_DELAY, TRUST_DELAY, now, spread } from "../shared/timing.js";
 import { merged, streams } from "./query.js";
 import { readCounts } from "./reader.js";
 import { Stream } from "./stream.js";
@@ -28,6 +32,10 @@ export class Streams {
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #poll;
   #pollFailures = 0;
   /** When the counts that no stream delivers were last polled. */ #polledAt = 0;
+  /** Streams are known not to be held back. */ #isTrusted = false;
+  /** @type {Map<string, number>} the totals that streams delivered last */ #delivered = new Map();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #doubtTimer;
+  #pollDue = 0;
   #releasedUntil = 0;
   #releases = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #releaseTimer;
@@ -66,8 +74,7 @@ export class Streams {
 
   pause() {
     this.isPaused = true;
-    clearTimeout(this.#poll);
-    this.#poll = undefined;
+    this.#stopPolling();
     this.#polledAt = 0;
     for (const stream of this.#streams) stream.pause();
   }
@@ -98,12 +105,24 @@ export class Streams {
   #stream(i) {
     return new Stream(this.service, {
       query: () => this.#queries[i] ?? null,
-      receive: ({ event, data }) => this.listener.receive(event, JSON.parse(data)),
+      receive: ({ event, data }) => {
+        const news = JSON.parse(data);
+        if (event === "count") this.#delivered.set(news.course_id, news.total);
+        this.listener.receive(event, news);
+      },
       changed: (pause) => {
+        if (!this.#missing().length) this.#stopPolling();
         this.#watch();
         this.listener.changed(pause);
       },
       failed: (error, stream) => this.#failed(error, stream, i),
+      received: (age) => {
+        clearTimeout(this.#doubtTimer);
+        if (this.#isTrusted || age < TRUST_DELAY) return;
+        this.#isTrusted = true;
+        this.#watch();
+      },
+      overdue: () => this.#distrust(),
     });
   }
 
@@ -124,29 +143,57 @@ export class Streams {
     return Object.keys(this.#want.courses).filter((id) => !delivered.has(id));
   }
 
-  /** Polls counts while a stream is missing; not at once, since most streams are back soon. */
+  /** The courses whose counts are polled. */
+  #polled() {
+    return this.#isTrusted ? this.#missing() : Object.keys(this.#want.courses);
+  }
+
+  /** A heartbeat's reply has another number: a stream that works delivers it in a moment. */
+  doubt() {
+    clearTimeout(this.#doubtTimer);
+    this.#doubtTimer = setTimeout(() => this.#distrust(), DELIVERY_TIMEOUT);
+  }
+
+  #distrust() {
+    this.#isTrusted = false;
+    this.#pollIn(0);
+  }
+
+  /** Polls counts while a stream is missing or not trusted; not at once, since most streams are back soon. */
   #watch() {
-    if (!this.#missing().length) {
-      clearTimeout(this.#poll);
-      this.#poll = undefined;
-      this.#pollFailures = 0;
-    } else if (!this.#poll) this.#pollIn(spread(POLL_DELAY));
+    if (!this.#polled().length) this.#stopPolling();
+    else this.#pollIn(spread(this.#missing().length ? POLL_DELAY : TRUST_DELAY + 1_000));
+  }
+
+  #stopPolling() {
+    clearTimeout(this.#poll);
+    this.#poll = undefined;
+    this.#pollFailures = 0;
   }
 
   /** @param {number} delay */
   #pollIn(delay) {
+    const due = now() + delay;
+    if (this.isPaused || (this.#poll && this.#pollDue <= due)) return;
     clearTimeout(this.#poll);
+    this.#pollDue = due;
     this.#poll = setTimeout(() => this.#read(), delay);
   }
 
   async #read() {
-    const ids = this.#missing();
-    if (this.isPaused || !ids.length) return this.#watch();
+    const ids = this.#polled();
+    if (this.isPaused || !ids.length) return this.#stopPolling();
     let pause = spread(POLL_INTERVAL);
     try {
       const wasLive = this.isLive;
-      const refused = await readCounts(this.service, ids, this.#want.chapters, (count) => this.listener.receive("count", count));
-      this.#polledAt = now();
+      let isLate = false;
+      const refused = await readCounts(this.service, ids, this.#want.chapters, (count) => {
+        isLate ||= this.#delivered.get(count.course_id) !== count.total;
+        this.listener.receive("count", count);
+      });
+      const readAt = now();
+      if (this.#missing().length) this.#polledAt = readAt;
+      if (isLate) setTimeout(() => this.#dropSilent(readAt), DELIVERY_TIMEOUT);
       this.#pollFailures = 0;
       if (refused.size) this.listener.refused(refused);
       else if (!wasLive) this.listener.changed(0);
@@ -155,7 +202,17 @@ export class Streams {
       if (!this.isLive) this.listener.changed(STALE_DELAY);
     }
     if (this.isPaused) return;
+    clearTimeout(this.#poll);
     this.#poll = undefined;
-    if (this.#missing().length) this.#pollIn(pause);
+    if (this.#polled().length) this.#pollIn(pause);
+  }
+
+  /** Closes streams that have delivered nothing since a poll found something new. @param {number} polledAt */
+  #dropSilent(polledAt) {
+    for (const stream of this.#streams) {
+      if (stream.receivedAt > polledAt) continue;
+      this.#polledAt = polledAt; // the number stays true
+      stream.drop("the stream is held back");
+    }
   }
 }

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any
 
 from ....errors import PresenceError, Unavailable
+from ..health import Absence
 from ..link import Command, Link
 from ..node import NodeState
 from ..resp import ScriptCall
@@ -40,9 +41,11 @@ class ClusterLink(Link):
         self._access = access
         self._global: Address | None = None  # where all channels are heard that are not sharded
         topology.on_change = self._moved
+        self.router.moves.on_change = self._regroup
         self._is_ready = False
         self._starting: asyncio.Task[None] | None = None
         self._tried_at = 0.0
+        self._absence = Absence()
 
     @property
     def away(self) -> bool:
@@ -89,11 +92,16 @@ class ClusterLink(Link):
         return lambda channel: slot_of(channel) == slot
 
     def node_of(self, slot: int) -> Hashable:
-        return self.topology.table.owner[slot]
+        owner = self.topology.table.owner[slot]
+        moves = self.router.moves
+        return (owner, slot) if moves.until and slot in moves else owner
 
     def _moved(self) -> None:
-        self.version += 1
+        self._regroup()
         self.on_places()
+
+    def _regroup(self) -> None:
+        self.version += 1
 
     async def warm(self) -> None:
         """Finding the masters takes care of that."""
@@ -109,9 +117,14 @@ class ClusterLink(Link):
 
     async def _start(self) -> None:
         self._tried_at = asyncio.get_running_loop().time()
-        await self.topology.start()
-        if self.agree is not None:
-            await self.agree(self)
+        try:
+            await self.topology.start()
+            if self.agree is not None:
+                await self.agree(self)
+        except PresenceError as error:
+            self._absence.begin(error.detail)
+            raise
+        self._absence.end()
         self._is_ready = True
 
     async def close(self) -> None:

@@ -9,17 +9,22 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain, repeat
 from typing import Any
 
 from ....errors import PresenceError, Unavailable
 from ..node import Node
 from ..reply import ReplyError, error_of
 from ..resp import Command, ScriptCall, packed_command
+from .moves import Moves
 from .slot_table import Batch, read_redirection
 from .topology import Topology
 
 HOPS = 4  # the first sending, and three times again
 TRYAGAIN_S = (0.01, 0.02, 0.04)
+# Of the deadline, for a batch of one slot. Whoever comes meanwhile waits for that batch and then in the next:
+# twice as long, and still within what a request may take.
+HELD_SHARE = 0.5
 ASKING = packed_command("ASKING")
 OLD_TABLE = frozenset({"CLUSTERDOWN", "READONLY", "LOADING", "MASTERDOWN"})
 KEY_BY_KEY = frozenset({"ASK", "TRYAGAIN"})  # the slot is being moved in the old way
@@ -33,6 +38,7 @@ class Router:
     def __init__(self, topology: Topology, *, timeout_s: float, sharded: bool) -> None:
         self.topology = topology
         self.redirections: Counter[str] = Counter()
+        self.moves = Moves()
         self._timeout_s = timeout_s
         self._sharded = sharded
 
@@ -99,7 +105,7 @@ class Router:
             elif slot in unsettled:
                 again.append(index)
             elif isinstance(reply, ReplyError) and self._is_elsewhere(batch, node, index, reply):
-                if reply.code in KEY_BY_KEY:
+                if slot is not None and reply.code in KEY_BY_KEY:
                     migrating[slot] = [index]
                 else:
                     unsettled.add(slot)
@@ -129,8 +135,11 @@ class Router:
 
     async def _follow(self, batch: Batch, node: Node, index: int) -> Any:
         """Goes where the nodes say; where keys are at both, tries again at the one that gives them away."""
-        target, is_asking, pauses = node, False, iter(TRYAGAIN_S)
-        for _ in range(HOPS + len(TRYAGAIN_S)):
+        target, is_asking, hops, loop = node, False, 0, asyncio.get_running_loop()
+        pauses = chain(TRYAGAIN_S, repeat(TRYAGAIN_S[-1])) if batch.is_of_one_slot else iter(TRYAGAIN_S)
+        held_until = batch.deadline - (1 - HELD_SHARE) * self._timeout_s
+        while hops < HOPS:
+            hops += 1
             commands = [ASKING, batch.packed(index)] if is_asking else [batch.packed(index)]
             try:
                 reply = (await target.exchange(commands, batch.deadline, patient=batch.patient))[-1]
@@ -138,6 +147,8 @@ class Router:
                 self.topology.hint()
                 return error
             code = reply.code if isinstance(reply, ReplyError) else ""
+            if code in KEY_BY_KEY and (moved := batch.slots[index]) is not None:
+                self.moves.saw(moved)
             if code in ("MOVED", "ASK"):
                 self.redirections[code.lower()] += 1
                 slot, address = read_redirection(str(reply), target.address, self.topology.reached)
@@ -148,10 +159,10 @@ class Router:
             elif code == "TRYAGAIN":
                 self.redirections["tryagain"] += 1
                 pause_s = next(pauses, None)
-                if pause_s is None or asyncio.get_running_loop().time() + pause_s >= batch.deadline:
+                if pause_s is None or loop.time() + pause_s >= held_until:
                     break
                 await asyncio.sleep(pause_s)
-                target, is_asking = node, False
+                target, is_asking, hops = node, False, 0
             elif code == "NOSCRIPT":
                 batch.by_text.add(index)
             else:

@@ -53,6 +53,11 @@ class Batch:
         self.replies: list[Any] = [None] * len(commands)
         self.by_text: set[int] = set()
 
+    @property
+    def is_of_one_slot(self) -> bool:
+        """Nothing else waits for what this one waits for."""
+        return len(set(self.slots)) == 1
+
     def packed(self, index: int) -> bytes:
         pack = by_text if index in self.by_text else by_sha
         return pack(self.commands[index], sharded=self.sharded)

@@ -50,7 +50,10 @@ def tags(partitions: int) -> tuple[str, ...]:
 
 
 class Partition(NamedTuple):
-    """The keys that the courses of a partition have in common; `base` opens every name of it."""
+    """The keys that the courses of a partition have in common; `base` opens every name of it.
+
+    `nothing`: on a Cluster a key that never exists (see store.keys), on one server no key.
+    """
 
     number: int
     base: str
@@ -62,6 +65,7 @@ class Partition(NamedTuple):
     seen: str
     slot: int
     packed_agenda: bytes  # and `where`
+    nothing: tuple[str, ...]
 
     @property
     def tag(self) -> str:
@@ -70,7 +74,8 @@ class Partition(NamedTuple):
 
 def partition_keys(number: int, base: str, agenda: str) -> Partition:
     """The keys of one partition, by what opens its names and by its agenda."""
-    ending = "" if agenda == f"{base}agenda" else ":0"  # as one server has always had them
+    is_one = agenda != f"{base}agenda"
+    ending = ":0" if is_one else ""  # as one server has always had them
     where = f"{base}where"
     return Partition(
         number,
@@ -83,4 +88,5 @@ def partition_keys(number: int, base: str, agenda: str) -> Partition:
         seen=f"{base}seen{ending}",
         slot=slot_of(agenda),
         packed_agenda=pack(agenda, where),
+        nothing=() if is_one else (f"{base}nothing",),
     )

@@ -140,6 +140,7 @@ class Topology:
 
     async def _ask(self) -> None:
         wrong: Misconfigured | None = None
+        last = ""
         for address in self._candidates():
             try:
                 await self._take(await self._slots(address))
@@ -147,8 +148,9 @@ class Topology:
             except Misconfigured as error:
                 wrong = error
             except (*_LOST, ValueError) as error:
-                log.debug("%s does not say who has which slot: %s", address, error)
-        raise wrong or Unavailable("no node of the cluster answers")
+                last = f"{address}: {str(error) or type(error).__name__}"
+                log.debug("who has which slot is not said by %s", last)
+        raise wrong or Unavailable(f"no node of the cluster answers: {last}")
 
     def _candidates(self) -> list[Address]:
         """Whom to ask, in this order: those that answer first, the away last."""

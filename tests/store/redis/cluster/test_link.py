@@ -12,11 +12,11 @@ import pytest
 from redis.credentials import CredentialProvider
 
 from presence_svc.client import Count, watch, watch_all
-from presence_svc.errors import Misconfigured, PresenceError
+from presence_svc.errors import Misconfigured, PresenceError, Unavailable
 from presence_svc.model import Heartbeat, Leave
 from presence_svc.settings import load
 from presence_svc.store.presence import Presence
-from presence_svc.store.redis.cluster.link import ClusterLink
+from presence_svc.store.redis.cluster.link import RETRY_S, ClusterLink
 from presence_svc.store.redis.factory import open_link
 from presence_svc.store.redis.resp import ScriptCall
 from presence_svc.store.write import HeartbeatWrite, LeaveWrite, WithSeq
@@ -139,6 +139,27 @@ async def test_a_node_named_as_one_server_is_told(servers: Cluster) -> None:
             pass
 
     assert servers.password not in told.value.detail
+
+
+async def test_why_no_node_answers_is_said(
+    servers: Cluster, caplog: pytest.LogCaptureFixture, free_port: int
+) -> None:
+    """A wrong password, a wrong port: to whoever asks, and once in the log; so is that they are back."""
+    wrong = servers.url.replace(servers.password, "not-it")
+    for url, why in (
+        (wrong, "invalid username-password pair"),
+        (f"redis+cluster://127.0.0.1:{free_port}", f"127.0.0.1:{free_port}: "),
+    ):
+        caplog.clear()
+        link = open_link(load(redis_url=url))
+        for _ in range(3):
+            with pytest.raises(Unavailable, match=f"no node of the cluster answers: .*{why}"):
+                await link.start()
+            await asyncio.sleep(RETRY_S + 0.05)
+        await link.close()
+        assert [record.message.partition(":")[0] for record in caplog.records] == ["redis is away"]
+        assert why in caplog.text
+        assert "not-it" not in caplog.text
 
 
 async def test_one_server_named_as_a_cluster_is_told(redis_url: str, own_server: Any) -> None:

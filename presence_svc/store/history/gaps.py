@@ -1,0 +1,34 @@
+"""When nobody heard what happened in a partition, and so its minutes are unknown (S13).
+
+Used by store.history.reader and export. On a Cluster each partition has its own gaps: those of its master.
+"""
+
+from __future__ import annotations
+
+from ...settings import Settings
+from ..agenda import unheard_ms
+from ..keys import Partition
+from ..redis.link import Command
+from .series import Gap, merged
+
+BEFORE = -(2**60)
+
+
+def gap_commands(partition: Partition) -> list[Command]:
+    """What `gaps_of` is read from."""
+    return [("HMGET", partition.heard, "first", "last"), ("LRANGE", partition.gaps, 0, -1)]
+
+
+def gaps_of(settings: Settings, now: int, heard: list[bytes | None], told: list[bytes]) -> list[Gap]:
+    """Before history began, between two looks at the agenda, and since the last one; merged, in ms."""
+    first, last = heard
+    gaps: list[Gap] = [_gap(text) for text in told]
+    gaps.append((BEFORE, int(first) + settings.ttl_ms if first else now))
+    if last and now - int(last) > unheard_ms(settings):
+        gaps.append((int(last), now))
+    return merged(gaps)
+
+
+def _gap(text: bytes) -> Gap:
+    begin, end = text.split(b" ")
+    return int(begin), int(end)

@@ -1,0 +1,79 @@
+"""The Sentinels that a URL names: whom they call the master, and when that changes. Used by sentinel."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from hiredis import ProtocolError
+from redis.exceptions import RedisError
+
+from ...errors import Unavailable
+from .resp import packed_command
+from .subscription import Subscription
+from .url import Access, Address
+from .wire import ask
+
+EVERY_S = 15.0
+SENTINEL_TIMEOUT_S = 0.5
+SWITCHED = "+switch-master"
+LOST = (TimeoutError, OSError, ProtocolError, RedisError, ValueError, ConnectionError)
+
+
+class Sentinels:
+    """Who the master of `service` is. `reached`: where an announced address is reached from here."""
+
+    def __init__(
+        self,
+        addresses: Sequence[Address],
+        access: Access,
+        service: str,
+        reached: Mapping[Address, Address],
+    ) -> None:
+        self.addresses = list(addresses)
+        self.access = access
+        self._ask = packed_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service)
+        self._service = service
+        self._reached = reached
+
+    async def masters(self) -> list[Address]:
+        """What most of them say first. Raises Unavailable when none answers."""
+        said = await asyncio.gather(*map(self._said_by, self.addresses))
+        votes = Counter(one for one in said if isinstance(one, Address))
+        if not votes:
+            errors = [one for one in said if isinstance(one, str)]
+            if len(errors) == len(said):
+                raise Unavailable(f"no Sentinel answers: {errors[0]}")
+            raise Unavailable(f"no Sentinel knows a master named {self._service}")
+        return [address for address, _ in votes.most_common()]
+
+    async def _said_by(self, sentinel: Address) -> Address | str | None:
+        """Or what was wrong with its answer, in words."""
+        try:
+            found = await ask(sentinel, self.access, self._ask, SENTINEL_TIMEOUT_S)
+            announced = Address(found[0].decode(), int(found[1])) if found else None
+        except LOST as error:
+            return f"{sentinel}: {str(error) or type(error).__name__}"
+        return self._reached.get(announced, announced) if announced else None
+
+    async def listen(self, on_switch: Callable[[], object]) -> None:
+        """Hears one of them for as long as it lasts. Raises what ends it."""
+        subscription = await Subscription.open(
+            self.addresses[0], self.access, timeout_s=SENTINEL_TIMEOUT_S, sharded=False
+        )
+        try:
+            subscription.subscribe([SWITCHED])
+            silent = False
+            while True:
+                event = await subscription.get(EVERY_S / 5)
+                if event is None and silent:
+                    raise ConnectionError("no answer")
+                silent = event is None
+                if event is None:
+                    subscription.ping()
+                elif event.kind == "message" and event.data.split(b" ")[0].decode() == self._service:
+                    on_switch()
+        finally:
+            self.addresses.append(self.addresses.pop(0))  # the next time another one
+            subscription.close()
