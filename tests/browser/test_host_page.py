@@ -37,7 +37,15 @@ def test_storage_may_hold_anything(
     context: BrowserContext, site: Site, service: rig.Service, others: Others, course: str
 ) -> None:
     """Another script's value under our keys, or one of an older badge, costs nobody their presence."""
-    kept = ['{"a": 1}', '"text"', "[5, 3, 1]", '["a b", 3, 1]', '["ok", "x", "many"]', "[null, null, -4]", "7"]
+    kept = [
+        '{"a": 1}',
+        '"text"',
+        "[5, 3, 1]",
+        '["a b", 3, 1]',
+        '["ok", "x", "many"]',
+        "[null, null, -4]",
+        "7",
+    ]
     courses = [f"{course}.{n}" for n in range(len(kept))]
     for one in courses:
         others.beat(one, "bob")
@@ -416,9 +424,7 @@ def test_a_base_url_is_read_as_addresses_of_pages_are(
     assert complaints.heard == []
 
     with page.expect_event("console") as warned:
-        page.evaluate(
-            "() => { document.querySelector('live-viewer-badge').baseUrl = 'localhost:8000'; }"
-        )
+        page.evaluate("() => { document.querySelector('live-viewer-badge').baseUrl = 'localhost:8000'; }")
     assert "base-url" in warned.value.text and "localhost:8000" in warned.value.text
     complaints.heard.clear()
 
@@ -445,7 +451,9 @@ def test_pictures_of_those_who_stay_are_loaded_once(
     expect(page.locator("[part=stack] img")).to_have_count(2)
     page.hover("live-viewer-badge")
     expect(page.locator("[part=viewer] img")).to_have_count(2)
-    page.evaluate("() => { for (const img of document.querySelector('live-viewer-badge').shadowRoot.querySelectorAll('img')) img.kept = true; }")
+    page.evaluate(
+        "() => { for (const img of document.querySelector('live-viewer-badge').shadowRoot.querySelectorAll('img')) img.kept = true; }"
+    )
     before = len(loaded)
 
     others.beat(course, "Dan", name="🇩🇪 👩‍💻")

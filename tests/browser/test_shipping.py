@@ -77,12 +77,13 @@ def run(tooling: Path, *command: str, cwd: Path | None = None) -> str:
     return done.stdout
 
 
-def test_the_module_is_below_sixteen_kilobytes() -> None:
+def test_the_module_is_below_seventeen_kilobytes() -> None:
     """It is on every page of somebody's site, so it is small: a leader among pages, fallbacks and all.
 
-    Ten thousand bytes held before pages shared a stream; the words of nine languages are a file of their own.
+    Ten thousand bytes held before pages shared a stream, sixteen before what host pages do to a badge was tried; the
+    words of nine languages are a file of their own.
     """
-    assert len(gzip.compress(BUNDLE.read_bytes(), 9)) < 16_000
+    assert len(gzip.compress(BUNDLE.read_bytes(), 9)) < 17_000
     assert len(gzip.compress((BADGE / "live-viewer-badge-languages.js").read_bytes(), 9)) < 2_500
 
 

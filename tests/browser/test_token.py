@@ -616,8 +616,12 @@ def test_a_course_that_the_token_opens_later_is_shown_with_the_next_heartbeat(
     admin = Others(service.url, SERVICE_KEY)
     admin.beat(course, "bob")
     admin.beat(f"{course}.b", "bob")
-    get_token = f"return token(60, 'ada', ['elsewhere', ...(window.enrolled ? ['{course}', '{course}.b'] : [])]);"
-    page.goto(site.add(blank(service.url, with_token(course, get_token) + badge(f"{course}.b", observe=True))))
+    get_token = (
+        f"return token(60, 'ada', ['elsewhere', ...(window.enrolled ? ['{course}', '{course}.b'] : [])]);"
+    )
+    page.goto(
+        site.add(blank(service.url, with_token(course, get_token) + badge(f"{course}.b", observe=True)))
+    )
     for i in range(2):
         expect(page.locator("live-viewer-badge").nth(i)).to_have_attribute("data-state", "offline")
 

@@ -7,6 +7,7 @@ import { heat } from "./history.js";
 import { chapterOf } from "./titles.js";
 
 const LABELS = 8;
+const LABELS_NARROW = 4;
 
 export class ChaptersPicture {
   #grid = new HeatGrid(at("chapter-heat"), at("chapter-readout"));
@@ -18,9 +19,10 @@ export class ChaptersPicture {
     at("chapter-heat").hidden = !chapters.length;
     write(at("chapter-words"), chapters.length ? "" : "Nobody was in any chapter in this time.");
     const label = range === "today" ? clock : date;
-    const every = Math.max(1, Math.ceil(t.length / LABELS));
+    const most = matchMedia("(max-width: 40rem)").matches ? LABELS_NARROW : LABELS;
+    const every = Math.max(1, Math.ceil(t.length / most));
     const isFirst = (/** @type {number} */ index) => (range === "7d" ? index === 0 || date(t[index]) !== date(t[index - 1]) : index % every === 0);
-    const isLabelled = (/** @type {number} */ index) => isFirst(index) && (index < t.length - t.length / 16 || t.length < LABELS);
+    const isLabelled = (/** @type {number} */ index) => isFirst(index) && index + (range === "7d" ? t.length / 16 : every) <= t.length; // a label has room
     this.#grid.show({
       caption: "Average and peak by chapter over time, the most watched first",
       corner: "Chapter",

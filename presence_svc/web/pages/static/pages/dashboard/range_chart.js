@@ -90,6 +90,7 @@ export class RangeChart {
       {
         ...this.#size(),
         legend: { show: false },
+        padding: [12, 30, 0, 0], // the last label needs half of its width
         cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
         scales: { x: { range: () => [from / 1000, to / 1000] }, y: { range: (/** @type {any} */ _, /** @type {number} */ _min, /** @type {number} */ max) => [0, this.#top(max)] } },
         axes: axes(inks, steps.step !== "15m"),
