@@ -131,8 +131,9 @@ def test_labels_of_times_have_room(new_context: NewContext, stage_with_past: rig
         page.goto(f"{stage_with_past.url}/dashboard?course={COURSE}")
         expect(page.locator("#chapter-heat thead th:not(.corner)")).to_have_count((quarters + 1) // 2)
         spans = page.locator("#chapter-heat thead th:not(.corner) span:first-child").evaluate_all(
-            "(all) => all.filter((one) => one.textContent).map((one) => { const range = new Range();"
-            " range.selectNodeContents(one); const r = range.getBoundingClientRect(); return [r.left, r.right]; })"
+            "(all) => all.filter((one) => one.textContent).map((one) => { const text = new Range();"
+            " text.selectNodeContents(one); const at = text.getBoundingClientRect();"
+            " return [at.left, at.right]; })"
         )
         end = page.locator("#chapter-heat").evaluate("(table) => table.getBoundingClientRect().right")
         assert all(here[1] < there[0] for here, there in pairwise(spans)), (quarters, spans)

@@ -579,7 +579,7 @@ def test_what_one_page_learns_of_names_holds_for_all(
     complaints: Complaints,
     course: str,
 ) -> None:
-    """The page that leads asks for another's names, which visitors may not see: it does so once, and both are live."""
+    """The page that leads asks once for another's names, which visitors may not see, and both are live."""
     complaints.network_may_fail = True
     admin.beat(course, "bob")
     admin.beat(f"{course}.b", "bob")
