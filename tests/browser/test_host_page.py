@@ -52,7 +52,8 @@ def test_storage_may_hold_anything(
     stored = {f"live-viewer {service.url} {one} ": value for one, value in zip(courses, kept, strict=True)}
     page = context.new_page()
     page.add_init_script(
-        f"for (const [key, value] of Object.entries({json.dumps(stored)})) sessionStorage.setItem(key, value);"
+        f"for (const [key, value] of Object.entries({json.dumps(stored)}))"
+        " sessionStorage.setItem(key, value);"
         """localStorage.setItem("live-viewer-id", '{"no": "id"}');"""
         'localStorage.setItem("live-viewer-counted", \'["no", 5]\');'
     )

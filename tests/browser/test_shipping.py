@@ -83,8 +83,8 @@ def run(tooling: Path, *command: str, cwd: Path | None = None) -> str:
 def test_the_module_is_below_seventeen_kilobytes() -> None:
     """It is on every page of somebody's site, so it is small: a leader among pages, fallbacks and all.
 
-    Ten thousand bytes held before pages shared a stream, sixteen before it was tried among others' scripts; the
-    words of nine languages are a file of their own.
+    Ten thousand bytes held before pages shared a stream, sixteen before it was tried among others' scripts;
+    the words of nine languages are a file of their own.
     """
     assert len(gzip.compress(BUNDLE.read_bytes(), 9)) < 17_000
     assert len(gzip.compress((BADGE / "live-viewer-badge-languages.js").read_bytes(), 9)) < 2_500
