@@ -80,6 +80,10 @@ class Unsupported(PresenceError):
     title = "Unsupported media type"
 
 
+class Encoded(Unsupported):
+    """The body is compressed, which no route undoes."""
+
+
 class Invalid(PresenceError):
     """Fields are wrong. `errors` has a pair for each: a JSON pointer, and what is wrong there."""
 

@@ -1,14 +1,20 @@
 """Log records as JSON in ASCII, one line per event, so that no client can start a line of its own.
 
 Set up by `serve`. Callers add fields with `extra={"fields": {...}}`. Whatever looks like a token, a part of a
-token, or a password in an address is replaced, no matter who logs it.
+token, or a password in an address is replaced, no matter who logs it. Who logs never waits for who reads.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
+import queue
 import re
+import sys
+import threading
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +22,8 @@ from typing import Any
 # position once, however long the text is.
 SECRET = re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]*){0,2}|(?<=://)[^/\s@]+(?=@)|(?<=[Bb]earer )\S+")
 LINE_LIMIT = 8_000
+LINES_WAITING = 1_000
+LAST_WORDS_S = 1.0
 
 
 class JsonLines(logging.Formatter):
@@ -35,6 +43,62 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, separators=(",", ":"))
 
 
+class BackgroundHandler(logging.Handler):
+    """Writes to standard error from a thread of its own.
+
+    Whoever reads it may stop reading: a pipe that is full would hold up every heartbeat. Of what cannot be
+    written, LINES_WAITING lines are kept; how many were lost is said when lines go out again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()  # a signal may come amid a put
+        self._taken = self._written = self._lost = 0
+        self._thread: threading.Thread | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record).encode(errors="replace") + b"\n"
+        except Exception:
+            self.handleError(record)
+            return
+        if self._lines.qsize() >= LINES_WAITING:
+            self._lost += 1
+            return
+        self._taken += 1
+        self._lines.put(line)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write, name="log", daemon=True)
+            self._thread.start()
+
+    def flush(self) -> None:
+        """Waits a moment for what is waiting: at the end of the process nobody else would."""
+        deadline = time.monotonic() + LAST_WORDS_S
+        while self._written < self._taken and time.monotonic() < deadline:
+            time.sleep(0.005)
+
+    def _write(self) -> None:
+        while True:
+            line = self._lines.get()
+            lost, self._lost = self._lost, 0
+            if lost:
+                line += self.format(_lost_lines(lost)).encode() + b"\n"
+            with contextlib.suppress(OSError, ValueError):  # nobody is there any more
+                _write_all(sys.stderr.fileno(), line)
+            self._written += 1
+
+
+def _lost_lines(many: int) -> logging.LogRecord:
+    text = "%d lines of this log were lost: nobody has read it for a while"
+    return logging.LogRecord("presence.logs", logging.WARNING, __file__, 0, text, (many,), None)
+
+
+def _write_all(file: int, data: bytes) -> None:
+    """Not by sys.stderr, whose lock a blocked thread would keep at the end of the process."""
+    while data:
+        data = data[os.write(file, data) :]
+
+
 def clean(text: str, limit: int = LINE_LIMIT) -> str:
     """The text without secrets, valid in JSON, at most `limit` characters. Cut last: a cut could hide one."""
     return SECRET.sub("[secret]", text)[:limit].encode(errors="replace").decode()
@@ -51,7 +115,7 @@ def logging_config(level: str = "INFO") -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": {"()": f"{__name__}.JsonLines"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "handlers": {"stderr": {"class": f"{__name__}.BackgroundHandler", "formatter": "json"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": quiet | {"uvicorn.error": {"level": "ERROR"}},
     }

@@ -9,16 +9,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    AnyUrl,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
-    TypeAdapter,
 )
 
-from .text import is_visible
+from .text import picture, shown
 
 ID_PATTERN = r"^[A-Za-z0-9_.:@~|=+-]{1,128}$"
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
@@ -41,27 +39,13 @@ def _boolean(value: Any) -> Any:
     return value
 
 
-_https = TypeAdapter(AnyUrl)
-
-
-def _picture(value: Any) -> Any:
-    """Only https pictures: anything else could run or track in a page that shows them."""
-    if isinstance(value, str):
-        url = _https.validate_python(value)
-        if url.scheme != "https" or not url.host or url.username or url.password:
-            raise ValueError("must be an https address without credentials")
-        if any(ord(char) <= 32 for char in value):
-            raise ValueError("must not contain blanks or control characters")
-    return value
-
-
 Flag = Annotated[bool, BeforeValidator(_boolean)]
 Seq = Annotated[Annotated[int, Field(ge=0, le=MAX_SAFE_INT)], BeforeValidator(integral)]
 Name = Annotated[
     Annotated[str, StringConstraints(max_length=80, strip_whitespace=True)] | None,
-    AfterValidator(lambda name: name if name is None or is_visible(name) else None),
+    AfterValidator(lambda name: shown(name or "")),
 ]
-AvatarUrl = Annotated[str, BeforeValidator(_picture), StringConstraints(max_length=512)]
+AvatarUrl = Annotated[str, BeforeValidator(picture), StringConstraints(max_length=512)]
 
 
 LeaveToken = Annotated[str, StringConstraints(max_length=512)]

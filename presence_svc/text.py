@@ -1,6 +1,7 @@
-"""Text as JSON may bring it: halves of surrogate pairs are repaired, and names that show nothing are found.
+"""Text as JSON may bring it: halves of surrogate pairs are repaired, names and pictures made fit to be shown.
 
-Used by web for bodies and socket messages, by auth for claims, by model for names. Raises what orjson raises.
+Used by web for bodies and socket messages, by auth for claims, by model for its fields. `loads` raises what
+orjson raises.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
+from pydantic import AnyUrl, TypeAdapter
 
 # A pair, the half of one, or any other escape: a backslash that is escaped begins none.
 _ESCAPE = re.compile(
@@ -23,6 +25,10 @@ _HALF = re.compile("[\ud800-\udfff]")
 # Beside blanks, controls, formats and marks: what is drawn as nothing though it counts as a letter or a sign.
 _UNSEEN = frozenset("\u115f\u1160\u3164\uffa0\u2800\u2065\U0001d159")
 _UNSEEN_RANGES = ((0xFFF0, 0xFFF8), (0xE0000, 0xE0FFF))
+_CONTROLS = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]+")  # all but tabs and ends of lines
+_DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]+")
+_https = TypeAdapter(AnyUrl)
+_PICTURE = re.compile(r"https://(?![/?#])[^ \"<>\\`]+", re.IGNORECASE)  # as it is written (RFC 3986)
 _UNSEEN_KINDS = frozenset(("Cc", "Cf", "Zs", "Zl", "Zp", "Mn", "Me"))
 
 
@@ -52,7 +58,12 @@ def loads_as_said(content: bytes, on_repair: Callable[[], object] = lambda: None
         on_repair()
 
     value = loads(content, note)
-    return json.loads(content) if is_mended else value
+    if not is_mended:
+        return value
+    try:
+        return json.loads(content)
+    except RecursionError:  # it goes less deep than orjson
+        raise orjson.JSONDecodeError("nested too deeply", content.decode(errors="replace"), 0) from None
 
 
 def repaired(content: bytes) -> bytes:
@@ -63,6 +74,30 @@ def repaired(content: bytes) -> bytes:
 def whole(text: str) -> str:
     """The same of a text that has been read."""
     return _HALF.sub("\ufffd", text)
+
+
+def shown(name: str) -> str | None:
+    """A name as others may see it; None for what shows nothing.
+
+    Controls are blanks: they break databases, terminals and files that it is copied to. Marks that set a
+    direction for what comes after them go: they would turn the rest of a list round too.
+    """
+    fit = _DIRECTIONS.sub("", _CONTROLS.sub(" ", name)).strip()
+    return fit if is_visible(fit) else None
+
+
+def picture(value: Any) -> Any:
+    """Only https pictures: anything else could run or track in a page that shows them. Raises ValueError.
+
+    `https:/logout` is one by itself, and within a page it is a path of the page's own host.
+    """
+    if isinstance(value, str):
+        url = _https.validate_python(value)
+        if url.scheme != "https" or not url.host or url.username or url.password:
+            raise ValueError("must be an https address without credentials")
+        if not value.isprintable() or not _PICTURE.fullmatch(value):
+            raise ValueError("must begin with https:// and hold no blanks, quotes, brackets or backslashes")
+    return value
 
 
 def is_visible(name: str) -> bool:

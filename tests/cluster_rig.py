@@ -261,6 +261,11 @@ class ClusterBackend:
             await client.aclose()
         await self._link.close()
 
+    async def follow(self) -> None:
+        """Looks for slots where they have been moved to."""
+        assert isinstance(self._link, ClusterLink)
+        await self._link.topology.refresh()
+
     def client(self, **options: Any) -> Any:
         """Looks at every master; replicas are made with it."""
         assert isinstance(self._link, ClusterLink)

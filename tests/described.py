@@ -1,12 +1,16 @@
 """Holds what tests hear to what the service says of itself in /asyncapi.json.
 
 Called by the readers of streams (tests/live/sse.py), sockets (tests/web/socket_client.py) and the channel
-(tests/store/replica.py) for each frame, so that every test that listens proves the description too.
+(tests/store/replica.py) for each frame; and by tests/rig.py, at a service's end, for all that it has told
+(tests/frame_log.py). So every test in which somebody listens proves the description too.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -43,3 +47,23 @@ def check_message(message: dict[str, Any]) -> None:
 def check_change(message: dict[str, Any]) -> None:
     """What the channel said."""
     check("changes", message["type"], message)
+
+
+def check_log(path: Path) -> int:
+    """All frames that a service has told, each once; how many they are."""
+    said = set(path.read_text().splitlines()) if path.exists() else set()
+    frames = [frame for channel, text in map(json.loads, said) for frame in _frames(channel, text)]
+    for channel, message, data in frames:
+        check(channel, message, data)
+    return len(frames)
+
+
+def _frames(channel: str, text: str) -> Iterator[tuple[str, str, Any]]:
+    """(channel, message, data) of a socket's message, or of each event in a piece of a stream."""
+    if channel == "socket":
+        data = json.loads(text)
+        yield channel, data["type"], data
+        return
+    for event in filter(None, text.split("\n\n")):
+        fields = dict(line.split(": ", 1) for line in event.splitlines())
+        yield channel, fields["event"], json.loads(fields["data"])

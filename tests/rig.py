@@ -28,6 +28,8 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio import Redis
 
 from presence_svc.store.redis.embedded import EmbeddedServer
+from tests.described import check_log
+from tests.frame_log import PLACE
 
 ROOT = Path(__file__).resolve().parent.parent
 FAKE, VALKEY, DEBIAN = "fakeredis", "valkey", "redis-7.0"
@@ -35,6 +37,9 @@ BACKENDS = (FAKE, VALKEY, DEBIAN)
 REAL_BACKENDS = (VALKEY, DEBIAN)
 READY_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 15.0
+# For tests that are not about this deadline; see tests/service.py and tests/faults/conftest.py.
+PATIENT = {"PRESENCE_REDIS_TIMEOUT": "2"}
+SHIPPED = {"PRESENCE_REDIS_TIMEOUT": "0.3"}
 
 
 def missing(what: str) -> None:
@@ -87,6 +92,17 @@ def npm_pack(folder: Path) -> Path:
     return made
 
 
+def copy_clone(target: Path) -> Path:
+    """The files that git knows, and nothing that lies around."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).write_bytes((ROOT / name).read_bytes())
+    return target
+
+
 @contextmanager
 def real_server(kind: str) -> Iterator[EmbeddedServer]:
     """A server process of one of REAL_BACKENDS, running."""
@@ -120,9 +136,10 @@ class Backend:
 
 
 class Service:
-    """`python -m presence_svc serve` in its own process group, logging to a file.
+    """`presence-svc serve` in its own process group, logging to a file; patient with Redis unless told else.
 
-    Without a `port` it gets a free one from the system, and keeps it when it is started again.
+    Without a `port` it gets a free one from the system, and keeps it when it is started again. It notes down
+    what it tells (tests/frame_log.py), unless its speed is measured.
     """
 
     def __init__(
@@ -131,22 +148,27 @@ class Service:
         *,
         port: int | None = None,
         command: Sequence[str] = ("serve",),
+        is_measured: bool = False,
     ) -> None:
         self.port = port or 0
         clean = {key: value for key, value in os.environ.items() if not key.startswith("PRESENCE_")}
-        self._command = [sys.executable, "-m", "presence_svc", *command]
+        module = "presence_svc" if is_measured else "tests.service"
+        self._command = [sys.executable, "-m", module, *command]
         self._cwd = ROOT
-        self._env = clean | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(env or {})}
+        self._env = clean | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        self._env |= {**({} if is_measured else PATIENT), **(env or {})}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        self._frames: Path | None = None
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
         """Starts the service and waits until it is ready; may be called again after it ended."""
         said = len(self.logs())
+        self._frames = self._frames or Path(tempfile.mkdtemp(prefix="presence-frames-"))
         self.process = subprocess.Popen(
             self._command,
             cwd=self._cwd,
-            env=self._env | {"PRESENCE_PORT": str(self.port)},
+            env=self._env | {"PRESENCE_PORT": str(self.port), PLACE: str(self._frames / "log")},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
@@ -201,13 +223,18 @@ class Service:
         self.process.wait(STOP_DEADLINE_S)
 
     def close(self) -> None:
-        """Ends what still runs and throws the log away."""
+        """Ends what still runs, holds what it has told to /asyncapi.json, and throws its logs away."""
         if self.process is not None:
             try:
                 self.terminate()
             except subprocess.TimeoutExpired:
                 self.kill()
         self._log.close()
+        if self._frames is not None:
+            try:
+                check_log(self._frames / "log")
+            finally:
+                shutil.rmtree(self._frames)
 
     def __enter__(self) -> Self:
         try:

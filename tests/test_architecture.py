@@ -25,6 +25,7 @@ FLOORS = [
     {"auth"},
     {"web"},
     {"server"},
+    {"replica"},
     {"app"},
     {"client"},
     {"commands"},
@@ -40,7 +41,7 @@ ALLOWED = {
     "opentelemetry": {"tracing"},
 }
 # Suites have a room of their own; each says in its files what it is about.
-SUITES = {"contract", "faults", "browser", "benchmarks", "deploy"}
+SUITES = {"contract", "faults", "browser", "benchmarks", "deploy", "upgrade"}
 # Tests of what no single module does, and why each stands apart.
 ACROSS_MODULES = {
     "test_architecture": "the rooms themselves",
@@ -55,8 +56,9 @@ ACROSS_MODULES = {
     "client/test_imports": "what the client loads, and the distribution that has it alone",
     "store/lua/test_read": "the scripts that only read: count, viewers and since",
     "store/history/test_closing": "minutes as sweep.lua closes them, and how they are read",
-    "store/history/test_crowd": "history of a simulated crowd, and of ten thousand courses at once",
+    "store/history/test_crowd": "history of a simulated crowd, against a log outside",
     "store/history/test_machine": "history and people against brute force, by generated histories",
+    "store/history/test_work": "how much one call does when minutes are closed",
     "store/test_machine": "all of store against a model, by generated histories",
     "store/test_memory": "all of store on a Redis that is full",
     "web/api/test_types": "the TypeScript types of the npm package, against OpenAPI",

@@ -401,12 +401,48 @@ def test_watch_as_json_is_for_other_programs(spawn_service: SpawnService, redis_
 
 
 @pytest.mark.parametrize(("command", "status"), [(["watch", COURSE], 1), (["sweep"], 2)])
-def test_without_a_redis_to_look_at_the_message_names_the_setting(command: list[str], status: int) -> None:
-    """An embedded server belongs to its service: there is nothing for another command to see."""
-    refused = _run(*command)
+def test_without_a_redis_to_look_at_the_message_names_the_setting(
+    command: list[str], status: int, free_port: int
+) -> None:
+    """An embedded server belongs to its service: another command sees nothing where none runs."""
+    refused = _run(*command, PRESENCE_PORT=str(free_port))
 
     assert refused.returncode == status
     assert "PRESENCE_REDIS_URL" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_watch_needs_no_redis_where_a_service_runs(spawn_service: SpawnService) -> None:
+    """`serve` on its embedded server in one terminal, `watch` in another, which survives a restart."""
+    service = spawn_service()
+
+    with _running("watch", COURSE, PRESENCE_PORT=str(service.port)) as process:
+        assert process.stdout is not None
+        assert f"{COURSE}: 0 (0 named" in process.stdout.readline()
+        _heartbeat(service, "ada")
+        assert "1 (1 named, 0 anonymous; chapters: ch-1 1)" in process.stdout.readline()
+        service.terminate()
+        service.start()
+        assert f"{COURSE}: 0 (0 named" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+
+
+def test_watch_goes_where_the_url_says(spawn_service: SpawnService, redis_url: str, free_port: int) -> None:
+    """`--url` counts for more than a Redis; what the service refuses is one sentence, a key opens it."""
+    key = "a-service-key-0123456789"
+    secret = {"PRESENCE_AUTH": "jwt", "PRESENCE_JWT_SECRET": "0123456789abcdef0123456789abcdef"}
+    service = spawn_service(secret | {"PRESENCE_REDIS_URL": redis_url, "PRESENCE_SERVICE_KEYS": key})
+
+    nobody = _run("watch", COURSE, "--url", f"http://127.0.0.1:{free_port}", PRESENCE_REDIS_URL=redis_url)
+    refused = _run("watch", COURSE, "--url", service.url)
+
+    assert (nobody.returncode, refused.returncode) == (1, 1)
+    assert f"nobody answers at http://127.0.0.1:{free_port}" in nobody.stderr
+    assert refused.stderr.strip() == f"{service.url}: a bearer token is needed"
+    with _running("watch", COURSE, "--url", service.url, PRESENCE_API_KEY=key) as process:
+        assert process.stdout is not None
+        assert f"{COURSE}: 0 (0 named" in process.stdout.readline()
 
 
 def test_watch_refuses_what_cannot_be_a_course(redis_url: str) -> None:
@@ -479,6 +515,24 @@ def test_doctor_without_redis(free_port: int) -> None:
     assert "wrong settings: PRESENCE_SWEEP_INTERVAL" in wrong.stdout
     assert "valkey-server" in embedded.stdout
     assert "Traceback" not in away.stderr + wrong.stderr
+
+
+def test_doctor_as_json(free_port: int) -> None:
+    """One object for programs: whether all is well, and each finding; the status is the same."""
+    env = {"PRESENCE_AUTH": "jwt", "PRESENCE_JWT_SECRET": "a secret of the tests that is long enough"}
+    well = _run("doctor", "--json")
+    away = _run("doctor", "--json", PRESENCE_REDIS_URL=f"redis://127.0.0.1:{free_port}")
+    token = _run("doctor", "--json", "--token", "x.y.z", **env)
+
+    told = [orjson.loads(done.stdout) for done in (well, away, token)]
+    assert [done.returncode for done in (well, away, token)] == [0, 1, 1]
+    assert [one["well"] for one in told] == [True, False, False]
+    assert [{finding["what"] for finding in one["findings"] if not finding["fine"]} for one in told] == [
+        set(),
+        {"reachable"},
+        {"token"},
+    ]
+    assert all(set(finding) == {"fine", "what", "detail", "warns"} for finding in told[0]["findings"])
 
 
 def test_a_token_goes_from_one_command_to_the_other() -> None:

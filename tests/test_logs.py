@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
 
 import pytest
 
-from presence_svc.logs import JsonLines, clean
+from presence_svc.logs import LINES_WAITING, BackgroundHandler, JsonLines, clean
+from tests.rig import ROOT, free_port, wait_until
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1MSJ9.c2lnbmF0dXJl"
 
@@ -53,3 +60,55 @@ def test_no_part_of_a_token_is_logged(text: str) -> None:
     assert len(cut) <= 300
     assert "eyJ" not in cut
     assert "c2ln" not in cut
+
+
+def test_nobody_waits_for_who_reads_the_log() -> None:
+    """L8: a pipe that is full, as a container's log driver leaves it, holds up no request and no end."""
+    port = free_port()
+    env = {**os.environ, "PRESENCE_PORT": str(port), "PRESENCE_ACCESS_LOG": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "presence_svc", "serve"], cwd=ROOT, env=env, stderr=subprocess.PIPE
+    )
+    assert process.stderr is not None
+    fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4096)
+    try:
+        wait_until(lambda: _status(port) == 200)
+        assert {_status(port) for _ in range(100)} == {200}  # some 10 KB of log
+
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(15) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def _status(port: int) -> int:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=5) as reply:
+            return int(reply.status)
+    except OSError:
+        return 0
+
+
+def test_lost_lines_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody has read is bounded, and its loss is said when lines go out again."""
+    reads, writes = os.pipe()
+    fcntl.fcntl(writes, fcntl.F_SETPIPE_SZ, 4096)
+    handler = BackgroundHandler()
+    handler.setFormatter(JsonLines())
+    with open(writes, "wb", buffering=0) as stream, open(reads, "rb", buffering=0) as reader:
+        monkeypatch.setattr(sys, "stderr", stream)
+        for _ in range(3 * LINES_WAITING):
+            handler.handle(logging.LogRecord("x", logging.INFO, "f", 1, "a line of some length", (), None))
+        told = b""
+        while b"were lost" not in told:
+            told += reader.read(65_536)
+        handler.handle(logging.LogRecord("x", logging.INFO, "f", 1, "the last one", (), None))
+        while b"the last one" not in told:
+            told += reader.read(65_536)
+
+    lines = [json.loads(line)["event"] for line in told.splitlines()]
+    lost = sum(int(line.split()[0]) for line in lines if "were lost" in line)
+    assert lost + lines.count("a line of some length") == 3 * LINES_WAITING

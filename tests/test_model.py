@@ -75,6 +75,15 @@ def test_a_flag_is_true_or_false(flag: Any) -> None:
         "https://a.example/\nx",
         "https://a.example/\tx",
         " https://a.example/x",
+        "https:/logout",
+        "https:logout",
+        "https:///a.example/x",
+        "https:\\\\a.example\\x",
+        "https://a.example\\@b.example/x",
+        'https://a.example/"><b>',
+        "https://a.example/\u202ex",
+        "https://a.example/\x7fx",
+        "https://a.example/\u00a0x",
         "x" * 10,
         "https://a.example/" + "x" * 500,
         7,
@@ -84,6 +93,20 @@ def test_only_https_pictures(url: Any) -> None:
     """Anything else could run or track in the pages that show it."""
     with pytest.raises(ValidationError):
         Heartbeat(viewer_id="a", avatar_url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://a.example",
+        "HTTPS://a.example/x",
+        "https://[2001:db8::1]:8443/x?y=1&z='2'#3",
+        "https://ä.example/ö",
+    ],
+)
+def test_https_pictures_stay_as_they_are(url: str) -> None:
+    """Of any host, port and script."""
+    assert Heartbeat(viewer_id="a", avatar_url=url).avatar_url == url
 
 
 def test_a_name_is_trimmed_and_bounded() -> None:

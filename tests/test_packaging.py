@@ -11,9 +11,9 @@ import subprocess
 import sys
 import tomllib
 import venv
-import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from redis import Redis
 
-from tests.rig import ROOT, Service, free_port, need
+from tests.contents import Archive, said_of
+from tests.rig import ROOT, Service, copy_clone, free_port, need
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PINS = [Requirement(line) for line in (ROOT / "constraints.txt").read_text().splitlines()]
@@ -29,7 +30,7 @@ INSTALL = "pip install -c constraints.txt -e '.[{}]' && {}"
 FIRST_COMMAND = INSTALL.format("embedded", "presence-svc demo")
 TEST_COMMAND = INSTALL.format("test", "pytest -n auto")
 PREFIX = "/opt/presence"
-NOT_SHIPPED = {".npmrc", ".gitignore"}  # for npm and git, beside the badge's sources
+FOR_BUILDING = (".*", "*.mjs", "globals.d.ts", "tsconfig*.json")
 
 
 def _required() -> list[Requirement]:
@@ -61,20 +62,7 @@ IMAGE = Image((ROOT / "Dockerfile").read_text())
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """What a stranger gets: the files that git knows, and nothing that lies around."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    target = tmp_path / "clone"
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            copy = target / name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes((ROOT / name).read_bytes())
-    return target
+    return copy_clone(tmp_path / "clone")
 
 
 @pytest.fixture
@@ -191,22 +179,42 @@ def test_first_command_of_the_readme_serves(clone: Path, fresh_bin: Path) -> Non
         assert all(demo.get_status(f"/{page}") == 200 for page in ("demo", "dashboard", "docs"))
 
 
+def _is_for_building(path: str) -> bool:
+    """Whether it is for making and checking the badge, beside its sources."""
+    return any(fnmatch(path, f"presence_svc/badge/{pattern}") for pattern in FOR_BUILDING)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_wheel_carries_what_is_not_python(clone: Path, fresh_bin: Path, tmp_path: Path) -> None:
-    """The Lua scripts, the pages and the type marker are in the wheel, and no tests."""
-    built = _sh(f"pip wheel --no-deps -w {tmp_path / 'wheels'} .", clone, _environment(fresh_bin))
+def test_wheels_carry_what_they_need_and_no_more(clone: Path, fresh_bin: Path, tmp_path: Path) -> None:
+    """Scripts, pages, badge and type marker; no tests, no build files; the client's nothing of the server."""
+    wheels = tmp_path / "wheels"
+    built = _sh(f"pip wheel --no-deps -w {wheels} . ./packages/client", clone, _environment(fresh_bin))
     assert built.returncode == 0, built.stderr
 
-    (wheel,) = (tmp_path / "wheels").glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        names = set(archive.namelist())
-    files = {path for path in (clone / "presence_svc").rglob("*") if path.is_file()}
-    told = {path.relative_to(clone).as_posix() for path in files if path.name not in NOT_SHIPPED}
-    assert {name for name in told if "__pycache__" not in name} <= names
-    assert not [name for name in names if "node_modules" in name or Path(name).name in NOT_SHIPPED]
-    assert "presence_svc/py.typed" in names
-    assert not [name for name in names if name.startswith("tests/")]
+    whole, lean = (
+        Archive.of_wheel(next(wheels.glob(f"{name}-*"))) for name in ("presence_svc", "presence_svc_client")
+    )
+    files = {path.relative_to(clone).as_posix() for path in clone.glob("presence_svc/**/*") if path.is_file()}
+    told = {name for name in whole.sizes if ".dist-info/" not in name}
+    assert told == {name for name in files if "__pycache__" not in name and not _is_for_building(name)}
+    assert {"presence_svc/py.typed", "presence_svc/badge/package.json"} <= told
+    rooms = {name.split("/")[1] for name in lean.sizes if name.startswith("presence_svc/")}
+    assert not {"app.py", "auth", "badge", "cli.py", "commands", "server", "web"} & rooms
+
+    pages, vendor = "presence_svc/web/pages/static/", "presence_svc/web/pages/static/vendor/"
+    code = (".py", ".lua")
+    for part, found in {
+        "wheel `presence-svc`": whole.only(lambda name: True),
+        "its Python modules and Lua scripts": whole.only(lambda name: name.endswith(code)),
+        "its pages without Swagger UI": whole.only(
+            lambda name: name.startswith(pages) and not name.startswith(vendor)
+        ),
+        "Swagger UI, for `/docs`": whole.only(lambda name: name.startswith(vendor)),
+        "the badge: bundle, types, sources": whole.only(lambda name: name.startswith("presence_svc/badge/")),
+        "wheel `presence-svc-client`": lean.only(lambda name: True),
+    }.items():
+        assert found == pytest.approx(said_of(part), rel=0.25), part
 
 
 @pytest.fixture

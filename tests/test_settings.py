@@ -6,6 +6,7 @@ import os
 
 import pytest
 from joserfc import jwk
+from pydantic import SecretStr
 
 from presence_svc.errors import Misconfigured
 from presence_svc.settings import Settings, ignored_names, load, load_beside_others
@@ -445,3 +446,58 @@ def test_history_that_cannot_be_kept(name: str, value: str, monkeypatch: pytest.
 
     with pytest.raises(Misconfigured, match=r"PRESENCE_(HISTORY|UNIQUES)"):
         load()
+
+
+SECRET = "s" * 32
+
+
+@pytest.mark.parametrize("blank", ["\n", "\r\n", " ", "\t"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("JWT_SECRET", SECRET),
+        ("JWT_ISSUER", "https://issuer.example"),
+        ("JWT_ID_CLAIM", "email"),
+        ("REDIS_URL", "redis://:p@h/0"),
+        ("HOST", "127.0.0.1"),
+        ("FAST_PATH", "false"),
+        ("KEY_PREFIX", "lms"),
+    ],
+)
+def test_blanks_at_the_ends_are_nobodys(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, blank: str
+) -> None:
+    """A secret made with `echo` ends in a line's end: taken as its part, it would refuse every token."""
+    env = {"AUTH": "jwt", "JWT_SECRET": SECRET, name: value + blank}
+    for key, said in env.items():
+        monkeypatch.setenv(f"PRESENCE_{key}", said)
+
+    found = getattr(load(), name.lower())
+
+    found = found.get_secret_value() if isinstance(found, SecretStr) else found
+    assert str(found).lower() == value
+
+
+def test_blanks_alone_are_an_unset_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an empty one is."""
+    monkeypatch.setenv("PRESENCE_REDIS_URL", " \n")
+
+    assert load().redis_url is None
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+@pytest.mark.parametrize(
+    ("name", "value"), [("JWT_SECRET", SECRET), ("JWT_ISSUER", "https://i.example"), ("HOST", "127.0.0.1")]
+)
+def test_quotes_around_a_value_are_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, quote: str
+) -> None:
+    """A container's file of variables keeps them: the value would be another, and nobody would be told."""
+    monkeypatch.setenv("PRESENCE_AUTH", "jwt")
+    monkeypatch.setenv("PRESENCE_JWT_SECRET", SECRET)
+    monkeypatch.setenv(f"PRESENCE_{name}", f"{quote}{value}{quote}")
+
+    with pytest.raises(Misconfigured, match=f"PRESENCE_{name}: begins and ends with") as refused:
+        load()
+
+    assert value not in str(refused.value)

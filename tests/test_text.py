@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from presence_svc.model import Heartbeat
-from presence_svc.text import is_visible, loads, loads_as_said, repaired
+from presence_svc.text import is_visible, loads, loads_as_said, repaired, shown
 
 UNSEEN = [
     " ", "\t", "\u00a0", "\u1680", "\u2000", "\u200a", "\u2028", "\u202f", "\u205f", "\u3000",  # blanks
@@ -73,3 +73,27 @@ def test_what_is_no_json_stays_none(text: bytes) -> None:
     """Only halves of pairs are forgiven."""
     with pytest.raises(orjson.JSONDecodeError):
         loads(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Ada\u202e", "Ada"),
+        ("\u202eadA\u202c B", "adA B"),
+        ("\u2067Ada\u2069", "Ada"),
+        ("Ada\r\n\tLovelace", "Ada\r\n\tLovelace"),
+        ("Ada\0", "Ada"),
+        ("\x1b[2JAda", "[2JAda"),
+        ("A\x0b\x0c\x7fda\x85", "A da"),
+        ("\u202e\n", None),
+        ("", None),
+        # What names of their scripts, and signs, are written with.
+        ("\u0627\u0644\u062e\u200c\u0627\u0646", "\u0627\u0644\u062e\u200c\u0627\u0646"),
+        ("\u05d0\u05d3\u05d4\u200f (1)", "\u05d0\u05d3\u05d4\u200f (1)"),
+        ("\U0001f469\u200d\U0001f4bb", "\U0001f469\u200d\U0001f4bb"),
+        ("Zoe\u0308", "Zoe\u0308"),
+    ],
+)
+def test_a_name_reaches_no_further_than_itself(name: str, told: str | None) -> None:
+    """No terminal, database or direction around it is changed by it; the rest is as it was said."""
+    assert shown(name) == told

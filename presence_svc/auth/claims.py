@@ -15,12 +15,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..model import ID_PATTERN, AvatarUrl
 from ..settings import Settings
-from ..text import is_visible, whole
+from ..text import shown, whole
 from .caller import Caller, Role, TokenRefused
+from .signing_key import stated
 from .subject import claimed, viewer_id_of
 
 NAME_CHARS = 80
 ID = re.compile(ID_PATTERN)
+LAST_S = 253_402_300_799  # the year 9999: one beyond it is in ms, and the token would never end
 NO_END = "the token never expires: it needs `exp`"
 OTHER_ISSUER = "the token is of another issuer"
 _picture: TypeAdapter[str] = TypeAdapter(AvatarUrl)
@@ -28,6 +30,7 @@ _picture: TypeAdapter[str] = TypeAdapter(AvatarUrl)
 
 def caller_of(claims: dict[str, Any], settings: Settings, now: float) -> Caller:
     """Raises TokenRefused, with a reason that its owner may read. `now` in seconds since 1970."""
+    claims = stated(claims)
     _check_registered(claims, settings, now)
     _check_parties(claims, settings)
     if settings.jwt_preset == "clerk":
@@ -63,6 +66,8 @@ def _check_registered(claims: dict[str, Any], settings: Settings, now: float) ->
         raise TokenRefused(NO_END if is_time else OTHER_ISSUER) from None
     except InvalidClaimError as error:
         raise TokenRefused(_wrong(error.claim, claims)) from None
+    if claims["exp"] > LAST_S:
+        raise TokenRefused("`exp` is not a time in seconds since 1970")
 
 
 def _wrong(name: str, claims: dict[str, Any]) -> str:
@@ -107,8 +112,7 @@ def _at(claims: dict[str, Any], path: str) -> Any:
 
 def _name(value: Any) -> str | None:
     """None for what shows nothing; halves of surrogate pairs cannot be stored."""
-    name = whole(value).strip()[:NAME_CHARS] if isinstance(value, str) else ""
-    return name if is_visible(name) else None
+    return shown(whole(value).strip()[:NAME_CHARS]) if isinstance(value, str) else None
 
 
 def _avatar(value: Any) -> str | None:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import math
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from time import monotonic
 
@@ -108,7 +109,7 @@ class Jwks:
     async def _run(self) -> None:
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                keys = from_jwks(orjson.loads(await self._download()))
+                keys = from_jwks(orjson.loads((await self._download()).removeprefix(BOM_UTF8)))
             if not keys:
                 raise ValueError("no usable key in it")
         except Exception as error:  # whatever another's server says must not end the asking

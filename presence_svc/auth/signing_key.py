@@ -14,6 +14,7 @@ from typing import Any
 from joserfc import jwk
 from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from joserfc.jws import JWSRegistry
+from joserfc.registry import Header
 
 from ..settings.public_key import RSA_BITS, read_public_key
 
@@ -32,6 +33,14 @@ class Registry(JWSRegistry):
         if name not in (self.allowed or ()):
             raise UnsupportedAlgorithmError("the key is not for this algorithm")
         return self.algorithms[name]
+
+    def check_header(self, header: Header) -> None:
+        super().check_header(stated(header))
+
+
+def stated(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Without those that are null: some issuers write every member that they know, as if it were absent."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +78,15 @@ def from_jwks(document: Any) -> list[SigningKey]:
 
 def _usable(entry: Mapping[str, Any]) -> SigningKey | None:
     """None for what cannot verify a token: the others of the set are good all the same."""
-    kid, operations = entry.get("kid", ""), entry.get("key_ops", ["verify"])
+    said = stated(entry)
+    kid, operations = said.get("kid", ""), said.get("key_ops", ["verify"])
     if not isinstance(kid, str) or not isinstance(operations, list) or "verify" not in operations:
         return None
-    if entry.get("kty") not in ("RSA", "EC", "OKP") or entry.get("use", "sig") != "sig" or "d" in entry:
+    if said.get("kty") not in ("RSA", "EC", "OKP") or said.get("use", "sig") != "sig" or "d" in said:
         return None
     try:
-        key = jwk.import_key(dict(entry), entry["kty"])
-        algorithms = _algorithms(key, entry.get("alg"))
+        key = jwk.import_key(said, said["kty"])
+        algorithms = _algorithms(key, said.get("alg"))
     except (ValueError, TypeError, KeyError, JoseError):
         return None
     return signing_key(key, algorithms, kid) if algorithms else None

@@ -23,7 +23,7 @@ from ..text import loads_as_said
 from .caller import SERVICE, Caller, Role, TokenRefused
 from .claims import caller_of
 from .jwks import FixedKey, Jwks
-from .signing_key import SigningKey, from_pem, from_secret
+from .signing_key import SigningKey, from_pem, from_secret, stated
 from .token_cache import TokenCache
 
 VERDICT_S = 300.0  # with jwks.FRESH_S: for how long a key that its issuer withdraws is believed
@@ -142,7 +142,8 @@ def _header(token: bytes) -> tuple[str, str]:
         raise TokenRefused("this is not a token")
     if "crit" in header:  # RFC 7515, 4.1.11: there is no extension that we understand
         raise TokenRefused("the token's header demands an extension")
-    kid, algorithm, kind = header.get("kid", ""), header.get("alg"), header.get("typ", "JWT")
+    said = stated(header)
+    kid, algorithm, kind = said.get("kid", ""), said.get("alg"), said.get("typ", "JWT")
     if not isinstance(kid, str) or not isinstance(algorithm, str):
         raise TokenRefused("the token's header is not understood")
     if not isinstance(kind, str) or kind.lower() not in TYPES:

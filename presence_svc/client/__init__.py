@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ..model import Stats as Stats
     from ..model import Viewer as Viewer
     from ..store.history.model import Calendar as Calendar
+    from ..store.history.model import ExportedRow as ExportedRow
+    from ..store.history.model import ExportPage as ExportPage
+    from ..store.history.model import ExportRow as ExportRow
     from ..store.history.model import Heatmap as Heatmap
     from ..store.history.model import History as History
     from .asynchronous import AsyncPresenceClient as AsyncPresenceClient
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 
 _FOUND_IN = {
     "..model": "Count CourseHeartbeat Heartbeat HeartbeatReply Problem Roster Stats Viewer",
-    "..store.history.model": "Calendar Heatmap History",
+    "..store.history.model": "Calendar ExportedRow ExportPage ExportRow Heatmap History",
     ".asynchronous": "AsyncPresenceClient",
     ".blocking": "BlockingWatch watch_sync",
     ".changes": "watch watch_all",

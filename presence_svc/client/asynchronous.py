@@ -10,17 +10,18 @@ from typing import Self, TypeVar, Unpack
 import httpx2
 
 from ..model import Count, CourseHeartbeat, HeartbeatReply, Problem, Roster, Stats, Viewer
-from ..store.history.model import Calendar, Heatmap, History, Step
+from ..store.history.model import Calendar, ExportedRow, ExportPage, Heatmap, History, Step
 from . import call as calls
-from .attempt import Attempts, Policy, checked_url, request_of, result_of
+from .attempt import Attempts, Policy, checked_url, request_of, result_of, timeouts
 from .call import Call, HeartbeatFields, LeaveFields, Moment
+from .connections import LoopConnections
 from .failure import ProblemError, Unreachable
 
 T = TypeVar("T")
 
 
 class AsyncPresenceClient:
-    """As PresenceClient, awaited; `token` may be an async function too.
+    """As PresenceClient, awaited, on any number of event loops; `token` may be an async function too.
 
     async with AsyncPresenceClient("http://127.0.0.1:8000", api_key="...") as presence:
         await presence.heartbeat("python-101", viewer_id="u1", chapter_id="ch-1")
@@ -42,23 +43,28 @@ class AsyncPresenceClient:
         self._base_url = checked_url(base_url)
         self._token = token or api_key
         self._policy = Policy(deadline_s, retries)
-        self._http = httpx2.AsyncClient(transport=transport, follow_redirects=False)
+        self._connections = LoopConnections(transport)
 
     async def heartbeat(self, course_id: str, **fields: Unpack[HeartbeatFields]) -> HeartbeatReply:
+        """A session says: I am here."""
         return await self._make(calls.heartbeat(course_id, fields))
 
     async def heartbeats(self, batch: Iterable[CourseHeartbeat]) -> list[HeartbeatReply | Problem]:
+        """Many of them, of any courses; a reply or a problem for each, in order. Needs an API key."""
         parts = calls.parts(batch, calls.HEARTBEATS_AT_ONCE)
         results = [await self._make(calls.heartbeats(part)) for part in parts]
         return [result for part in results for result in part]
 
     async def leave(self, course_id: str, **fields: Unpack[LeaveFields]) -> None:
+        """A session says: I am gone."""
         await self._make(calls.leave(course_id, fields))
 
     async def count(self, course_id: str) -> Count:
+        """How many there are now, in total and by chapter."""
         return await self._make(calls.count(course_id))
 
     async def counts(self, course_ids: Iterable[str]) -> list[Count]:
+        """In the order asked."""
         parts = calls.parts(course_ids, calls.COURSES_AT_ONCE)
         found = [await self._make(calls.counts(part)) for part in parts]
         return [count for part in found for count in part]
@@ -66,9 +72,11 @@ class AsyncPresenceClient:
     async def viewers(
         self, course_id: str, *, limit: int = 20, cursor: str | None = None, chapter_id: str | None = None
     ) -> Roster:
+        """One page of who is there, the most recently heard from first; `limit` is at most 100."""
         return await self._make(calls.viewers(course_id, limit, cursor, chapter_id))
 
     async def all_viewers(self, course_id: str, *, chapter_id: str | None = None) -> AsyncIterator[Viewer]:
+        """Everybody who stays throughout, each once; a call for each hundred."""
         cursor: str | None = None
         seen: set[str] = set()
         while True:
@@ -81,6 +89,7 @@ class AsyncPresenceClient:
                 return
 
     async def evict(self, course_id: str, viewer_id: str, *, ban_s: int | None = None) -> None:
+        """Removes a viewer with all sessions, and hears nothing of them for `ban_s` seconds (a lease)."""
         await self._make(calls.evict(course_id, viewer_id, ban_s))
 
     async def history(
@@ -93,9 +102,11 @@ class AsyncPresenceClient:
         chapter_id: str | None = None,
         tz: str = "UTC",
     ) -> History:
+        """Peak, average and viewer minutes by steps; moments are datetimes with a zone, or ms since 1970."""
         return await self._make(calls.history(course_id, step, begin, end, chapter_id, tz))
 
     async def calendar(self, course_id: str, *, weeks: int = 4, tz: str = "UTC") -> Calendar:
+        """Average and peak by weekday and hour."""
         return await self._make(calls.calendar(course_id, weeks, tz))
 
     async def heatmap(
@@ -107,15 +118,29 @@ class AsyncPresenceClient:
         limit: int = 50,
         tz: str = "UTC",
     ) -> Heatmap:
+        """Its chapters, at most `limit`, by quarters of an hour."""
         return await self._make(calls.heatmap(course_id, begin, end, limit, tz))
+
+    async def export(self, *, cursor: str | None = None, limit: int = 1_000) -> ExportPage:
+        """Closed quarters of all courses in the order of closing, and where to go on. Needs an API key."""
+        return await self._make(calls.export(cursor, limit))
+
+    async def all_exported(self, *, cursor: str | None = None) -> AsyncIterator[ExportedRow]:
+        """All there is behind `cursor`, each row at least once: keep `row.cursor` with the row."""
+        while (page := await self.export(cursor=cursor)).rows:
+            for row in calls.exported(page, cursor):
+                yield row
+            cursor = page.cursor
 
     async def stats(
         self, *, search: str | None = None, limit: int | None = None, cursor: str | None = None
     ) -> Stats:
+        """Totals over all courses; a page of courses when `search` or `limit` asks for one."""
         return await self._make(calls.stats(search, limit, cursor))
 
     async def close(self) -> None:
-        await self._http.aclose()
+        """Closes the connections; a call after it raises RuntimeError."""
+        await self._connections.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -143,7 +168,16 @@ class AsyncPresenceClient:
             token = await token
         request = request_of(call, self._base_url, token, attempts.remaining_s)
         try:
-            reply = await self._http.send(request)
+            reply = await self._sent(request, attempts)
         except httpx2.HTTPError as error:
             raise Unreachable(f"{self._base_url}: {str(error) or type(error).__name__}") from error
         return reply, reply.content
+
+    async def _sent(self, request: httpx2.Request, attempts: Attempts) -> httpx2.Response:
+        try:
+            return await self._connections.get().send(request)
+        except httpx2.HTTPError as error:
+            if not attempts.may_repeat(error):
+                raise
+        request.extensions.update(timeouts(attempts.remaining_s))
+        return await self._connections.get().send(request)

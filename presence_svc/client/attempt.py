@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
 from pydantic import ValidationError
 
 from .. import __version__
-from .call import Call
+from .call import Answer, Call
 from .failure import ProblemError, Unreachable, failure
 
 T = TypeVar("T")
@@ -34,11 +34,14 @@ class Policy:
 
 
 class Attempts:
-    """One call's attempts against its deadline. Only a 503 that says when to come back is tried again."""
+    """One call's attempts against its deadline: after a 503 that says when to come back, and once at once
+    after a connection that has ended without an answer.
+    """
 
     def __init__(self, policy: Policy) -> None:
         self._ends_at = time.monotonic() + policy.deadline_s
         self._left = policy.retries
+        self._has_repeated = False
 
     @property
     def remaining_s(self) -> float:
@@ -51,6 +54,17 @@ class Attempts:
     def check(self) -> None:
         """Raises Unreachable when the deadline has passed."""
         _ = self.remaining_s
+
+    def may_repeat(self, error: httpx2.HTTPError) -> bool:
+        """Whether to send it once more at once: its connection ended before any answer, as a kept one may.
+
+        Whatever the service is told twice is the same as once.
+        """
+        is_cut = isinstance(error, httpx2.RemoteProtocolError | httpx2.ReadError | httpx2.WriteError)
+        if not is_cut or self._has_repeated or not self._left:
+            return False
+        self._has_repeated = True
+        return True
 
     def pause_s(self, error: ProblemError) -> float:
         """How long to wait before the next attempt. Raises the error when there is no other, or no time."""
@@ -65,8 +79,13 @@ class Attempts:
 
 
 def checked_url(base_url: str) -> str:
-    """Where the service is, without a slash at its end. Raises ValueError for what is no http address."""
+    """Where the service is, without a slash at its end. Raises ValueError for what is no http address.
+
+    A password in it would be sent in place of the token, and be shown wherever the address is.
+    """
     parts = urlsplit(base_url)
+    if "@" in parts.netloc:
+        raise ValueError("base_url must have no user or password: give api_key or token")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("base_url must be an http or https address, such as https://presence.example")
     return base_url.rstrip("/")
@@ -88,8 +107,13 @@ def request_of(call: Call[T], base_url: str, token: str, remaining_s: float) -> 
         params=list(call.params) or None,
         json=call.body,
         headers=headers,
-        extensions={"timeout": httpx2.Timeout(remaining_s).as_dict()},
+        extensions=timeouts(remaining_s),
     )
+
+
+def timeouts(remaining_s: float) -> dict[str, Any]:
+    """What a request says of how long each part of it may take."""
+    return {"timeout": httpx2.Timeout(remaining_s).as_dict()}
 
 
 def result_of(call: Call[T], reply: httpx2.Response, content: bytes) -> T:
@@ -97,6 +121,6 @@ def result_of(call: Call[T], reply: httpx2.Response, content: bytes) -> T:
     if not reply.is_success:
         raise failure(reply.status_code, reply.headers, content)
     try:
-        return call.read(content)
+        return call.read(Answer(content, reply.headers))
     except ValidationError as error:
         raise failure(reply.status_code, {}, b"") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator
@@ -46,6 +47,7 @@ class BlockingWatch(Iterator[Count]):
         self._heard: deque[Count] = deque(maxlen=waiting)
         self._news = threading.Condition()
         self._is_over = False
+        self._process = os.getpid()
         self._failure: BaseException | None = None
         self._loop = asyncio.new_event_loop()
         self._task: asyncio.Task[None] | None = None
@@ -54,7 +56,12 @@ class BlockingWatch(Iterator[Count]):
         self._thread.start()
 
     def get(self, timeout_s: float | None = None) -> Count:
-        """The next Count. Raises TimeoutError when none comes in time, StopIteration after `close()`."""
+        """The next Count. Raises TimeoutError when none comes in time, StopIteration after `close()`.
+
+        And RuntimeError in a process that was forked since: its thread has stayed with the parent.
+        """
+        if self._is_forked():
+            raise RuntimeError("this watch was opened before a fork: open one in this process")
         with self._news:
             if not self._news.wait_for(lambda: self._heard or self._is_over, timeout_s):
                 raise TimeoutError(f"no change within {timeout_s} s")
@@ -70,6 +77,8 @@ class BlockingWatch(Iterator[Count]):
 
     def close(self) -> None:
         """Ends the subscription and the thread; whoever waits for a Count stops waiting. May be repeated."""
+        if self._is_forked():
+            return  # all of it is the parent's
         with self._news:
             self._is_over = True
             self._news.notify_all()
@@ -83,6 +92,9 @@ class BlockingWatch(Iterator[Count]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _is_forked(self) -> bool:
+        return self._process != os.getpid()
 
     def _cancel(self) -> None:
         if self._task is not None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
-from typing import Any, Generic, TypedDict, TypeVar
+from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel, TypeAdapter
@@ -26,9 +26,10 @@ from ..model import (
     Roster,
     Stats,
 )
-from ..store.history.model import Calendar, Heatmap, History, Step
+from ..store.history.model import Calendar, ExportedRow, ExportPage, ExportRow, Heatmap, History, Step
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 HEARTBEATS_AT_ONCE = 1_000
 COURSES_AT_ONCE = 500
 Moment = datetime | int  # or ms since 1970
@@ -66,70 +67,87 @@ class Results(BaseModel):
     results: list[HeartbeatReply | Problem]
 
 
+class Answer(NamedTuple):
+    """A success: its body, and its headers by their names in small letters."""
+
+    content: bytes
+    headers: Mapping[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One exchange with the service. `read` makes of the answer's body what the caller gets."""
+    """One exchange with the service. `read` makes of the answer what the caller gets."""
 
     method: str
     path: str
-    read: Callable[[bytes], T]
+    read: Callable[[Answer], T]
     params: Params = ()
     body: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 def heartbeat(course_id: str, fields: Mapping[str, Any]) -> Call[HeartbeatReply]:
     body = _said(Heartbeat.model_validate(fields, extra="forbid"))
-    return Call("POST", f"{_course(course_id)}/heartbeat", HeartbeatReply.model_validate_json, body=body)
+    return Call("POST", f"{course_path(course_id)}/heartbeat", _json(HeartbeatReply), body=body)
 
 
 def heartbeats(batch: Sequence[CourseHeartbeat]) -> Call[list[HeartbeatReply | Problem]]:
     body = {"heartbeats": [_said(one) for one in batch]}
-    return Call("POST", "/v1/heartbeats", lambda raw: Results.model_validate_json(raw).results, body=body)
+    return Call("POST", "/v1/heartbeats", lambda answer: _json(Results)(answer).results, body=body)
 
 
 def leave(course_id: str, fields: Mapping[str, Any]) -> Call[None]:
     body = _said(Leave.model_validate(fields, extra="forbid"))
-    return Call("POST", f"{_course(course_id)}/leave", _nothing, body=body)
+    return Call("POST", f"{course_path(course_id)}/leave", _nothing, body=body)
 
 
 def count(course_id: str) -> Call[Count]:
-    return Call("GET", f"{_course(course_id)}/count", Count.model_validate_json)
+    return Call("GET", f"{course_path(course_id)}/count", _json(Count))
 
 
 def counts(course_ids: Sequence[str]) -> Call[list[Count]]:
     body = {"course_ids": [_id.validate_python(one) for one in course_ids]}
-    return Call("POST", "/v1/counts", lambda raw: Counts.model_validate_json(raw).counts, body=body)
+    return Call("POST", "/v1/counts", lambda answer: _json(Counts)(answer).counts, body=body)
 
 
 def viewers(course_id: str, limit: int, cursor: str | None, chapter_id: str | None) -> Call[Roster]:
     params = _params(limit=limit, cursor=cursor, chapter_id=chapter_id)
-    return Call("GET", f"{_course(course_id)}/viewers", Roster.model_validate_json, params)
+    return Call("GET", f"{course_path(course_id)}/viewers", _json(Roster), params)
 
 
 def evict(course_id: str, viewer_id: str, ban_s: int | None) -> Call[None]:
-    path = f"{_course(course_id)}/viewers/{_segment(viewer_id)}"
+    path = f"{course_path(course_id)}/viewers/{_segment(viewer_id)}"
     return Call("DELETE", path, _nothing, _params(ban=ban_s))
 
 
 def stats(search: str | None, limit: int | None, cursor: str | None) -> Call[Stats]:
-    return Call("GET", "/v1/stats", Stats.model_validate_json, _params(q=search, limit=limit, cursor=cursor))
+    return Call("GET", "/v1/stats", _json(Stats), _params(q=search, limit=limit, cursor=cursor))
 
 
 def history(
     course_id: str, step: Step, begin: Moment | None, end: Moment | None, chapter_id: str | None, tz: str
 ) -> Call[History]:
     params = _params(step=step, **{"from": _ms(begin)}, to=_ms(end), chapter_id=chapter_id, tz=tz)
-    return Call("GET", f"{_course(course_id)}/history", History.model_validate_json, params)
+    return Call("GET", f"{course_path(course_id)}/history", _json(History), params)
 
 
 def calendar(course_id: str, weeks: int, tz: str) -> Call[Calendar]:
     params = _params(weeks=weeks, tz=tz)
-    return Call("GET", f"{_course(course_id)}/history/calendar", Calendar.model_validate_json, params)
+    return Call("GET", f"{course_path(course_id)}/history/calendar", _json(Calendar), params)
 
 
 def heatmap(course_id: str, begin: Moment | None, end: Moment | None, limit: int, tz: str) -> Call[Heatmap]:
     params = _params(**{"from": _ms(begin)}, to=_ms(end), limit=limit, tz=tz)
-    return Call("GET", f"{_course(course_id)}/history/heatmap", Heatmap.model_validate_json, params)
+    return Call("GET", f"{course_path(course_id)}/history/heatmap", _json(Heatmap), params)
+
+
+def export(cursor: str | None, limit: int) -> Call[ExportPage]:
+    return Call("GET", "/v1/history/export", _export_page, _params(cursor=cursor, limit=limit))
+
+
+def exported(page: ExportPage, begin: str | None) -> Iterator[ExportedRow]:
+    """Each row with where to go on: until its page is through, where that has begun."""
+    for left, row in zip(reversed(range(len(page.rows))), page.rows, strict=True):
+        yield ExportedRow(**dict(row), cursor=begin if left else page.cursor)
 
 
 def parts(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -139,15 +157,25 @@ def parts(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield part
 
 
-def _nothing(_: bytes) -> None:
+def _nothing(_: Answer) -> None:
     return None
+
+
+def _json(model: type[M]) -> Callable[[Answer], M]:
+    return lambda answer: model.model_validate_json(answer.content)
+
+
+def _export_page(answer: Answer) -> ExportPage:
+    rows = [ExportRow.model_validate_json(line) for line in answer.content.splitlines()]
+    return ExportPage.model_validate({"rows": rows, "cursor": answer.headers.get("presence-cursor")})
 
 
 def _said(body: BaseModel) -> dict[str, Any]:
     return body.model_dump(mode="json", exclude_unset=True, exclude_none=True)
 
 
-def _course(course_id: str) -> str:
+def course_path(course_id: str) -> str:
+    """What the address of all its routes begins with. Raises ValueError for what can be no id."""
     return f"/v1/courses/{_segment(_id.validate_python(course_id))}"
 
 

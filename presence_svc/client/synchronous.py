@@ -9,10 +9,11 @@ from typing import Self, TypeVar, Unpack
 import httpx2
 
 from ..model import Count, CourseHeartbeat, HeartbeatReply, Problem, Roster, Stats, Viewer
-from ..store.history.model import Calendar, Heatmap, History, Step
+from ..store.history.model import Calendar, ExportedRow, ExportPage, Heatmap, History, Step
 from . import call as calls
-from .attempt import Attempts, Policy, checked_url, request_of, result_of
+from .attempt import Attempts, Policy, checked_url, request_of, result_of, timeouts
 from .call import Call, HeartbeatFields, LeaveFields, Moment
+from .connections import Connections
 from .failure import ProblemError, Unreachable
 
 T = TypeVar("T")
@@ -27,7 +28,8 @@ class PresenceClient:
 
     `token` may be a function that gives a fresh one for each call. A call takes at most `deadline_s` seconds
     with all its attempts; it is made again, at most `retries` times, only when the service says 503 and when
-    to come back. One client serves many threads; after a fork, make a new one.
+    to come back, and once at once when its connection ends without an answer. One client serves many threads,
+    and in a forked process opens connections of its own.
     Every call raises ProblemError for what the service refuses and Unreachable for silence (both are
     ClientError), and ValueError for what can be no id or field.
     """
@@ -47,7 +49,7 @@ class PresenceClient:
         self._base_url = checked_url(base_url)
         self._token = token or api_key
         self._policy = Policy(deadline_s, retries)
-        self._http = httpx2.Client(transport=transport, follow_redirects=False)
+        self._connections = Connections(transport)
 
     def heartbeat(self, course_id: str, **fields: Unpack[HeartbeatFields]) -> HeartbeatReply:
         """A session says: I am here."""
@@ -63,6 +65,7 @@ class PresenceClient:
         self._make(calls.leave(course_id, fields))
 
     def count(self, course_id: str) -> Count:
+        """How many there are now, in total and by chapter."""
         return self._make(calls.count(course_id))
 
     def counts(self, course_ids: Iterable[str]) -> list[Count]:
@@ -122,6 +125,16 @@ class PresenceClient:
         """Its chapters, at most `limit`, by quarters of an hour."""
         return self._make(calls.heatmap(course_id, begin, end, limit, tz))
 
+    def export(self, *, cursor: str | None = None, limit: int = 1_000) -> ExportPage:
+        """Closed quarters of all courses in the order of closing, and where to go on. Needs an API key."""
+        return self._make(calls.export(cursor, limit))
+
+    def all_exported(self, *, cursor: str | None = None) -> Iterator[ExportedRow]:
+        """All there is behind `cursor`, each row at least once: keep `row.cursor` with the row."""
+        while (page := self.export(cursor=cursor)).rows:
+            yield from calls.exported(page, cursor)
+            cursor = page.cursor
+
     def stats(
         self, *, search: str | None = None, limit: int | None = None, cursor: str | None = None
     ) -> Stats:
@@ -129,7 +142,8 @@ class PresenceClient:
         return self._make(calls.stats(search, limit, cursor))
 
     def close(self) -> None:
-        self._http.close()
+        """Closes the connections; a call after it raises RuntimeError."""
+        self._connections.close()
 
     def __enter__(self) -> Self:
         return self
@@ -152,13 +166,22 @@ class PresenceClient:
         token = self._token() if callable(self._token) else self._token
         request = request_of(call, self._base_url, token, attempts.remaining_s)
         try:
-            reply = self._http.send(request, stream=True)
+            reply = self._sent(request, attempts)
             try:
                 return reply, b"".join(self._body(reply, attempts))
             finally:
                 reply.close()
         except httpx2.HTTPError as error:
             raise Unreachable(f"{self._base_url}: {str(error) or type(error).__name__}") from error
+
+    def _sent(self, request: httpx2.Request, attempts: Attempts) -> httpx2.Response:
+        try:
+            return self._connections.get().send(request, stream=True)
+        except httpx2.HTTPError as error:
+            if not attempts.may_repeat(error):
+                raise
+        request.extensions.update(timeouts(attempts.remaining_s))
+        return self._connections.get().send(request, stream=True)
 
     def _body(self, reply: httpx2.Response, attempts: Attempts) -> Iterator[bytes]:
         """One that comes in drops is given up at the deadline."""

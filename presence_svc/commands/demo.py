@@ -101,7 +101,8 @@ def _invite(url: str, size: int) -> None:
     say(f"\nAbout {size} simulated viewers are on their way to {', '.join(COURSES)}. Open:\n")
     say(f"  [bold]{url}/demo[/]       a course player: be one of them")
     say(f"  [bold]{url}/dashboard[/]  what a creator sees")
-    say(f"  [bold]{url}/docs[/]       the HTTP API\n\nCtrl-C ends it.\n")
+    say(f"  [bold]{url}/docs[/]       the HTTP API\n")
+    say(f"In another terminal: presence-svc watch {COURSES[0]} --url {url}\nCtrl-C ends it.\n")
 
 
 def _live(url: str, crowd: Crowd, stop: threading.Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import cast
 
 from rich.console import Console
@@ -25,15 +26,19 @@ TIMEOUT_S = 2.0
 CONNECTIONS = 2
 
 
-def run(token: str | None = None) -> int:
+def run(token: str | None = None, *, as_json: bool = False) -> int:
     """Prints what was found, of a token too if one is given. 0 = all is well."""
     findings = _findings(token)
+    is_well = all(finding.fine for finding in findings)
+    if as_json:
+        print(json.dumps({"well": is_well, "findings": [finding._asdict() for finding in findings]}))
+        return 0 if is_well else 1
     console = Console(highlight=False, soft_wrap=True)
     for finding in findings:
         mark = "[yellow]warn [/]" if finding.warns else "[green]ok   [/]" if finding.fine else "[red]wrong[/]"
         console.print(f"{mark} {finding.what}: ", end="")
         console.print(finding.detail, markup=False)
-    return 0 if all(finding.fine for finding in findings) else 1
+    return 0 if is_well else 1
 
 
 def _findings(token: str | None) -> list[Finding]:

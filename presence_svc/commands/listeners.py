@@ -50,9 +50,13 @@ def listen(settings: Settings) -> Iterator[list[socket.socket]]:
 
 def _open(settings: Settings, stack: ExitStack) -> list[socket.socket]:
     found: list[socket.socket] = []
+    named: set[str] = set()
     port = settings.port
     for host in settings.hosts:
         for number, address in enumerate(BOTH.get(host, (host,))):
+            if address in named:  # "0.0.0.0,::" names the first of them twice
+                continue
+            named.add(address)
             try:
                 listener = stack.enter_context(_socket(address, port))
             except OSError as error:

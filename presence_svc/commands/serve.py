@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import signal
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -27,9 +26,10 @@ from ..server.open_files import raise_limit
 from ..settings import Settings, ignored_names, load
 from ..store.checkup.preflight import preflight
 from ..store.keys import Keys
-from ..store.redis.embedded import EmbeddedServer
 from ..store.redis.factory import open_link
+from .embedded.server import embedded_server
 from .listeners import is_loopback, listen, url_of
+from .stop import Server, Stop
 from .workers import Workers, metrics_directory, startup
 
 GRACE_S = 5  # backstop of the drain; with DRAIN_SPREAD before it we end before a container's 10 s
@@ -43,6 +43,8 @@ def run(
     on_listening: Callable[[str], None] = lambda url: None,
 ) -> None:
     """Serves until a signal ends it. `on_listening` gets the URL before the first request."""
+    stop = Stop()
+    stop.listen()  # at once: of what has no handler, a container's first process hears nothing
     settings = load()
     check_exposure(settings)
     if data_dir is not None and settings.redis_url is not None:
@@ -55,12 +57,10 @@ def run(
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     if others := ignored_names():
         say(f"ignored, since no settings of ours have these names or values: {', '.join(others)}")
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
     with ExitStack() as stack:
         listeners = stack.enter_context(listen(settings))
         if settings.redis_url is None:
-            server = stack.enter_context(EmbeddedServer(data_dir=data_dir))
+            server = stack.enter_context(embedded_server(data_dir))
             os.environ["PRESENCE_REDIS_URL"] = server.url
             say(
                 "PRESENCE_REDIS_URL is not set: an embedded server holds the state, for this"
@@ -72,7 +72,7 @@ def run(
         pages = ", ".join(f"{url}/{page}" for page in settings.pages)
         say(f"presence-svc {__version__} listens on {url}" + (f" ({pages})" if pages else ""))
         on_listening(url)
-        _serve(settings, listeners)
+        _serve(settings, listeners, stop)
 
 
 async def _preflight(settings: Settings) -> None:
@@ -121,7 +121,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "proxy_headers": True,
         "forwarded_allow_ips": settings.trusted_proxies,
         "backlog": 2_048,
-        "timeout_keep_alive": 75,  # above a load balancer's 60: it must be the one that closes
+        "timeout_keep_alive": settings.keep_alive,  # the load balancer must be the one that closes
         "timeout_graceful_shutdown": GRACE_S,
         "timeout_worker_healthcheck": 20,  # a slow start of many workers must not look like a hang
     }
@@ -129,6 +129,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
 
 def app() -> Any:
     """The ASGI app of one process, by the environment that `run` has checked. Named by server_options()."""
+    gc.disable()  # until all is here
     with startup():
         from ..app import create_app
 
@@ -137,16 +138,13 @@ def app() -> Any:
     # count; looking for cycles among a hundred thousand remembered sessions every few requests finds nothing.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+    gc.enable()
     return made
 
 
-def _serve(settings: Settings, listeners: list[socket.socket]) -> None:
+def _serve(settings: Settings, listeners: list[socket.socket], stop: Stop) -> None:
     config = uvicorn.Config(**server_options(settings))
     if settings.workers > 1:
-        raise SystemExit(Workers(config, listeners).serve())
-    uvicorn.Server(config).run(sockets=listeners)
-
-
-def _end(number: int, frame: object) -> None:
-    """uvicorn raises the signal again after its drain: a clean end, in order, and status 0."""
-    raise SystemExit(0)
+        patience_s = settings.drain_delay + settings.drain_spread + 2 * GRACE_S
+        raise SystemExit(Workers(config, listeners, stop, patience_s).serve())
+    Server(config, stop).run(sockets=listeners)

@@ -1,9 +1,14 @@
-"""`presence-svc watch COURSE`: shows the count live in a terminal, or prints a line per change."""
+"""`presence-svc watch COURSE`: shows the count live in a terminal, or prints a line per change.
+
+Heard on the channel of PRESENCE_REDIS_URL, or, where that is not set, on a stream of a running service.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 from pydantic import TypeAdapter
@@ -13,47 +18,63 @@ from rich.panel import Panel
 from rich.table import Table
 
 from ..client import watch
-from ..errors import Misconfigured, Unavailable
+from ..client.stream import stream
+from ..errors import Misconfigured, PresenceError, Unavailable
 from ..model import Count, Id
-from ..settings import load, load_beside_others
+from ..settings import Settings, load, load_beside_others
 from ..store.presence import Presence
 from ..store.redis.factory import link_to
+from .simulate import trouble_at
 from .terminal import INTERRUPTED, fail, interruptible
 
 BAR = 40
 TIMEOUT_S = 3.0
 
 
-def run(course_id: str, *, as_json: bool) -> int:
-    """Runs until Ctrl-C; the exit status. Raises Misconfigured when the course id is malformed."""
+def run(course_id: str, *, url: str = "", as_json: bool) -> int:
+    """Runs until Ctrl-C; the exit status. `url` is a service's. Raises Misconfigured for no course id."""
     settings = load()
-    if settings.redis_url is None:
-        return fail("PRESENCE_REDIS_URL is not set: there is nothing to watch")
-    url, prefix = settings.redis_url.get_secret_value(), settings.key_prefix
     try:
-        with interruptible():
-            asyncio.run(_watch(url, course_id, prefix, as_json=as_json))
+        TypeAdapter(Id).validate_python(course_id)
     except ValueError:
         raise Misconfigured(f"{course_id!r} is not a course id") from None
+    if settings.redis_url is not None and not url:
+        source, name = _heard(settings, course_id), "PRESENCE_REDIS_URL"
+    else:
+        name = (url or f"http://127.0.0.1:{settings.port}").rstrip("/")
+        if trouble := trouble_at(name):
+            return fail(trouble if url else f"{trouble}, or set PRESENCE_REDIS_URL")
+        source = stream(name, course_id, os.environ.get("PRESENCE_API_KEY", ""))
+    try:
+        with interruptible():
+            asyncio.run(_show(source, as_json=as_json))
     except Unavailable as error:
-        return fail(f"PRESENCE_REDIS_URL: there is nothing to watch ({error.detail})")
+        return fail(f"{name}: there is nothing to watch ({error.detail})")
+    except PresenceError as error:
+        return fail(f"{name}: {error.detail}")
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
 
 
-async def _watch(url: str, course_id: str, prefix: str, *, as_json: bool) -> None:
-    TypeAdapter(Id).validate_python(course_id)
-    await _look(url)  # later it may go and come back
-    changes = watch(url, course_id, key_prefix=prefix)
+async def _show(counts: AsyncIterator[Count], *, as_json: bool) -> None:
     console = Console()
     if as_json or not console.is_terminal:
-        async for count in changes:
+        async for count in counts:
             print(count.model_dump_json() if as_json else line(count), flush=True)
         return
     with Live(console=console, auto_refresh=False) as screen:
-        async for count in changes:
+        async for count in counts:
             screen.update(panel(count), refresh=True)
+
+
+async def _heard(settings: Settings, course_id: str) -> AsyncIterator[Count]:
+    """By the channel. Raises Unavailable when no Redis answers at first; later it may go and come back."""
+    assert settings.redis_url is not None  # noqa: S101 - told by the caller
+    url = settings.redis_url.get_secret_value()
+    await _look(url)
+    async for count in watch(url, course_id, key_prefix=settings.key_prefix):
+        yield count
 
 
 async def _look(url: str) -> None:

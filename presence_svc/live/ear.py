@@ -41,6 +41,7 @@ class Ear:
         self._open: Subscription | None = None
         self._asking: asyncio.Handle | None = None
         self._stopped = False
+        self._said = ""  # why it is lost, while it is
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
@@ -73,9 +74,17 @@ class Ear:
             try:
                 await self._listen()
             except Exception as error:
-                log.warning("subscription lost: %s", str(error) or type(error).__name__)
+                self._note(str(error) or type(error).__name__)
                 self._on_lost(self)
             await asyncio.sleep(random.uniform(*RETRY_S))
+
+    def _note(self, why: str) -> None:
+        """One line for each state, and each reason for it: a Redis that is away may be so for days."""
+        if why and why != self._said:
+            log.warning("subscription lost: %s", why)
+        elif self._said and not why:
+            log.warning("subscribed again")
+        self._said = why
 
     async def _listen(self) -> None:
         """One connection's life."""
@@ -89,6 +98,8 @@ class Ear:
                 if event is not None:
                     heard = loop.time()
                     self._take(event)
+                    if self._said and event.kind != "refused":
+                        self._note("")
                 elif loop.time() - heard > DEAF_S:
                     raise ConnectionError(f"no answer for {DEAF_S} s")
                 else:

@@ -50,11 +50,14 @@ NEEDED = (
         HTTP,
         "HttpToolsProtocol",
         {
+            "_should_upgrade": "",
             "_start_asgi_task": "cycle app",
             "_unset_keepalive_if_required": "",
+            "_unsupported_upgrade_warning": "",
             "connection_lost": "exc",
             "connection_made": "transport",
             "data_received": "data",
+            "eof_received": "",
             "handle_websocket_upgrade": "",
             "on_body": "body",
             "on_header": "name value",
@@ -74,7 +77,8 @@ NEEDED = (
     Needed(
         HTTP,
         "RequestResponseCycle",
-        attributes="body disconnected keep_alive message_event more_body response_complete response_started",
+        attributes="body disconnected keep_alive message_event more_body response_complete response_started"
+        " transport",
     ),
     Needed(HTTP, "STATUS_LINE"),
     Needed(
@@ -118,7 +122,9 @@ NEEDED = (
         },
         "current_size state",
     ),
-    Needed("httptools", "HttpRequestParser", attributes="get_http_version get_method should_keep_alive"),
+    Needed(
+        "httptools", "HttpRequestParser", {}, "get_http_version get_method should_keep_alive should_upgrade"
+    ),
     Needed("httptools", "HttpParserError"),
     Needed("websockets.frames", "CloseCode"),
     Needed("websockets.frames", "Frame"),

@@ -19,10 +19,11 @@ from ..errors import BadRequest, HeadTooLarge, PresenceError, TooLarge, TooSlow
 from ..web.problems import MEDIA_TYPE, problem
 from ..web.services import Services
 from ..web.sse.stream import ADOPT, Stream
+from .cork import Cork
 from .fair_flow import SHARE, FairFlow
 from .open_files import Left, OpenFiles
 from .sse import SseProtocol
-from .timeouts import TimeoutProtocol
+from .upgrade import UpgradeProtocol
 
 PIPELINED = 32
 HEADERS = 100
@@ -30,7 +31,7 @@ ECONOMY_S = 1
 STREAM = b"/live"
 
 
-class HttpProtocol(TimeoutProtocol):
+class HttpProtocol(UpgradeProtocol):
     """One connection. Requests wait in uvicorn's pipeline while one before them is answered."""
 
     _in_head = True
@@ -100,6 +101,8 @@ class HttpProtocol(TimeoutProtocol):
         super().on_body(body)
 
     def on_headers_complete(self) -> None:
+        if self._declines():
+            return
         if self._taken > self._head_limit:
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > self._head_limit:
@@ -108,8 +111,10 @@ class HttpProtocol(TimeoutProtocol):
         self._in_head = False
         self._arrived()
         super().on_headers_complete()
-        if self.cycle is not None and cast(Services, self.app_state["service"]).hub.draining:
-            self.cycle.keep_alive = False  # a proxy that keeps it would use it just when we end
+        if self.cycle is not None:
+            self.cycle.transport = cast(asyncio.Transport, Cork(self.transport, self.loop))
+            if cast(Services, self.app_state["service"]).hub.draining:
+                self.cycle.keep_alive = False  # a proxy that keeps it would use it just when we end
         if STREAM in self.url and self.cycle is not None and self._can_adopt():
             self.scope["extensions"] = {ADOPT: {"adopt": partial(self._adopt, self.cycle)}}
 
@@ -122,6 +127,7 @@ class HttpProtocol(TimeoutProtocol):
             return False
         if self.pipeline or self._reading or self.flow.holds:
             return False
+        cast(Cork, cycle.transport).release()
         cycle.response_complete = True  # for uvicorn this request is over
         self._rest()
         self.flow.resume_reading()  # else its end would not be noticed
@@ -130,11 +136,25 @@ class HttpProtocol(TimeoutProtocol):
         return True
 
     def on_message_complete(self) -> None:
+        if self._declined:
+            return
         self._reading = False
         self._arrived()
         super().on_message_complete()
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Who has said all may still listen (RFC 9112, 9.6): an answer that is under way goes out first."""
+        cycle = self.pipeline[0][0] if self.pipeline else self.cycle
+        if self._reading or cycle is None or cycle.response_complete:
+            return False
+        if self.url.partition(b"?")[0].endswith(STREAM):  # nobody else would say that its reader is gone
+            return False
+        cycle.keep_alive = False
+        return True
+
     def on_response_complete(self) -> None:
+        if self._served is not None:
+            cast(Cork, self._served.transport).release()  # before anything of the next answer
         super().on_response_complete()
         if self.pipeline and not self.transport.is_closing():
             self.flow.pause_reading()  # uvicorn would read on with each answer, however many wait

@@ -15,7 +15,16 @@ from ..web.paths import HEARTBEAT, ID, matcher
 # The course's id as model.ID_PATTERN has it, unescaped; whatever differs is the ASGI app's to judge.
 PATH = re.compile(matcher(HEARTBEAT, ID).pattern.encode())
 # A request with any of these is not ordinary.
-UNUSUAL = frozenset((b"expect", b"transfer-encoding", b"upgrade", b"x-forwarded-for", b"x-forwarded-proto"))
+UNUSUAL = frozenset(
+    (
+        b"content-encoding",
+        b"expect",
+        b"transfer-encoding",
+        b"upgrade",
+        b"x-forwarded-for",
+        b"x-forwarded-proto",
+    )
+)
 HEADS = 4096
 HEAD_CAP = 2048
 BEARER = b"Bearer "

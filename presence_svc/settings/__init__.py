@@ -20,7 +20,7 @@ from .history import HistorySettings
 from .identity import IdentitySettings
 from .kinds import NONE, Rule, Seconds
 from .limits import LimitSettings
-from .names import ignored, misspelt
+from .names import ignored, misspelt, quoted
 from .pages import PageSettings
 from .redis import RedisSettings
 from .tracing import TracingSettings
@@ -146,8 +146,9 @@ class Settings(
 
 
 def load(**overrides: object) -> Settings:
-    """Settings from the environment. Raises Misconfigured with one line per wrong or misspelt variable."""
-    return _load(list(misspelt(ENV_PREFIX, Settings.model_fields)), overrides)
+    """Settings from the environment. Raises Misconfigured, a line for each variable that is wrong."""
+    fields = Settings.model_fields
+    return _load([*misspelt(ENV_PREFIX, fields), *quoted(ENV_PREFIX, fields)], overrides)
 
 
 def ignored_names() -> list[str]:

@@ -1,10 +1,10 @@
-"""Where settings come from: arguments, then the environment without what others put there."""
+"""Where settings come from: arguments, then the environment without what others put there, trimmed."""
 
 from __future__ import annotations
 
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 
-from .names import ours
+from .names import ours, trimmed
 
 ENV_PREFIX = "PRESENCE_"
 
@@ -21,7 +21,7 @@ class EnvironmentSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then the environment without what Kubernetes adds to it."""
+        """Arguments, then the environment without what Kubernetes adds to it, and to the ends of a secret."""
         if isinstance(env_settings, EnvSettingsSource):
-            env_settings.env_vars = ours(ENV_PREFIX, env_settings.env_vars)
+            env_settings.env_vars = trimmed(ours(ENV_PREFIX, env_settings.env_vars))
         return init_settings, env_settings

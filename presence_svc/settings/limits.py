@@ -74,6 +74,10 @@ class LimitSettings(BaseSettings):
     send_deadline: Seconds = Field(
         10, description="a client that takes no byte for this long is disconnected"
     )
+    keep_alive: Seconds = Field(
+        75,
+        description="a client's idle connection is kept for this: longer than a load balancer keeps its own",
+    )
     drain_delay: Annotated[float, Field(ge=0, le=300)] = Field(
         0,
         description="after SIGTERM: not ready, but serving, until load balancers notice (5 behind one)",

@@ -1,4 +1,4 @@
-"""The names of our variables: which are ours, which are one of ours misspelt, and which are others'.
+"""Our variables: which are ours, which are one of ours misspelt or in quotes, and which are others'.
 
 Used by settings. A misspelt name would leave open what it was to close, and nobody would be told. What is
 like no setting at all is somebody else's (an image's tag, say): left alone, and named once by `serve`.
@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 
+QUOTES = "\"'"
 SIMILARITY = 0.65  # of difflib's ratio: one letter wrong in the shortest name has more
-OTHER_READERS = {"API_KEY"}  # read by `simulate`
+OTHER_READERS = {"API_KEY"}  # read by `simulate` and `watch`
 RENAMED = {"EXPRESS": "FAST_PATH", "STATEMENTS_LIMIT": "HEARTBEAT_CACHE_LIMIT"}
 # What Kubernetes sets in every container beside a service named presence, or presence-...: nobody's mistake.
 LINK = re.compile(r"(.+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)")
@@ -33,6 +34,23 @@ def ours(prefix: str, variables: Mapping[str, str | None]) -> dict[str, str | No
         for variable, value in variables.items()
         if not (_is_prefixed(prefix, variable) and is_link(_bare(prefix, variable), value or ""))
     }
+
+
+def trimmed(variables: Mapping[str, str | None]) -> dict[str, str | None]:
+    """The values without blanks at their ends: a secret that was made with `echo` has a line's end in it."""
+    found = {variable: value.strip() if value else value for variable, value in variables.items()}
+    return {variable: value for variable, value in found.items() if value != ""}
+
+
+def quoted(prefix: str, known: Iterable[str]) -> Iterator[str]:
+    """Yields a message for each of `known` in quotes, which files of variables for containers keep."""
+    names = {name.upper() for name in known}
+    for variable in sorted(os.environ):
+        value = os.environ[variable].strip()
+        if not _is_prefixed(prefix, variable) or _bare(prefix, variable) not in names:
+            continue
+        if len(value) > 1 and value[0] == value[-1] and value[0] in QUOTES:
+            yield f"{variable}: begins and ends with {value[0]}, which is part of its value: leave it out"
 
 
 def ignored(prefix: str, known: Iterable[str]) -> list[str]:

@@ -1,78 +1,79 @@
-"""The product's own numbers over all courses, for `/metrics`: read at times, in slices. Used by web.api."""
+"""Who is in which course, over all courses: one walk in short steps, for `/v1/stats` and `/metrics` alike."""
 
 from __future__ import annotations
 
-import asyncio
-from time import monotonic
+from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
-from ..errors import Unavailable
 from .keys import Keys
+from .reading import Reading
 from .redis.link import Link
-from .stats import listed_courses
 
-SCRAPED_S = 10.0  # how long a census stands, at least
+FRESH_S = 1.0
 SCRAPE_WAIT_S = 0.5
 STALE_S = 60.0
-SHARE = 10  # it stands at least this many times as long as it took
-SLICE = 100  # courses in one exchange
+CHUNK = 200
+SETS = 32  # scanned in one exchange
 
 
 class Headcount(NamedTuple):
-    """Over all courses, so that a viewer of two courses counts twice."""
+    """Over all courses, so that a viewer of two courses counts twice. `as_of` in ms by Redis's clock."""
 
     viewers: int
     anonymous: int
     courses: int
+    totals: dict[str, int]  # of every course on an agenda; 0 = nobody is left
+    as_of: int
 
 
 class Census:
-    """The product's own numbers for `/metrics`: read in slices when somebody scrapes, not at every scrape."""
+    """Costs two ZCOUNTs per course. Within a second all of a replica's callers share one walk."""
 
     def __init__(self, link: Link, keys: Keys) -> None:
         self._link, self._keys = link, keys
-        self._task: asyncio.Task[None] | None = None
-        self._found: Headcount | None = None
-        self._read_at = self._stands_until = 0.0
+        self._reading = Reading(self._walk, FRESH_S)
+
+    async def taken(self) -> Headcount:
+        """Raises Unavailable."""
+        return await self._reading.get()
 
     async def latest(self) -> Headcount | None:
         """What was counted last, within half a second; None when that is too long ago to be told."""
-        if self._task is None and monotonic() >= self._stands_until:
-            self._task = asyncio.get_running_loop().create_task(self._refresh())
-        if self._task is not None:
-            await asyncio.wait([self._task], timeout=SCRAPE_WAIT_S)
-        return self._found if monotonic() - self._read_at < STALE_S else None
+        return await self._reading.latest(wait_s=SCRAPE_WAIT_S, stale_s=STALE_S)
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._reading.close()
 
-    async def _refresh(self) -> None:
-        began = monotonic()
-        try:
-            self._found, self._read_at = await self._read(), monotonic()
-        except Unavailable:
-            pass  # the last numbers stand until they are stale
-        finally:
-            took_s = monotonic() - began
-            self._stands_until = monotonic() + max(SCRAPED_S, SHARE * took_s)
-            self._task = None
+    async def _walk(self) -> Headcount:
+        """Each slice is exact at its own moment; `as_of` is the last one's (S4)."""
+        totals: dict[str, int] = {}
+        anonymous: dict[str, int] = {}
+        (time,) = await self._link.pipeline([("TIME",)], patient=True)
+        as_of = _ms(time)
+        async for courses in listed_courses(self._link, [one.agenda for one in self._keys.partitions]):
+            keys = [self._keys.course(course) for course in courses]
+            sets = [name for one in keys for name in (one.viewers, one.anonymous)]
+            commands = [("ZCOUNT", name, f"({as_of}", "+inf") for name in sets]
+            *counts, time = await self._link.pipeline([*commands, ("TIME",)], patient=True)
+            totals.update(zip(courses, counts[::2], strict=True))
+            anonymous.update(zip(courses, counts[1::2], strict=True))
+            as_of = _ms(time)
+        occupied = sum(n > 0 for n in totals.values())
+        return Headcount(sum(totals.values()), sum(anonymous.values()), occupied, totals, as_of)
 
-    async def _read(self) -> Headcount:
-        """Each slice is exact at its own moment."""
-        found: dict[str, tuple[int, int]] = {}
-        async for listed in listed_courses(self._link, [one.agenda for one in self._keys.partitions]):
-            ((seconds, micros),) = await self._link.pipeline([("TIME",)], patient=True)
-            now_ms = int(seconds) * 1000 + int(micros) // 1000
-            for start in range(0, len(listed), SLICE):
-                found |= await self._slice(listed[start : start + SLICE], now_ms)
-        viewers, anonymous = [n for n, _ in found.values()], [n for _, n in found.values()]
-        return Headcount(sum(viewers), sum(anonymous), sum(n > 0 for n in viewers))
 
-    async def _slice(self, courses: list[str], now_ms: int) -> dict[str, tuple[int, int]]:
-        """Viewers, and the anonymous among them, of each: the length of a range costs no walk along it."""
-        keys = [self._keys.course(course) for course in courses]
-        sets = [name for one in keys for name in (one.viewers, one.anonymous)]
-        counts = await self._link.pipeline([("ZCOUNT", name, f"({now_ms}", "+inf") for name in sets])
-        return dict(zip(courses, zip(counts[::2], counts[1::2], strict=True), strict=True))
+def _ms(time: list[bytes]) -> int:
+    return int(time[0]) * 1000 + int(time[1]) // 1000
+
+
+async def listed_courses(link: Link, sets: Sequence[str]) -> AsyncIterator[list[str]]:
+    """The courses in these sorted sets, each at least once if it stays, in short steps."""
+    left: list[tuple[str, bytes]] = [(name, b"0") for name in sets]
+    while left:
+        scans = [("ZSCAN", name, cursor, "COUNT", CHUNK) for name, cursor in left[:SETS]]
+        replies = await link.pipeline(scans, patient=True)
+        courses = [course.decode() for _, flat in replies for course in flat[::2]]
+        for start in range(0, len(courses), CHUNK):
+            yield courses[start : start + CHUNK]
+        done = zip(left[:SETS], replies, strict=True)
+        left = [(name, cursor) for (name, _), (cursor, _) in done if cursor != b"0"] + left[SETS:]

@@ -29,7 +29,7 @@ viewer, `S` a session. Scores and times are whole milliseconds since 1970 by Red
     P:{C}:numbers    hash  chapter -> its number in history, never given to another
     P:seen:0         zset  C by when its history was last written
     P:closed:Q       str   a line for each quarter that was closed in quarter Q: "C quarter ms", ms = how late
-    P:heard:0        hash  first, last: since when, and until when, history has been kept
+    P:heard:0        hash  first, last: since when and until when history has been kept; pulse: see since.lua
     P:gaps:0         list  "from to": when nobody did, and so nobody heard heartbeats
     P:where          hash  V -> the courses that they are in (PEOPLE)
     P:bus:D          a channel without messages, which keeps a reader's connection subscribed and says that

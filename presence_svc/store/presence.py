@@ -121,10 +121,13 @@ class Presence:
         """Asks Redis for an answer. Raises Unavailable."""
         await self.link.pipeline([("PING",)])
 
-    async def evict(self, course_id: str, viewer_id: str, ban_s: float = 0) -> None:
+    async def evict(
+        self, course_id: str, viewer_id: str, ban_s: float = 0, *, is_last_word: bool = False
+    ) -> None:
         """Removes a viewer with all sessions, which do not come back within a TTL. Raises Unavailable.
 
-        Within `ban_s` nothing that the viewer says counts, whatever their session.
+        Within `ban_s` nothing that the viewer says counts, whatever their session. A longer ban that there is
+        stays, unless this is the last word.
         """
         keys, settings = self.keys, self.settings
         partition = keys.partition_of(course_id)
@@ -141,6 +144,7 @@ class Presence:
             *settings.books,
             viewer_id,
             round(ban_s * 1000),
+            int(is_last_word),
         )
         if await self.link.call(scripts.EVICT, names, args, patient=True):
             self.on_due(settings.publish_interval_ms, partition.number)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ..errors import PresenceError, Unavailable
 from ..settings import Settings
 from . import scripts
-from .keys import Keys, Partition
+from .keys import Keys
 from .redis.link import Command, Link
 
 DAY_MS = 86_400_000
@@ -41,6 +41,7 @@ class Shared:
         self.settings = settings
         self.keys = Keys.of(settings)
         self.secret = b""
+        self._pulses = [0] * len(self.keys.partitions)  # the last of each; see since.lua
 
     def known_secret(self) -> bytes:
         """Raises Unavailable before it is known: one of our own would make ids and tokens for us alone."""
@@ -54,20 +55,23 @@ class Shared:
         A gap below TTL - HEARTBEAT_INTERVAL loses nobody: whoever beat before it has a lease beyond it.
         """
         gap_ms = max(1, self.settings.ttl_ms - round(self.settings.heartbeat_interval * 1000))
-        commands = [self._since(partition, gap_ms) for partition in self.keys.partitions]
+        commands = [self._since(n, gap_ms) for n in range(len(self.keys.partitions))]
         *marks, secret = await self.link.results([*commands, ("GETEX", self.keys.secret, "PX", DAY_MS)])
         heard = {n: mark for n, mark in enumerate(marks) if not isinstance(mark, PresenceError)}
         if not heard:
             raise marks[0]
+        for n, (_, _, pulse) in heard.items():
+            self._pulses[n] = pulse
         await self._take_secret(secret)
         ttl_ms = self.settings.ttl_ms
-        warm = frozenset(n for n, (now, since) in heard.items() if since and now - since >= ttl_ms)
-        now, since = min(heard.values(), key=lambda mark: mark[0] - mark[1])
+        warm = frozenset(n for n, (now, since, _) in heard.items() if since and now - since >= ttl_ms)
+        now, since, _ = min(heard.values(), key=lambda mark: mark[0] - mark[1])
         return Pulse(now, since, warm)
 
-    def _since(self, partition: Partition, gap_ms: int) -> Command:
-        names = (partition.since, partition.agenda, *partition.nothing)
-        return ("EVALSHA", scripts.SINCE, len(names), *names, gap_ms)
+    def _since(self, number: int, gap_ms: int) -> Command:
+        partition = self.keys.partitions[number]
+        names = (partition.since, partition.agenda, partition.heard, *partition.nothing)
+        return ("EVALSHA", scripts.SINCE, len(names), *names, gap_ms, self._pulses[number])
 
     async def _take_secret(self, secret: Any) -> None:
         if isinstance(secret, PresenceError):

@@ -1,46 +1,56 @@
-"""Live totals over all courses that are on an agenda. Called by web.api.courses for operators."""
+"""Live totals over all courses, people, and pages of courses to look for. Called by web.api.courses.
+
+However many poll, Redis is walked once: what is now about every second, what has a history twice a minute.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import base64
-from collections.abc import AsyncIterator, Sequence
-from time import monotonic
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from typing import NamedTuple
 
 from ..errors import Invalid
 from ..model import CourseTotal, Stats
+from ..settings import Settings
+from .census import FRESH_S, Census, listed_courses
 from .keys import Keys
 from .people.counter import PeopleCounter
+from .reading import Reading
 from .redis.link import Link
 
-FRESH_S = 1.0
-SHARE = 5  # a reading stands at least this many times as long as it took
+PAST_S = 30.0
+LISTED = 50_000  # courses that are listed although nobody is in them
 TOP = 20
-CHUNK = 200
-SETS = 32  # scanned in one exchange
+
+Rank = tuple[int, str]  # (-total, course): the order in which courses are listed
+
+
+class _Now(NamedTuple):
+    stats: Stats
+    ranked: list[Rank]  # the courses with somebody in them
+    totals: dict[str, int]
 
 
 class Totals:
-    """Reading costs one ZCOUNT per active course, in short steps: within a second all share one reading."""
+    """Built by app, one per replica. All calls raise Unavailable."""
 
-    def __init__(self, link: Link, keys: Keys, people: PeopleCounter) -> None:
+    def __init__(
+        self, link: Link, settings: Settings, keys: Keys, census: Census, people: PeopleCounter
+    ) -> None:
         self._link = link
+        self._has_past = settings.history
         self._keys = keys
+        self._census = census
         self._people = people
-        self._ranked: list[tuple[int, str]] = []  # as they are paged: (-total, course)
-        self._lock = asyncio.Lock()
-        self._stats: Stats | None = None
-        self._stands_until = 0.0
+        self._past = _Listing()
+        self._now = Reading(self._read, FRESH_S)
+        self._walk = Reading(self._walk_past, PAST_S)
 
     async def stats(self) -> Stats:
-        """The sum over courses, how many have somebody in them, the busiest, people. Raises Unavailable."""
-        async with self._lock:
-            if self._stats is None or monotonic() > self._stands_until:
-                began = monotonic()
-                self._stats = await self._read()
-                ended = monotonic()
-                self._stands_until = ended + max(FRESH_S, SHARE * (ended - began))
-            return self._stats
+        """The sum over courses, how many have somebody in them, the busiest, people."""
+        return (await self._now.get()).stats
 
     async def search(self, text: str, limit: int, cursor: str | None) -> Stats:
         """The same, with a page of the courses whose id has `text` in it, whatever its case.
@@ -48,78 +58,77 @@ class Totals:
         Raises Invalid for a cursor that no page has given out. Courses that change their place between two
         pages may be in both, or in none.
         """
-        stats = await self.stats()
-        wanted = text.lower()
         after = _decoded(cursor) if cursor else None
-        busy = {course for _, course in self._ranked}
-        ranked = self._ranked + sorted((0, course) for course in await self._seen() - busy)
-        found = [one for one in ranked if wanted in one[1].lower() and (after is None or one > after)]
-        page = found[:limit]
-        more = _encoded(page[-1]) if len(found) > limit else None
-        shown = [CourseTotal(course_id=course, total=-rank) for rank, course in page]
-        return stats.model_copy(update={"page": shown, "next_cursor": more})
+        await self._walk.get()
+        now, wanted = await self._now.get(), text.lower()
+        found = (one for one in self._in_order(now, after) if wanted in one[1].lower())
+        page = list(islice(found, limit + 1))
+        more = _encoded(page[limit - 1]) if len(page) > limit else None
+        shown = [CourseTotal(course_id=course, total=-rank) for rank, course in page[:limit]]
+        return now.stats.model_copy(update={"page": shown, "next_cursor": more})
 
-    async def _seen(self) -> set[str]:
-        """Courses that have a history, also those that nobody watches now."""
-        return {
-            course
-            async for courses in listed_courses(self._link, [one.seen for one in self._keys.partitions])
-            for course in courses
-        }
+    async def close(self) -> None:
+        """Ends what is under way, the walk of the census with it."""
+        for reading in (self._now, self._walk, self._census):
+            await reading.close()
 
-    async def _read(self) -> Stats:
-        """Each slice is exact at its own moment; `as_of` is the last one's (S4)."""
-        found: dict[str, int] = {}
-        as_of = await self._now_ms()
-        async for courses in listed_courses(self._link, [one.agenda for one in self._keys.partitions]):
-            commands = [
-                ("ZCOUNT", self._keys.course(course).viewers, f"({as_of}", "+inf") for course in courses
-            ]
-            *counts, time = await self._link.pipeline([*commands, ("TIME",)], patient=True)
-            found.update((course, n) for course, n in zip(courses, counts, strict=True) if n)
-            as_of = _ms(time)
-        self._ranked = sorted((-total, course) for course, total in found.items())
+    def _in_order(self, now: _Now, after: Rank | None) -> Iterator[Rank]:
+        """The busy ones, then those that nobody is in, from behind `after` on."""
+        busy = now.ranked[bisect_right(now.ranked, after) if after else 0 :]
+        idle = self._past.names[bisect_right(self._past.names, after[1]) if after and not after[0] else 0 :]
+        return chain(busy, ((0, course) for course in idle if not now.totals.get(course)))
+
+    async def _read(self) -> _Now:
+        count = await self._census.taken()
         people = await self._people.count()
-        return Stats(
-            total=sum(found.values()),
-            courses=len(found),
-            top=[CourseTotal(course_id=course, total=-rank) for rank, course in self._ranked[:TOP]],
-            as_of=as_of,
+        ranked = sorted((-n, course) for course, n in count.totals.items() if n)
+        if self._has_past:  # a course that has just been left will be in the walks to come
+            self._past.add(count.totals)
+        stats = Stats(
+            total=count.viewers,
+            courses=count.courses,
+            top=[CourseTotal(course_id=course, total=-rank) for rank, course in ranked[:TOP]],
+            as_of=count.as_of,
             people=people.people if people else None,
             exact=people.exact if people else True,
             bound_s=people.bound_s if people else None,
         )
+        return _Now(stats, ranked, count.totals)
 
-    async def _now_ms(self) -> int:
-        (time,) = await self._link.pipeline([("TIME",)], patient=True)
-        return _ms(time)
-
-
-def _ms(time: list[bytes]) -> int:
-    return int(time[0]) * 1000 + int(time[1]) // 1000
+    async def _walk_past(self) -> None:
+        """Courses that have a history, also those that nobody watches now."""
+        sets = [one.seen for one in self._keys.partitions] if self._has_past else []
+        self._past.keep({course async for courses in listed_courses(self._link, sets) for course in courses})
 
 
-def _encoded(place: tuple[int, str]) -> str:
+class _Listing:
+    """Courses in the order of their ids, so many at most."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._known: set[str] = set()
+
+    def keep(self, found: set[str]) -> None:
+        """These and no others."""
+        self._known &= found
+        self.names = [name for name in self.names if name in found]
+        self.add(found)
+
+    def add(self, found: Iterable[str]) -> None:
+        news = sorted(set(found) - self._known)[: LISTED - len(self.names)]
+        self._known.update(news)
+        self.names += news
+        self.names.sort()  # two lists in order: Python's sort merges them
+
+
+def _encoded(place: Rank) -> str:
     return base64.urlsafe_b64encode(f"{-place[0]} {place[1]}".encode()).decode().rstrip("=")
 
 
-def _decoded(cursor: str) -> tuple[int, str]:
+def _decoded(cursor: str) -> Rank:
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
         total, course = raw.split(" ")
         return -int(total), course
     except ValueError:
         raise Invalid([("/cursor", "is not a cursor of this route")]) from None
-
-
-async def listed_courses(link: Link, sets: Sequence[str]) -> AsyncIterator[list[str]]:
-    """The courses in these sorted sets, each at least once if it stays, in short steps."""
-    left: list[tuple[str, bytes]] = [(name, b"0") for name in sets]
-    while left:
-        scans = [("ZSCAN", name, cursor, "COUNT", CHUNK) for name, cursor in left[:SETS]]
-        replies = await link.pipeline(scans, patient=True)
-        courses = [course.decode() for _, flat in replies for course in flat[::2]]
-        for start in range(0, len(courses), CHUNK):
-            yield courses[start : start + CHUNK]
-        done = zip(left[:SETS], replies, strict=True)
-        left = [(name, cursor) for (name, _), (cursor, _) in done if cursor != b"0"] + left[SETS:]

@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.types import Message, Receive, Scope
 
 from .. import text
-from ..errors import BadRequest, Invalid, TooLarge, Unsupported
+from ..errors import BadRequest, Encoded, Invalid, TooLarge, Unsupported
 from ..metrics import Metrics
 from ..model import Id
 from .paths import ID
@@ -20,7 +20,9 @@ from .problems import invalid
 Model = TypeVar("Model", bound=BaseModel)
 BATCH_CAP = 1024 * 1024
 JSON = (b"application/json",)
+IDENTITY = b"identity"
 JSON_OR_TEXT = (b"application/json", b"text/plain")
+MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0")  # of UTF-8, and how UTF-16 and 32 begin
 _ID = re.compile(ID)
 _id: TypeAdapter[str] = TypeAdapter(Id)
 
@@ -57,8 +59,10 @@ async def read_fields(
     kind = fields.get(b"content-type")
     if kind not in media and kind is not None and kind.split(b";", 1)[0].strip().lower() not in media:
         raise Unsupported(f"send {' or '.join(m.decode() for m in media)}")
+    if fields.get(b"content-encoding", IDENTITY).lower() not in (IDENTITY, b""):
+        raise Encoded("send the body as it is, without a Content-Encoding")
     length = fields.get(b"content-length")
-    if length is not None and length.isdigit() and int(length) > cap:
+    if length is not None and length.isdigit() and int(length[-20:]) > cap:  # any zeros may stand in front
         raise TooLarge("the body is over its limit")
     # A body nearly always comes whole. Until it begins, the server's own deadline holds (server.http).
     message = await receive()
@@ -96,7 +100,8 @@ def parse(body: bytes, metrics: Metrics) -> dict[str, Any]:
     try:
         value = text.loads(body, metrics.repaired.inc)
     except orjson.JSONDecodeError as error:
-        raise BadRequest(f"the body is not JSON: {error}") from None
+        wanted = " (send UTF-8 without a byte order mark)" if body.startswith(MARKS) else ""
+        raise BadRequest(f"the body is not JSON: {error}{wanted}") from None
     if not isinstance(value, dict):
         raise Invalid([("", "must be an object")])
     return value

@@ -49,9 +49,12 @@ class Dispatch:
                 return
         elif scope["type"] == "websocket":
             path = SOCKET_PATH.match(_path(scope))
-            if path:
-                await self.sockets(path[1], scope, receive, send)
-                return
+            await (
+                self.sockets(path[1], scope, receive, send)
+                if path
+                else self.sockets.absent(scope, receive, send)
+            )
+            return
         await self.app(scope, receive, send)
 
 

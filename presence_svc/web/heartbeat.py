@@ -12,10 +12,9 @@ import secrets
 from collections.abc import Awaitable
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Message, Receive, Scope, Send
 
 from ..auth.caller import Caller
@@ -28,7 +27,7 @@ from ..store.redis.resp import new_tuple
 from ..store.write import HeartbeatResult, HeartbeatWrite
 from . import body
 from .heartbeat_cache import CachedHeartbeat, HeartbeatCache, split_seq
-from .origins import Origins
+from .origins import Cors, Origins
 from .problems import BUG, MEDIA_TYPE, headers_of, problem
 from .services import Services
 
@@ -60,7 +59,7 @@ class HeartbeatHandler:
     service: Services
 
     def __init__(self, settings: Settings) -> None:
-        self._cors = CORSMiddleware(_silent, **cors_options(settings))
+        self._cors = Cors(_silent, settings.cors_origins)
         self.cors_headers = lru_cache(ORIGINS_CACHED)(self._cors_headers)
         self._ok_headers = lru_cache(ORIGINS_CACHED)(lambda origin: OK_HEADERS + self.cors_headers(origin))
         self.origins = Origins(settings.cors_origins)
@@ -139,7 +138,7 @@ class HeartbeatHandler:
         return RawResponse(500, headers, orjson.dumps(BUG))
 
     def _cors_headers(self, origin: bytes | None) -> tuple[Header, ...]:
-        """What Starlette's middleware adds for this origin: asked once, by a request that awaits nothing."""
+        """What the middleware adds for this origin: asked once, by a request that awaits nothing."""
         sent: list[Message] = []
 
         async def send(message: Message) -> None:
@@ -151,17 +150,6 @@ class HeartbeatHandler:
         with contextlib.suppress(StopIteration):
             request.send(None)
         return tuple((bytes(name), bytes(value)) for name, value in sent[0]["headers"])
-
-
-def cors_options(settings: Settings) -> dict[str, Any]:
-    """No credentials are ever used: a token travels in a header that no browser adds by itself."""
-    return {
-        "allow_origins": settings.cors_origins,
-        "allow_methods": ["GET", "POST", "DELETE"],
-        "allow_headers": ["Authorization", "Content-Type", "If-None-Match"],
-        "expose_headers": ["ETag", "Retry-After", "RateLimit", "RateLimit-Policy"],
-        "max_age": 86_400,
-    }
 
 
 async def _silent(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,13 +1,24 @@
-"""Which pages may write, or open a socket: asked by every route that changes something, on either path.
+"""Which pages may read (CORS), and which may write or open a socket; both on either path of a heartbeat.
 
 CORS alone does not stop a foreign page: a POST without our headers, and a WebSocket, need no preflight.
+Every route that changes something asks Origins.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..errors import Forbidden
+import orjson
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from ..errors import BadRequest, Forbidden
+from .problems import MEDIA_TYPE, problem
+
+EXPOSED = ("ETag", "Presence-Cursor", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate")
+DAY_S = 86_400
 
 
 class Origins:
@@ -33,3 +44,37 @@ class Origins:
         """Raises Forbidden."""
         if not self.allow(fields):
             raise Forbidden("pages of this origin may not do this (PRESENCE_CORS_ORIGINS)")
+
+
+class Cors(CORSMiddleware):
+    """Lets pages of the listed origins read, without credentials that a browser adds by itself.
+
+    They may send any header: tracing (`traceparent`, `baggage`), readers of streams (`Last-Event-ID`) and
+    pages' own wrappers of fetch add some, and none but Authorization means anything here. What is public
+    for every origin stays the same for each, since some caches do not look at `Vary`.
+    """
+
+    def __init__(self, app: ASGIApp, listed: Sequence[str]) -> None:
+        super().__init__(
+            app,
+            allow_origins=listed,
+            allow_methods=("GET", "HEAD", "POST", "DELETE"),
+            allow_headers=("*",),
+            allow_private_network=True,  # an origin that is let in may be a public site, and we inside
+            expose_headers=EXPOSED,
+            max_age=DAY_S,
+        )
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """As Starlette's, but a refusal is a problem like any other."""
+        found = super().preflight_response(request_headers)
+        if found.status_code < 400:
+            return found
+        headers = {k: v for k, v in found.headers.items() if k not in ("content-length", "content-type")}
+        refused = BadRequest(f"a page may not do this: {bytes(found.body).decode()}")
+        return Response(orjson.dumps(problem(refused)), found.status_code, headers, MEDIA_TYPE)
+
+    @staticmethod
+    def allow_explicit_origin(headers: MutableHeaders, origin: str) -> None:
+        if headers.get("access-control-allow-origin") != "*":
+            CORSMiddleware.allow_explicit_origin(headers, origin)

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from ..auth.caller import TokenRefused
 from ..auth.rates import rate_limit_fields
 from ..auth.token_bucket import OverRate
-from ..errors import Invalid, Limited, PresenceError, Unauthorized, Unavailable, UpgradeRequired
+from ..errors import Encoded, Invalid, Limited, PresenceError, Unauthorized, Unavailable, UpgradeRequired
 from ..logs import clean
 
 log = logging.getLogger("presence.web")
@@ -44,6 +44,8 @@ def headers_of(error: PresenceError) -> dict[str, str]:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     if isinstance(error, Limited | Unavailable):
         headers |= rate_limit_fields(error)
+    if isinstance(error, Encoded):
+        headers["accept-encoding"] = "identity"
     if isinstance(error, UpgradeRequired):
         headers |= {"upgrade": "websocket", "connection": "Upgrade"}
     if isinstance(error, Unauthorized):

@@ -24,7 +24,7 @@ from .pages.titles import Titles
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Built by app.build, found by routes in `request.app.state`. `seen_rosters`: what viewers may see."""
+    """Built by replica.build, found by routes in `request.app.state`. `seen_rosters` is what viewers see."""
 
     settings: Settings
     presence: Presence

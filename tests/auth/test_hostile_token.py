@@ -96,6 +96,59 @@ def test_depth_and_size_are_refused(header: bytes, claims: bytes) -> None:
     assert outcome(judge(), signed(header, claims))
 
 
+@pytest.mark.parametrize("depth", [300, 700, 990, 1_000, 1_010, 1_022, 1_024, 1_100])
+@pytest.mark.parametrize("name", [b"Ada", b"Ada \\ud83d"], ids=["whole", "cut"])
+def test_any_depth_is_believed_or_refused(depth: int, name: bytes) -> None:
+    """A name that was cut in the middle of a sign is read in another way, which goes less deep."""
+    deep = b"[" * depth + b"]" * depth
+    claims = b'{"sub":"u1","exp":%d,"name":"%b","x":%b}' % (time.time() + 60, name, deep)
+
+    said = outcome(judge(), signed(b'{"alg":"HS256"}', claims))
+
+    assert said in ("", "the token holds no JSON")
+    assert said or depth < 1_024
+
+
+@pytest.mark.parametrize("kind", [int, float])
+def test_a_time_in_ms_is_no_end(kind: type[float]) -> None:
+    """A token of JavaScript's Date.now() would be believed for 50,000 years."""
+    ends = {unit: kind((time.time() + 60) * unit) for unit in (1, 1_000, 1_000_000)}
+
+    said = [
+        outcome(judge(), signed(b'{"alg":"HS256"}', json.dumps({"sub": "u1", "exp": end}).encode()))
+        for end in ends.values()
+    ]
+
+    assert said[0] == ""
+    assert all("seconds" in one for one in said[1:])
+
+
+NULLS = ("kid", "typ", "cty", "x5t", "jku")
+
+
+@pytest.mark.parametrize("null", [*NULLS, "aud", "nbf", "iat", "azp", "name", "picture"])
+def test_null_is_as_if_it_were_absent(null: str) -> None:
+    """Some issuers write every field that they know; one without a value says nothing."""
+    header: dict[str, Any] = {"alg": "HS256"}
+    claims: dict[str, Any] = {"sub": "u1", "exp": time.time() + 60}
+    (header if null in NULLS else claims)[null] = None
+
+    assert outcome(judge(), signed(json.dumps(header).encode(), json.dumps(claims).encode())) == ""
+
+
+@pytest.mark.parametrize("null", ["exp", "sub", "iss", "aud", "alg"])
+def test_null_is_not_what_must_be_there(null: str) -> None:
+    """What is asked for is missing then."""
+    header: dict[str, Any] = {"alg": "HS256"}
+    claims: dict[str, Any] = {"iss": "https://x.example", "aud": "a", "sub": "u1", "exp": time.time() + 60}
+    believing = judge(jwt_issuer="https://x.example", jwt_audience="a")
+    assert outcome(believing, signed(json.dumps(header).encode(), json.dumps(claims).encode())) == ""
+
+    (header if null == "alg" else claims)[null] = None
+
+    assert outcome(believing, signed(json.dumps(header).encode(), json.dumps(claims).encode()))
+
+
 @pytest.mark.parametrize("fast_path", ["true", "false"], ids=["fast path", "asgi"])
 def test_each_path_answers_401_and_counts_it(
     spawn_service: SpawnService, redis_url: str, fast_path: str

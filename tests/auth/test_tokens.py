@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import codecs
 import contextlib
 import hmac
 import json
@@ -728,3 +729,24 @@ def test_infinite_times_are_no_times(issuer: Issuer) -> None:
 
     with pytest.raises(TokenRefused, match="not a time"):
         caller_of(good_claims() | {"exp": math.inf}, settings_for(issuer), time.time())
+
+
+@pytest.mark.parametrize("nulls", [("use", "alg", "key_ops"), ("d", "p", "q"), ("kid",), ("x5c", "x5t", "k")])
+def test_null_in_a_published_key_is_as_if_it_were_absent(nulls: tuple[str, ...]) -> None:
+    """As serializers write it that know all members of all kinds of keys."""
+    published = jwk.RSAKey.generate_key(2048, {"kid": "k1"}).as_dict(private=False)
+
+    (key,) = from_jwks({"keys": [published | dict.fromkeys(nulls)]})
+
+    assert key.algorithms == ("RS256",)
+    assert key.kid == ("" if "kid" in nulls else "k1")
+
+
+async def test_a_key_set_may_begin_with_a_byte_order_mark(
+    issuer: Issuer, judge_of: Callable[..., Tokens], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As some editors and frameworks write files: RFC 8259 lets a reader take no notice of it."""
+    document = issuer.document()
+    monkeypatch.setattr(issuer, "document", lambda: codecs.BOM_UTF8 + document)
+
+    assert (await judged(judge_of(), issuer.token("u1"))).subject == "u1"

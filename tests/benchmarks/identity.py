@@ -69,8 +69,8 @@ def main() -> None:
     with real_server(VALKEY) as one, real_server(VALKEY) as two, Issuer() as issuer:
         free = FREE | {"PRESENCE_READ_BURST": "1000000"}
         with (
-            Service(free | {"PRESENCE_REDIS_URL": one.url}) as trusted,
-            Service(issuer.env | free | {"PRESENCE_REDIS_URL": two.url}) as jwt,
+            Service(free | {"PRESENCE_REDIS_URL": one.url}, is_measured=True) as trusted,
+            Service(issuer.env | free | {"PRESENCE_REDIS_URL": two.url}, is_measured=True) as jwt,
         ):
             asyncio.run(compare(trusted, jwt, issuer))
 

@@ -85,7 +85,7 @@ def service(
     redis_url: str, env: Mapping[str, str] | None = None, cores: Iterable[int] = (SERVER_CORE,)
 ) -> Iterator[rig.Service]:
     """`presence-svc serve` with its defaults, on the servers' core unless told otherwise."""
-    made = rig.Service({"PRESENCE_REDIS_URL": redis_url, **(env or {})})
+    made = rig.Service({**rig.SHIPPED, "PRESENCE_REDIS_URL": redis_url, **(env or {})}, is_measured=True)
     with on_core(*cores):
         made.start()
     try:

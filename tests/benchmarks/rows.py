@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.benchmarks import (
     before,
     change,
+    closing,
     cluster,
     crowd,
     expiry,
@@ -23,7 +24,9 @@ ROWS = [
     Row("batch", "single heartbeats, as heartbeats", rate.batch),
     Row("redis-cpu", "pipelined SET PX + ZADD, Redis's processor time", redis_cost.cost),
     Row("redis-bytes", "used_memory; structures by MEMORY USAGE", redis_cost.memory),
-    Row("history", "the same with PRESENCE_HISTORY and PRESENCE_PEOPLE off, in turns", history.cost),
+    Row(
+        "history", "PRESENCE_HISTORY and PRESENCE_PEOPLE both on, each, and both off, in turns", history.cost
+    ),
     Row("frame", "transport.write in a loop on uvloop, per listener", fanout.frames),
     Row("listener-bytes", "resident memory before", fanout.memory),
     Row("socket-bytes", "resident memory before", fanout.sockets_memory),
@@ -32,6 +35,7 @@ ROWS = [
     Row("idle", "nothing happens", crowd.idle),
     Row("workers", "one worker, on the same core: the price of sharing", rate.workers),
     Row("purge", "a quiet course before", expiry.purge),
+    Row("closing", "between two minutes' ends; the same with PRESENCE_HISTORY=off", closing.closing),
     Row("crash", "the lease's end by Redis's clock", change.crash),
     Row("burst", "one message per PUBLISH_INTERVAL", change.burst),
     Row("jwt", "PRESENCE_AUTH=trusted, the same viewers", rate.identity),

@@ -108,11 +108,12 @@ def complaints() -> Iterator[Complaints]:
 
 @pytest.fixture
 def new_context(
-    browser: Browser, complaints: Complaints, spawn_service: Callable[..., rig.Service]
+    browser: Browser, complaints: Complaints, spawn_service: Callable[..., rig.Service], site: Site
 ) -> Iterator[NewContext]:
     """A browser profile of its own: another person, or the same one with other preferences.
 
-    Asks for `spawn_service` only to be closed before it: a page whose service ends would complain.
+    Asks for `spawn_service` and `site` only to be closed before them: a page whose service ends would
+    complain, and so would one that still asks for its icon when its site ends.
     """
     opened: list[BrowserContext] = []
 

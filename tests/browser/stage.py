@@ -18,6 +18,8 @@ import httpx2
 from playwright.sync_api import Locator, Page
 from redis import Redis
 
+from tests.described import check_change
+
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -206,6 +208,8 @@ def published(redis_url: str, course: str) -> Iterator[list[dict[str, Any]]]:
         finally:
             ended.set()
             thread.join(5)
+            for change in heard:
+                check_change(change)
 
 
 def blank(base_url: str, body: str, *, head: str = "") -> str:

@@ -43,9 +43,15 @@ def expect_all(page: Page, n: int, text: str, timeout_ms: int = 20_000) -> None:
 
 
 def crowd(others: Others, ids: list[str], viewer: str) -> None:
+    """A viewer in many courses, said again where a busy Redis did not answer in time."""
     beats = [{"course_id": each, "viewer_id": viewer} for each in ids]
-    reply = httpx2.post(f"{others.url}/v1/heartbeats", json={"heartbeats": beats}, timeout=10)
-    reply.raise_for_status()
+    for _ in range(20):
+        reply = httpx2.post(f"{others.url}/v1/heartbeats", json={"heartbeats": beats}, timeout=10)
+        results = reply.raise_for_status().json()["results"]
+        beats = [beat for beat, result in zip(beats, results, strict=True) if "total" not in result]
+        if not beats:
+            return
+    raise AssertionError(f"{len(beats)} heartbeats were refused")
 
 
 @pytest.mark.parametrize(("n", "held"), [(250, ""), (450, ""), (250, "whole")])

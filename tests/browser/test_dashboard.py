@@ -25,7 +25,9 @@ def crowd(service: rig.Service, courses: int) -> None:
     """Courses `course-000` and so on: the first with two viewers, all others with one."""
     beats = [{"course_id": f"course-{n:03}", "viewer_id": "ada"} for n in range(courses)]
     beats.append({"course_id": "course-000", "viewer_id": "bob"})
-    httpx2.post(f"{service.url}/v1/heartbeats", json={"heartbeats": beats}, timeout=20).raise_for_status()
+    for start in range(0, len(beats), 1_000):
+        some = {"heartbeats": beats[start : start + 1_000]}
+        httpx2.post(f"{service.url}/v1/heartbeats", json=some, timeout=20).raise_for_status()
 
 
 def test_it_shows_totals_and_one_course(page: Page, stage: rig.Service) -> None:
@@ -100,6 +102,32 @@ def test_courses_are_searched_and_paged(page: Page, stage: rig.Service) -> None:
     expect(page.locator("#nobody")).to_have_text("No course has “nothing like it” in its id or title.")
     page.fill("#search", "")
     expect(page.locator("#courses li")).to_have_count(50)
+
+
+def test_thousands_of_courses(page: Page, stage: rig.Service) -> None:
+    """Three thousand: a poll brings a page of them, pages follow each other, any one is found and opened."""
+    crowd(stage, 3_000)
+    sizes: list[int] = []
+    page.on("response", lambda got: sizes.append(len(got.body())) if "v1/stats" in got.url else None)
+    page.goto(f"{stage.url}/dashboard")
+    expect(page.locator("#active")).to_have_text("3,004")
+    expect(page.locator("#total")).to_have_text("3,019")
+    seen: list[str] = []
+    for number in range(1, 5):
+        expect(page.locator("#page-number")).to_have_text(f"Page {number}")
+        expect(page.locator(NAMES)).to_have_count(50)
+        seen += page.locator(NAMES).all_inner_texts()
+        page.click("#next-page")
+        expect(page.locator(NAMES).first).not_to_have_text(seen[-50])
+    page.fill("#search", "course-2999")
+    expect(page.locator(NAMES)).to_have_text(["course-2999"])
+    page.click("[data-course='course-2999']")
+    expect(page.locator("#detail-title")).to_have_text("course-2999")
+    expect(page.locator("#detail-total")).to_have_text("1 watching")
+
+    assert len(set(seen)) == 200
+    assert seen[4:6] == ["course-000", "course-001"]
+    assert max(sizes) < 10_000
 
 
 def test_titles_come_from_the_operator_or_are_the_ids(

@@ -11,6 +11,7 @@ import pytest
 
 from presence_svc import __version__
 from tests import rig
+from tests.contents import Archive, said_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -52,6 +53,8 @@ def test_it_has_what_it_needs_and_no_more(tarball: Path) -> None:
 
     assert packed == {name for name in listed if (BADGE / name).exists()} - AT_HOME
     assert tarball.stat().st_size < 100_000
+    found = Archive.of_tarball(tarball).only(lambda name: True)
+    assert found == pytest.approx(said_of("npm `live-viewer-badge`"), rel=0.25)
 
 
 def test_publint_is_content(tarball: Path, tools: Path) -> None:

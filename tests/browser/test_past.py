@@ -7,6 +7,7 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
+import httpx2
 import pytest
 from playwright.sync_api import Page, Route, expect
 
@@ -47,6 +48,22 @@ def test_today_7_and_28_days_stand_beside_now(board: Page) -> None:
     expect(board.locator("[value='28d']")).to_be_checked()
     label = re.compile(r"Viewers in 28 days: at most \d+")
     expect(board.locator("#past-chart")).to_have_attribute("aria-label", label)
+
+
+def test_the_number_of_now_is_in_the_picture(page: Page, stage_with_past: rig.Service) -> None:
+    """Also when it comes just after the picture was drawn, and no other for long: it is the peak of today."""
+    beats = [{"course_id": COURSE, "viewer_id": f"m{n}"} for n in range(400)]
+    httpx2.post(
+        f"{stage_with_past.url}/v1/heartbeats", json={"heartbeats": beats}, timeout=20
+    ).raise_for_status()
+    held: list[Route] = []
+    page.route(re.compile(r"/live(\?|$)"), lambda route: held.append(route))
+    page.goto(f"{stage_with_past.url}/dashboard?course={COURSE}")
+    expect(page.locator("#facts")).to_contain_text("Peak today")
+    for route in held:
+        route.continue_()
+
+    expect(page.locator("#facts dd").first).to_have_text("403")
 
 
 def test_the_picture_is_read_by_pointer_and_keyboard(board: Page) -> None:

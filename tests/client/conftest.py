@@ -9,12 +9,14 @@ from typing import Any, cast
 
 import httpx2
 import pytest
+from redis import Redis
 
 from presence_svc.client import AsyncPresenceClient, PresenceClient
 from tests import rig
 
 KEY = "a-service-key-of-some-length-0123456789"
 SECRET = "s" * 64
+QUARTER = 900_000
 Answer = Callable[[httpx2.Request], httpx2.Response]
 
 
@@ -77,6 +79,35 @@ def service() -> Iterator[rig.Service]:
         }
         with rig.Service(env) as running:
             yield running
+
+
+@pytest.fixture
+def closing_redis(redis_url: str) -> Iterator[Redis]:
+    """An empty Redis, to write closed quarters into."""
+    with Redis.from_url(redis_url) as redis:
+        yield redis
+
+
+@pytest.fixture
+def closed(closing_redis: Redis) -> int:
+    """Three quarters have been closed, one of them with a chapter. The first of them."""
+    now = int(closing_redis.time()[0]) * 1_000 // QUARTER
+    closing_redis.hset("presence:heard:0", "first", str((now - 1_000) * QUARTER))
+    closing_redis.hset("presence:heard:0", "last", str((now + 1) * QUARTER))
+    closing_redis.hset("presence:{exported}:numbers", "ch-1", "1")
+    for quarter, value in ((now - 9, "5 4500000"), (now - 8, "2 900000!"), (now - 7, "7 6300000")):
+        closing_redis.hset(f"presence:{{exported}}:quarters:{quarter // 96}", str(quarter % 96), value)
+        closing_redis.append(f"presence:closed:{quarter + 1}", f"exported {quarter} 300\n")
+    quarter = now - 8
+    closing_redis.hset(f"presence:{{exported}}:quarters:{quarter // 96}", f"{quarter % 96}.1", "1 450000")
+    return now - 9
+
+
+@pytest.fixture
+def export_service(spawn_service: Callable[..., rig.Service], redis_url: str) -> rig.Service:
+    """A service on that Redis, with the key."""
+    env = {"PRESENCE_AUTH": "jwt", "PRESENCE_JWT_SECRET": SECRET, "PRESENCE_SERVICE_KEYS": KEY}
+    return spawn_service({"PRESENCE_REDIS_URL": redis_url, **env})
 
 
 @pytest.fixture

@@ -1,12 +1,16 @@
-"""What only the async client has: tokens that are awaited, calls side by side, cancellation."""
+"""What only the async client has: awaited tokens, calls side by side, cancellation. Else both are alike."""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
+from collections.abc import AsyncIterator, Iterator
+from types import FunctionType
+from typing import get_args, get_origin, get_type_hints
 
 import pytest
 
-from presence_svc.client import AsyncPresenceClient
+from presence_svc.client import AsyncPresenceClient, PresenceClient
 from tests.client.conftest import KEY
 from tests.client.test_synchronous import token_of
 from tests.rig import Service
@@ -42,3 +46,43 @@ async def test_a_call_that_is_cancelled_ends(service: Service, course: str) -> N
             await task
 
         assert (await presence.count(course)).total == 0
+
+
+def shape(function: FunctionType) -> tuple[object, ...]:
+    """How it is called, what comes of it and what is said of it, waiting or not."""
+    hints = get_type_hints(function, include_extras=True)
+    result = hints.pop("return")
+    if get_origin(result) in (Iterator, AsyncIterator):
+        result = ("each", *get_args(result))
+    parameters = inspect.signature(function).parameters.values()
+    return [(one.name, one.kind, one.default) for one in parameters], hints, result, function.__doc__
+
+
+def test_both_clients_have_the_same_calls() -> None:
+    """Whoever moves from one to the other changes nothing but `await`: names, parameters, results, words."""
+    waiting, awaited = (
+        {
+            name: made
+            for name, made in vars(client).items()
+            if isinstance(made, FunctionType) and name[0] != "_"
+        }
+        for client in (PresenceClient, AsyncPresenceClient)
+    )
+
+    assert len(waiting) >= 14
+    assert waiting.keys() == awaited.keys()
+    for name, made in waiting.items():
+        assert shape(awaited[name]) == shape(made), name
+        assert made.__doc__, name
+        assert inspect.iscoroutinefunction(awaited[name]) != inspect.isasyncgenfunction(awaited[name]), name
+
+
+def test_both_clients_are_made_alike() -> None:
+    """The same options; only a token may be awaited, and only the transport is of another kind."""
+    options = [inspect.signature(client).parameters for client in (PresenceClient, AsyncPresenceClient)]
+
+    assert [[(one.name, one.kind, one.default) for one in each.values()] for each in options][:1] == [
+        [(one.name, one.kind, one.default) for one in options[1].values()]
+    ]
+    differ = {name for name, one in options[0].items() if one.annotation != options[1][name].annotation}
+    assert differ == {"token", "transport"}

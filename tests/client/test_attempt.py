@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -130,6 +131,8 @@ def test_contradictions_are_refused(kind: type[PresenceClient]) -> None:
         ("presence.example", {}),
         ("redis://127.0.0.1", {}),
         ("http://presence.example/?q=1", {}),
+        ("http://user:pass@presence.example", {}),
+        ("https://user@presence.example/below", {"api_key": "a"}),
         ("http://presence.example", {"api_key": "a", "token": "b"}),
         ("http://presence.example", {"deadline_s": 0}),
         ("http://presence.example", {"retries": -1}),
@@ -165,6 +168,68 @@ class Dripping:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(5)
+
+
+class Cutting:
+    """A service that answers `good` requests of a connection, and ends it at the next without a word."""
+
+    def __init__(self, good: int) -> None:
+        self._good = good
+        self.cuts = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        body = json.dumps(COUNT).encode()
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        with suppress(OSError):
+            while True:
+                peer, _ = self._listener.accept()
+                with peer, suppress(OSError):
+                    for _ in range(self._good):
+                        if not peer.recv(65_536):
+                            break
+                        peer.sendall(answer)
+                    self.cuts += bool(peer.recv(65_536))
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(5)
+
+
+@pytest.mark.parametrize("good", [1, 0])
+async def test_a_connection_that_ends_is_replaced_once(caller: Caller, good: int) -> None:
+    """A kept one may be closed just when it is used again; who never answers is unreachable."""
+    service = Cutting(good)
+    caller.at(service.url, deadline_s=20)
+    try:
+        if good:
+            totals = [(await caller.do("count", "c1")).total for _ in range(4)]
+            assert (totals, service.cuts) == ([3] * 4, 3)
+        else:
+            with pytest.raises(Unreachable):
+                await caller.do("count", "c1")
+            assert service.cuts == 2
+    finally:
+        await caller.aclose()
+        service.close()
+
+
+async def test_without_retries_nothing_is_repeated(caller: Caller) -> None:
+    """`retries=0`: the caller decides."""
+    service = Cutting(0)
+    caller.at(service.url, deadline_s=20, retries=0)
+    try:
+        with pytest.raises(Unreachable):
+            await caller.do("count", "c1")
+        assert service.cuts == 1
+    finally:
+        await caller.aclose()
+        service.close()
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncGenerator
@@ -93,6 +95,33 @@ def test_what_is_wrong_is_told_where_it_is_waited_for() -> None:
     """A malformed id raises in the caller's thread, at the first Count."""
     with watch_sync("redis://127.0.0.1:1", "a}b") as counts, pytest.raises(ValueError, match="pattern"):
         next(counts)
+
+
+def test_a_forked_process_is_told_that_it_has_no_watch(redis_url: str) -> None:
+    """The thread has stayed with the parent: whoever waited in the child would wait for ever."""
+    script = f"""
+import os
+from presence_svc.client import watch_sync
+counts = watch_sync({redis_url!r}, {COURSE!r})
+counts.get(20)
+child = os.fork()
+if child == 0:
+    try:
+        counts.get(20)
+    except RuntimeError as error:
+        print(error, flush=True)
+    counts.close()
+    os._exit(0)
+os.waitpid(child, 0)
+counts.close()
+print("closed", flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=25)
+
+    assert done.stdout.splitlines() == [
+        "this watch was opened before a fork: open one in this process",
+        "closed",
+    ], done.stderr
 
 
 def test_a_bound_there_must_be() -> None:

@@ -19,7 +19,7 @@ from redis import Redis
 
 from presence_svc.client import PresenceClient
 from tests import rig
-from tests.client.conftest import KEY
+from tests.client.conftest import KEY, QUARTER
 
 TEXT = (rig.ROOT / "docs/clients.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", TEXT, re.S | re.M)
@@ -87,7 +87,7 @@ def need(module: str) -> None:
 
 def test_every_example_is_tried() -> None:
     """A new block of the page needs a test here."""
-    tried = ("with PresenceClient(", "JsonResponse", "watch_sync", "shared_task", "FastAPI")
+    tried = ("with PresenceClient(", "all_exported", "JsonResponse", "watch_sync", "shared_task", "FastAPI")
 
     assert len(BLOCKS) == len(tried)
     assert all(block(part) for part in ("presence.heartbeat(", *tried[1:]))
@@ -98,6 +98,23 @@ def test_the_first_example(redis_url: str, tmp_path: Path, spawn_service: Any) -
     service = spawn_service({"PRESENCE_REDIS_URL": redis_url})
 
     assert run(block("presence.heartbeat("), "import example", service.url, tmp_path) == 1
+
+
+def test_the_nightly_job(
+    export_service: rig.Service, closed: int, closing_redis: Redis, tmp_path: Path
+) -> None:
+    """Run again it stores nothing twice; what has been closed meanwhile is added."""
+    code = block("all_exported")
+    missed = closed + 3
+
+    assert run(code, "import example", export_service.url, tmp_path) == 4
+    assert run(code, "import example", export_service.url, tmp_path) == 4
+    now = int(closing_redis.time()[0]) * 1_000 // QUARTER
+    closing_redis.hset(f"presence:{{exported}}:quarters:{missed // 96}", str(missed % 96), "3 900000")
+    closing_redis.append(
+        f"presence:closed:{now}", f"exported {missed} {(now - missed - 1) * QUARTER + 300}\n"
+    )
+    assert run(code, "import example", export_service.url, tmp_path) == 5
 
 
 @pytest.mark.timeout(120)

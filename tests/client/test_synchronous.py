@@ -12,6 +12,7 @@ from joserfc.jwk import OctKey
 from presence_svc.client import (
     Count,
     CourseHeartbeat,
+    ExportedRow,
     HeartbeatReply,
     PresenceClient,
     Problem,
@@ -19,7 +20,7 @@ from presence_svc.client import (
     Stats,
     Unreachable,
 )
-from tests.client.conftest import KEY, SECRET, Caller
+from tests.client.conftest import KEY, QUARTER, SECRET, Caller
 from tests.rig import Service, free_port
 
 
@@ -135,6 +136,42 @@ async def test_what_was_and_what_is_everywhere(caller: Caller, service: Service,
     assert heat.course_id == course
     assert stats.total >= 1
     assert [one.course_id for one in stats.page or ()] == [course]
+
+
+async def test_what_was_closed_comes_by_pages(caller: Caller, export_service: Service, closed: int) -> None:
+    """Typed rows and a cursor: what it is given again comes again, and nothing is left out."""
+    caller.at(export_service.url, api_key=KEY)
+
+    first = await caller.do("export", limit=1)
+    rest = await caller.do("export", cursor=first.cursor)
+    nothing = await caller.do("export", cursor=rest.cursor)
+
+    assert [(row.course_id, row.peak, row.viewer_minutes) for row in first.rows] == [("exported", 5, 75.0)]
+    assert [(row.chapter_id, row.peak, row.partial) for row in rest.rows] == [
+        (None, 2, True),
+        ("ch-1", 1, False),
+        (None, 7, False),
+    ]
+    assert [row.t for row in first.rows + rest.rows] == [(closed + later) * QUARTER for later in (0, 1, 1, 2)]
+    assert (nothing.rows, bool(nothing.cursor)) == ([], True)
+
+
+async def test_all_rows_each_with_where_to_go_on(
+    caller: Caller, export_service: Service, closed: int
+) -> None:
+    """Whoever stops after any row and goes on from its cursor gets every row; at the end nothing is new."""
+    caller.at(export_service.url, api_key=KEY)
+
+    rows: list[ExportedRow] = await caller.all("all_exported")
+
+    assert len(rows) == 4
+    for n, row in enumerate(rows):
+        again = await caller.all("all_exported", cursor=row.cursor)
+        assert {one.key for one in rows[n + 1 :]} <= {one.key for one in again}
+    assert again == []
+    with pytest.raises(ProblemError) as refused:
+        await caller.all("all_exported", cursor="no cursor")
+    assert refused.value.status == 422
 
 
 async def test_a_viewers_token_may_be_made_anew(caller: Caller, service: Service, course: str) -> None:

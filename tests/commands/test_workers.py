@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+import time
+from multiprocessing.connection import Connection
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -29,3 +34,44 @@ def test_an_app_that_cannot_be_made_ends_with_the_status_that_stops_the_parent()
         raise RuntimeError("broken")
 
     assert ended.value.code == uvicorn.config.STARTUP_FAILURE
+
+
+def test_a_wish_to_end_is_seen_while_signals_are_blocked() -> None:
+    """The step that replaces every worker blocks interrupts: it must not go on with the next one."""
+    asked = workers.Asked([])
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        assert not asked.is_set()
+
+        os.kill(os.getpid(), signal.SIGINT)
+
+        assert asked.is_set()
+    finally:
+        signal.sigwait({signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert workers.Asked([signal.SIGTERM]).is_set()
+    assert not workers.Asked([signal.SIGHUP]).is_set()
+
+
+def _stubborn(ready: Connection) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    ready.send(True)
+    time.sleep(60)
+
+
+@pytest.mark.parametrize("again", [[], [signal.SIGINT]])
+def test_a_worker_that_does_not_end_is_killed(again: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """When its time is over, or a moment after a second signal: nobody waits for it for ever."""
+    monkeypatch.setattr(workers, "FORCED_S", 0.2)
+    made = cast(Any, workers.Workers).__new__(workers.Workers)
+    made.signal_queue, made._patience_s = again, 60 if again else 0.2
+    spawn = multiprocessing.get_context("spawn")
+    here, there = spawn.Pipe()
+    process = spawn.Process(target=_stubborn, args=(there,))
+    process.start()
+    made.processes = [SimpleNamespace(process=process, pid=process.pid)]
+    assert here.recv()
+
+    made.join_all()
+
+    assert process.exitcode == -signal.SIGKILL

@@ -18,6 +18,7 @@ from presence_svc.store.history.answers import HistoryAnswers
 from presence_svc.store.history.steps import Step
 from presence_svc.store.redis.embedded import EmbeddedServer
 from presence_svc.store.redis.url import connect
+from tests.cluster_rig import ClusterBackend, cluster
 from tests.rig import ROOT
 from tests.store.history.clock import MINUTE, ShortMinutes
 from tests.store.history.closer import QUICK
@@ -29,8 +30,10 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 COURSES = ("c1", "c2", "c3")
 
 
-def closer(url: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "tests.store.history.closer", url], cwd=ROOT)
+def closer(url: str, number: int) -> subprocess.Popen[bytes]:
+    """Its clock is right, or an hour fast, or an hour slow (S3)."""
+    ahead_s = (0, 3_600, -3_600)[number]
+    return subprocess.Popen([sys.executable, "-m", "tests.store.history.closer", url, str(ahead_s)], cwd=ROOT)
 
 
 def expected(stays: dict[tuple[str, str], list[list[int]]]) -> dict[tuple[tuple[str, str], int], Minute]:
@@ -48,11 +51,11 @@ def expected(stays: dict[tuple[str, str], list[list[int]]]) -> dict[tuple[tuple[
 
 
 async def test_replicas_die_and_redis_stands_still(own_server: EmbeddedServer) -> None:
-    """Three sweepers, killed and started at random, and Redis stopped over four minutes' ends."""
+    """Three sweepers, two with wrong clocks, killed at random, and Redis stopped over four minutes' ends."""
     chance = random.Random(3)
     replica = Replica(connect(own_server.url, timeout_s=10))
     replica.use(ShortMinutes(history=True, people=True, **QUICK))
-    closers = [closer(own_server.url) for _ in range(3)]
+    closers = [closer(own_server.url, number) for number in range(3)]
     stays: dict[tuple[str, str], list[list[int]]] = defaultdict(list)
 
     async def beat(course: str, viewer: str) -> None:
@@ -71,7 +74,7 @@ async def test_replicas_die_and_redis_stands_still(own_server: EmbeddedServer) -
                 victim = chance.randrange(3)
                 closers[victim].kill()
                 closers[victim].wait(10)
-                closers[victim] = closer(own_server.url)
+                closers[victim] = closer(own_server.url, victim)
             if step == 30:
                 stopped_at = await replica.now()
                 os.kill(own_server.pid, signal.SIGSTOP)
@@ -95,6 +98,61 @@ async def test_replicas_die_and_redis_stands_still(own_server: EmbeddedServer) -
     assert kept.minutes == expected(stays)
     assert kept.torn == 0
     assert told.partial == [True] * 3
+    assert 0 not in told.peak
+
+
+async def test_slots_move_while_minutes_close() -> None:
+    """S15: key by key and at once, with a sweeper that dies: every minute of every course is exact, once."""
+    chance = random.Random(5)
+    stays: dict[tuple[str, str], list[list[int]]] = defaultdict(list)
+    with cluster(replicas=0) as servers:
+        async with ClusterBackend(servers) as backend:
+            replica = Replica(backend.client())
+            replica.use(ShortMinutes(redis_url=servers.url, history=True, people=True, **QUICK))
+            slots = [replica.keys.partition_of(course).slot for course in COURSES]
+            closers = [closer(servers.url, number) for number in range(2)]
+            try:
+                for step in range(36):
+                    mover = servers.reshard if step % 12 < 6 else servers.reshard_at_once
+                    target = servers.servers[step % 3]
+                    moving = asyncio.create_task(asyncio.to_thread(mover, slots[step % 3 :][:1], target))
+                    await _beat(replica, stays, chance.choice(COURSES), f"v{chance.randrange(5)}")
+                    await moving
+                    await asyncio.sleep(chance.uniform(0.0, 0.2))
+                    if step == 18:
+                        closers[0].kill()
+                        closers[0].wait(10)
+                async with asyncio.timeout(60):
+                    while await replica.agenda.courses():  # noqa: ASYNC110 - as above
+                        await asyncio.sleep(0.3)
+                await backend.follow()
+                kept = await read(replica.redis)
+            finally:
+                for one in closers:
+                    one.kill()
+                    one.wait(10)
+
+    assert kept.minutes == expected(stays)
+    assert kept.torn == 0
+    assert len(kept.closed) == len(set(kept.closed))
+
+
+async def _beat(
+    replica: Replica, stays: dict[tuple[str, str], list[list[int]]], course: str, viewer: str
+) -> None:
+    """Until it is taken, as a page does; what is answered is written down."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                done = await replica.beat(viewer, course=course)
+                break
+            except Unavailable:
+                await asyncio.sleep(0.05)
+    mine = stays[course, viewer]
+    if mine and mine[-1][1] > done.as_of:
+        mine[-1][1] = done.expires_at
+    else:
+        mine.append([done.as_of, done.expires_at])
 
 
 async def is_open(replica: Replica) -> bool:

@@ -222,6 +222,7 @@ TYPES = (
 HEADERS = (
     b"Connection: close\r\n", b"Connection: keep-alive\r\n", b"connection: Close, x\r\n",
     b"Expect: 100-continue\r\n", b"expect: 100-Continue\r\n", b"Expect: x\r\n",
+    b"Content-Encoding: gzip\r\n", b"content-encoding: Identity\r\n",
     b"X-Forwarded-For: 1.2.3.4\r\n",
     b"X-Forwarded-For: 1.2.3.4, \xff, ]\r\n", b"X-Forwarded-Proto: https\r\n", b"Origin: https://x.example\r\n",
     b"Origin: null\r\n", b"origin: https://a.example\r\nOrigin: https://b.example\r\n", b"Origin: \xff\r\n",

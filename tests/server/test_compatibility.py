@@ -20,7 +20,7 @@ from tests.web.socket_client import SocketClient
 
 # Which of our modules hold the subclasses of which class.
 SUBCLASSES = {
-    "HttpToolsProtocol": ("timeouts", "http", "fast_path"),
+    "HttpToolsProtocol": ("timeouts", "upgrade", "http", "fast_path"),
     "WebSocketsSansIOProtocol": ("websocket",),
     "ServerProtocol": ("handshake",),
     "FlowControl": ("fair_flow",),

@@ -39,6 +39,7 @@ ANYTHING = hypothesis_settings(
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
+FEW_AND_MANY = pytest.mark.parametrize("examples", [60, pytest.param(250, marks=pytest.mark.slow)])
 PATHS = pytest.mark.parametrize("fast_path", ["true", "false"], ids=["fast path", "asgi"])
 
 
@@ -139,12 +140,13 @@ class Counting:
 
 
 @pytest.mark.timeout(150)
-def test_any_bytes_get_the_same_answers(trusted: Pair) -> None:
+@FEW_AND_MANY
+def test_any_bytes_get_the_same_answers(trusted: Pair, examples: int) -> None:
     """Whatever is sent, in whatever packets: same status, headers and body, and the same is counted."""
     counting = Counting(trusted)
 
     @given(scripts())
-    @hypothesis_settings(ANYTHING, max_examples=250)
+    @hypothesis_settings(ANYTHING, max_examples=examples)
     def run(script: list[Step]) -> None:
         agree(trusted, *script)
 
@@ -154,12 +156,13 @@ def test_any_bytes_get_the_same_answers(trusted: Pair) -> None:
 
 
 @pytest.mark.timeout(150)
-def test_any_bytes_with_any_token_get_the_same_answers(guarded: Pair) -> None:
+@FEW_AND_MANY
+def test_any_bytes_with_any_token_get_the_same_answers(guarded: Pair, examples: int) -> None:
     """The same with AUTH=jwt: tokens that are good, expired, foreign, spoilt, or keys of a service."""
     counting = Counting(guarded)
 
     @given(scripts(tokens()))
-    @hypothesis_settings(ANYTHING, max_examples=100)
+    @hypothesis_settings(ANYTHING, max_examples=examples)
     def run(script: list[Step]) -> None:
         agree(guarded, *script)
 

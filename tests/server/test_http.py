@@ -11,7 +11,7 @@ import pytest
 
 from presence_svc.server.http import PIPELINED
 from tests.rig import Service
-from tests.server.raw import talk
+from tests.server.raw import STATUS, talk
 
 DEADLINE_S = 1.0
 CLOSED_BY_S = 6.0  # generous: the machine may be busy; without deadlines it would be never
@@ -233,3 +233,50 @@ async def test_a_good_request_is_answered_whatever_follows_it(service: Service) 
 
         assert told.statuses[0] == 200
         assert told.closed_after_s is not None
+
+
+HALF_CLOSED = {
+    "a heartbeat": (GOOD, [200]),
+    "a probe": (b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n", [200]),
+    "another probe": (b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n", [200]),
+    "an old probe": (b"GET /readyz HTTP/1.0\r\n\r\n", [200]),
+    "two at once": (GOOD + b"GET /v1/stats HTTP/1.1\r\nhost: x\r\n\r\n", [200, 200]),
+    "half a request": (GOOD[:-3], []),
+    "nothing": (b"", []),
+}
+
+
+@pytest.mark.parametrize("case", HALF_CLOSED)
+async def test_who_has_said_all_may_still_listen(service: Service, case: str) -> None:
+    """RFC 9112, 9.6: an end of what is sent (`nc -N`, simple probes) is not the end of the connection."""
+    request, statuses = HALF_CLOSED[case]
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    writer.write(request)
+    writer.write_eof()
+
+    async with asyncio.timeout(CLOSED_BY_S):
+        told = await reader.read()
+    writer.transport.abort()
+
+    assert [int(status) for status in STATUS.findall(told)] == statuses
+
+
+@pytest.mark.parametrize("path", [b"/v1/courses/c1/heartbeat", b"/v1/courses/c1/leave", b"/v1/heartbeats"])
+async def test_a_length_of_many_digits_is_a_length(service: Service, path: bytes) -> None:
+    """H1: with 4,400 zeros in front of it Python would not read it, and the answer was a 500."""
+    body = b'{"heartbeats":[{"course_id":"c1","viewer_id":"u1"}]}' if path == b"/v1/heartbeats" else BODY
+    head = b"POST %b HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n" % path
+    told = await talk(service.port, head + b"content-length: %b%d\r\n\r\n" % (b"0" * 4_400, len(body)) + body)
+
+    assert told.statuses in ([200], [204])
+    assert "Traceback" not in service.logs()
+
+
+async def test_idle_connections_are_kept_for_as_long_as_is_said() -> None:
+    """A load balancer must be the one that closes: some keep connections for ten minutes."""
+    with Service({"PRESENCE_KEEP_ALIVE": "0.5"}) as made:
+        for request in (GOOD, b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"):
+            told = await talk(made.port, request)
+            assert told.statuses == [200]
+            assert told.closed_after_s is not None
+            assert told.closed_after_s >= 0.4

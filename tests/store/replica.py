@@ -18,6 +18,7 @@ from redis.asyncio.client import PubSub
 from presence_svc.model import Count, Heartbeat, Leave, Roster
 from presence_svc.settings import Settings, load
 from presence_svc.store.agenda import Agenda
+from presence_svc.store.census import Census
 from presence_svc.store.keys import Keys
 from presence_svc.store.people.counter import PeopleCounter
 from presence_svc.store.presence import Presence
@@ -103,7 +104,8 @@ class Replica:
         self.rosters = Rosters(self.link, self.settings, sealing)
         self.agenda = Agenda(self.link, self.settings)
         self.people = PeopleCounter(self.link, self.settings, self.keys)
-        self.totals = Totals(self.link, self.keys, self.people)
+        self.census = Census(self.link, self.keys)
+        self.totals = Totals(self.link, self.settings, self.keys, self.census, self.people)
 
     async def beat(
         self, viewer: str, session: str = "main", *, course: str = "c1", **said: Any

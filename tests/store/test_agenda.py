@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import pytest
 
+from presence_svc.store import agenda
 from tests.store.audit import audit
 from tests.store.replica import Ear, Replica
 
 LEASE, LONGEST = 60_000, 150_000
+W = 2**42  # a place's stretch of scores, see store/keys.py
 C = "presence:{c1}:"
 
 
+@pytest.mark.parametrize("members", [1_000, 1], ids=["at once", "one by one"])
 @pytest.mark.parametrize("step_ms", [200_000, 3_600_000])
 async def test_a_clock_set_back_leaves_no_ghost_beyond_the_longest_lease(
-    replica: Replica, ear: Ear, step_ms: int
+    replica: Replica, ear: Ear, step_ms: int, members: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """S3, S9: a VM is restored, a failover leads to a host behind: who is gone goes in a longest lease."""
+    monkeypatch.setattr(agenda, "MEMBERS", members)
     for viewer in ("gone", "hidden", "stays"):
         await replica.beat(viewer, chapter="ch-1", hidden=viewer == "hidden")
     await replica.beat("nameless", anonymous=True)
@@ -27,6 +31,8 @@ async def test_a_clock_set_back_leaves_no_ghost_beyond_the_longest_lease(
     now = await replica.now()
     assert await replica.total() == 4  # nobody is dropped by the step
     assert max(ends) <= now + LONGEST
+    places = [score for _, score in await replica.redis.zrange(f"{C}places", 0, -1, withscores=True)]
+    assert max(places) % W <= now + LONGEST
 
     for _ in range(5):
         await replica.pass_time(LONGEST / 5 + 1)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from presence_svc.app import build
 from presence_svc.auth.anonymous import AnonymousIds, Pseudonyms
 from presence_svc.auth.leave_token import LeaveTokens
 from presence_svc.errors import Unavailable
 from presence_svc.metrics import Metrics
+from presence_svc.replica import build
 from presence_svc.settings import load
+from presence_svc.store.agenda import Agenda
 from presence_svc.store.redis.embedded import EmbeddedServer
 from presence_svc.store.redis.factory import open_link
+from presence_svc.store.redis.link import Link
 from presence_svc.store.shared import Shared
 from tests.live.eventually import eventually
 from tests.store.replica import Replica
@@ -74,3 +79,41 @@ async def test_a_secret_that_redis_has_lost_is_given_back(replica: Replica, othe
     await other.shared.pulse()
 
     assert replica.shared.secret == other.shared.secret == secret
+
+
+async def test_older_data_is_not_the_data_that_was_known(tmp_path: Path) -> None:
+    """S11: a restart from a snapshot has forgotten who came after it, however short it was: warming."""
+    options = ("--appendonly", "no", "--dbfilename", "d.rdb")
+    with EmbeddedServer(data_dir=tmp_path, options=options) as server:
+        settings = load(redis_url=server.url, ttl=8, heartbeat_interval=1)
+        link = open_link(settings)
+        shared, agenda = Shared(link, settings), Agenda(link, settings)
+
+        async def warms() -> bool:
+            await agenda.due(everywhere=True)
+            return (await shared.pulse()).warming
+
+        async def is_warm() -> bool:
+            return not await warms()
+
+        await eventually("warm", is_warm, within_s=20, every_s=0.1)
+        await link.pipeline([("SAVE",)])
+        await asyncio.sleep(1)
+        assert await is_warm()
+
+        os.kill(server.pid, signal.SIGKILL)
+        await eventually("dead", lambda: server.has_ended)
+        await asyncio.to_thread(server.start)
+        await eventually("back", lambda: _answers(link), within_s=10)
+
+        assert await warms()
+        await eventually("warm again", is_warm, within_s=20, every_s=0.1)
+        await link.close()
+
+
+async def _answers(link: Link) -> bool:
+    try:
+        await link.pipeline([("PING",)])
+    except Unavailable:
+        return False
+    return True

@@ -1,12 +1,21 @@
 """The heartbeat handler without a server, beside a reading of the same body that remembers nothing.
 
+`holds_for` tries a property with few examples, and with many in the slow suite.
+
 Used by test_heartbeat_cache and test_batch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from types import SimpleNamespace
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
+
+import pytest
+from hypothesis import example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from presence_svc.auth.admission import Admission
 from presence_svc.auth.joins import Joins
@@ -25,9 +34,22 @@ from presence_svc.web.heartbeat import HeartbeatHandler
 from presence_svc.web.heartbeat_cache import CachedHeartbeat, HeartbeatCache
 
 KEYS = Keys("presence")
+MANY = pytest.param(800, marks=[pytest.mark.slow, pytest.mark.timeout(150)])
+FEW_AND_MANY = pytest.mark.parametrize("examples", [120, MANY])
 RECORDED = HeartbeatResult(3, 1_790_000_060_000, 1_790_000_000_000)
 COURSE = "c1"
 METRICS = Metrics()
+Drawn = TypeVar("Drawn")
+
+
+def holds_for(
+    check: Callable[[Drawn], None], drawn: st.SearchStrategy[Drawn], examples: int, *always: Drawn
+) -> None:
+    """Tries a property with so many examples, and with these each time."""
+    tried = given(drawn)(check)
+    for one in always:
+        tried = example(one)(tried)
+    hypothesis_settings(max_examples=examples, deadline=None)(tried)()
 
 
 class Meaning(NamedTuple):
@@ -40,11 +62,17 @@ class Meaning(NamedTuple):
     reply: bytes
 
 
+@lru_cache
+def _settings(**settings: Any) -> Settings:
+    """Read once: it takes longer than most of what a property test does with a rig."""
+    return Settings(**settings)
+
+
 class HandlerRig:
     """A handler with everything that admission needs, and a secret that a test may change."""
 
     def __init__(self, **settings: Any) -> None:
-        self.settings = Settings(**settings)
+        self.settings = _settings(**settings)
         self.shared = Shared(cast(Any, None), self.settings)
         self.shared.secret = b"s" * 32
         self.leave_tokens = LeaveTokens(self.shared)

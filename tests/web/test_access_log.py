@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import json
+import socket
+from collections.abc import Iterator
 
 import httpx2
+import pytest
 
 from tests.auth.guarded import KEY, beat
 from tests.auth.issuer import Issuer, bearer
-from tests.rig import Service
+from tests.rig import Service, wait_until
+
+
+@pytest.fixture(scope="module")
+def addressed() -> Iterator[Service]:
+    """Writes addresses to the log."""
+    with Service(
+        {
+            "PRESENCE_ACCESS_LOG": "1",
+            "PRESENCE_LOG_ADDRESSES": "true",
+            "PRESENCE_AUTH": "jwt",
+            "PRESENCE_JWT_SECRET": "s" * 32,
+            "PRESENCE_PUBLIC_COUNTS": "true",
+        }
+    ) as made:
+        yield made
+
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1MSJ9.c2lnbmF0dXJl"
 
@@ -57,3 +76,26 @@ def test_personal_data_is_never_stored_nor_sniffed(http: httpx2.Client, issuer: 
     for reply in replies:
         assert reply.headers["x-content-type-options"] == "nosniff"
         assert reply.headers["cache-control"] in ("no-store", "private, no-cache")
+
+
+@pytest.mark.parametrize(
+    ("lines", "address"),
+    [
+        (["203.0.113.7:41234"], "203.0.113.7"),
+        (["[2001:db8::7]:41234"], "2001:db8::7"),
+        (["203.0.113.7, 127.0.0.1"], "203.0.113.7"),
+        (["203.0.113.7", "127.0.0.1"], "203.0.113.7"),
+        (["198.51.100.1", "203.0.113.7"], "203.0.113.7"),
+    ],
+)
+def test_the_address_is_the_clients(addressed: Service, lines: list[str], address: str) -> None:
+    """H3: proxies write ports (Azure), or a line each: rates go by the nearest address that is no proxy's."""
+    path = f"/v1/courses/{len(addressed.logs())}/count"
+    head = "".join(f"x-forwarded-for: {line}\r\n" for line in lines)
+    with socket.create_connection(("127.0.0.1", addressed.port)) as client:
+        client.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\n{head}\r\n".encode())
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+
+    wait_until(lambda: path in addressed.logs())
+    (entry,) = [json.loads(line) for line in addressed.logs().splitlines() if path in line]
+    assert entry["address"] == address

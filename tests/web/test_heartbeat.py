@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 from collections.abc import Iterator
@@ -110,6 +111,16 @@ def test_what_is_not_json_is_refused(client: httpx2.Client, raw: bytes) -> None:
     problem_of(client.post(BEAT, content=raw, headers={"content-type": "application/json"}), 400)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-16-le", "utf-32"])
+def test_another_encoding_is_told_so(client: httpx2.Client, encoding: str) -> None:
+    """RFC 8259: UTF-8, and no mark before it. Whoever sends another sees the same text as in a good body."""
+    raw = '{"viewer_id": "ada"}'.encode(encoding)
+
+    found = problem_of(client.post(BEAT, content=raw, headers={"content-type": "application/json"}), 400)
+
+    assert "UTF-8 without a byte order mark" in found["detail"]
+
+
 def test_a_course_that_cannot_be_is_refused(client: httpx2.Client) -> None:
     """422 for an id with characters that no course may have, also when they are escaped."""
     for course in ("a%20b", "a%7Db", "%00", "x" * 129, "%C3%A4"):
@@ -123,6 +134,21 @@ def test_media_types(client: httpx2.Client) -> None:
 
     for kind in ("application/json; charset=utf-8", "Application/JSON"):
         assert client.post(BEAT, content=raw, headers={"content-type": kind}).status_code == 200
+
+
+@pytest.mark.parametrize("path", [BEAT, "/v1/courses/c1/leave", "/v1/heartbeats", "/v1/counts", "/v1/live"])
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "gzip, identity"])
+def test_a_compressed_body_is_refused(client: httpx2.Client, path: str, coding: str) -> None:
+    """415 that says which coding is taken: 400 would say that it is no JSON, and 200 that it was undone."""
+    for raw in (gzip.compress(b'{"viewer_id": "packed"}'), b'{"viewer_id": "packed"}'):
+        headers = {"content-type": "application/json", "content-encoding": coding}
+        reply = client.post(path, content=raw, headers=headers)
+
+        assert "Content-Encoding" in problem_of(reply, 415)["detail"]
+        assert reply.headers["accept-encoding"] == "identity"
+
+    headers = {"content-type": "application/json", "content-encoding": "Identity"}
+    assert client.post(BEAT, content=b'{"viewer_id": "bare"}', headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -16,6 +17,7 @@ from tests.rig import Service
 from tests.web.socket_client import SocketClient
 
 SECRET = "a secret of thirty-two bytes, it is"
+KEY = "a-service-key-of-identity"
 SUB = "https://lms.example/users/5?x=\u00e9"
 CUT = "Ada \ud83d"
 
@@ -29,6 +31,7 @@ def trusted(request: pytest.FixtureRequest) -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def jwt() -> Iterator[Service]:
     env = {"PRESENCE_AUTH": "jwt", "PRESENCE_JWT_SECRET": SECRET, "PRESENCE_JWT_ID_CLAIM": "lms.user"}
+    env["PRESENCE_SERVICE_KEYS"] = KEY
     with Service(env) as made:
         yield made
 
@@ -195,3 +198,63 @@ async def test_a_viewer_learns_their_pseudonym() -> None:
 def test_without_pseudonyms_a_reply_has_none(trusted: Service) -> None:
     """The field is there only when it says something."""
     assert "pseudonym" not in post(trusted, "courses/plain/heartbeat", {"viewer_id": "ada"}).json()
+
+
+def test_who_cannot_be_an_id_removes_themselves_under_either_name(jwt: Service) -> None:
+    """As the token says it, slashes and all, or by the id that replies tell."""
+    headers = bearer(SUB)
+    for name in (SUB, viewer_id_of(SUB)):
+        assert post(jwt, "courses/own/heartbeat", {"session_id": name[:4]}, headers).json()["total"] == 1
+
+        address = f"{jwt.url}/v1/courses/own/viewers/{quote(name, safe='')}"
+        gone, foreign = (
+            httpx2.delete(address, headers=who, timeout=10) for who in (headers, bearer("https://other/5"))
+        )
+
+        assert (gone.status_code, foreign.status_code) == (204, 403)
+        assert names(jwt, "own", headers) == {}
+
+
+def test_an_id_that_cannot_be_is_wrong_and_not_absent(trusted: Service) -> None:
+    """422 that names it, also where it holds a slash: 404 would say that there is no such route."""
+    for name in ("a%2Fb", "..%2F..%2Fevict", "a%20b", "%2F", ""):
+        reply = httpx2.delete(f"{trusted.url}/v1/courses/own/viewers/{name}", timeout=10)
+
+        assert reply.status_code == 422, name
+        assert reply.json()["errors"][0]["pointer"] == "/viewer_id"
+
+
+def test_nobody_shortens_the_ban_that_a_service_has_named(jwt: Service) -> None:
+    """S5, S6: who removes themselves for a second is not back after it; the service has the last word."""
+    banned, service = bearer("mallory"), {"Authorization": f"Bearer {KEY}"}
+    address = f"{jwt.url}/v1/courses/banned/viewers/mallory"
+
+    def total(session_id: str) -> int:
+        post(jwt, "courses/banned/heartbeat", {"session_id": session_id}, banned)
+        reply = httpx2.get(f"{jwt.url}/v1/courses/banned/count", headers=service, timeout=10)
+        return int(reply.json()["total"])
+
+    assert total("s0") == 1
+    for ban, who in (("?ban=3600", service), ("?ban=1", banned), ("?ban=0", banned), ("", banned)):
+        assert httpx2.delete(address + ban, headers=who, timeout=10).status_code == 204
+    time.sleep(1.2)
+    assert total("s1") == 0
+
+    assert httpx2.delete(f"{address}?ban=0", headers=service, timeout=10).status_code == 204
+    assert total("s2") == 1
+
+
+def test_a_token_is_taken_from_its_header_alone(jwt: Service) -> None:
+    """H13: addresses are logged and handed on, and cookies are sent by pages that know nothing of it."""
+    said = bearer("ada")
+    token = said["Authorization"].removeprefix("Bearer ")
+    tries: list[dict[str, Any]] = [
+        {"params": {name: token}} for name in ("access_token", "token", "jwt", "authorization", "api_key")
+    ]
+    tries += [{"headers": {"Cookie": f"{name}={token}"}} for name in ("__session", "token", "Authorization")]
+    tries += [{"headers": {"X-Api-Key": KEY}}, {"params": {"access_token": KEY}}]
+    for path in ("count", "live", "viewers"):
+        address = f"{jwt.url}/v1/courses/header/{path}"
+        assert [httpx2.get(address, **one, timeout=10).status_code for one in tries] == [401] * len(tries)
+    assert httpx2.get(f"{jwt.url}/v1/courses/header/count", headers=said, timeout=10).status_code == 200
+    assert token not in jwt.logs()

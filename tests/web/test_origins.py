@@ -47,6 +47,77 @@ def test_a_preflight_is_answered_by_origin(http: httpx2.Client, origin: str, sta
     assert ("access-control-allow-origin" in reply.headers) == (status == 200)
 
 
+def preflight(http: httpx2.Client, origin: str, **asked: str) -> httpx2.Response:
+    """What a browser asks before a request that is not simple; `asked` are the ends of its headers' names."""
+    fields = {"Access-Control-Request-Method": "GET", "Origin": origin}
+    fields |= {f"Access-Control-Request-{name.replace('_', '-')}": value for name, value in asked.items()}
+    return http.options("/v1/courses/c/live", headers=fields)
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        "authorization,cache-control,last-event-id",
+        "sentry-trace,baggage",
+        "authorization,traceparent,tracestate",
+        "x-datadog-trace-id,x-requested-with,pragma",
+        "X-B3-TraceId",
+    ],
+)
+def test_what_others_add_to_a_request_does_no_harm(http: httpx2.Client, added: str) -> None:
+    """H10: readers of streams and tracing add headers; only the origin decides whether a page may ask."""
+    allowed, foreign = (preflight(http, origin, Headers=added) for origin in (ORIGIN, "https://evil.example"))
+
+    assert allowed.status_code == 200
+    assert set(allowed.headers["access-control-allow-headers"].split(",")) >= set(added.split(","))
+    assert foreign.status_code == 400
+    assert "access-control-allow-origin" not in foreign.headers
+
+
+def test_a_public_page_may_ask_a_service_inside(http: httpx2.Client) -> None:
+    """H10: a school's course player is on the internet, its service is not; a listed origin is let in."""
+    allowed, foreign = (
+        preflight(http, origin, Private_Network="true") for origin in (ORIGIN, "https://evil.example")
+    )
+
+    assert allowed.status_code == 200
+    assert allowed.headers["access-control-allow-private-network"] == "true"
+    assert foreign.status_code == 400
+
+
+def test_a_refused_preflight_is_a_problem(http: httpx2.Client) -> None:
+    """RFC 9457 for every error: the origin, or the method, is named."""
+    for origin, method in (("https://evil.example", "GET"), (ORIGIN, "PATCH")):
+        reply = preflight(http, origin, Method=method)
+
+        assert (reply.status_code, reply.json()["status"]) == (400, 400)
+        assert reply.headers["content-type"] == "application/problem+json"
+        assert int(reply.headers["content-length"]) == len(reply.content)
+        assert ("origin" if method == "GET" else "method") in reply.json()["detail"]
+        assert "Access-Control-Request-Headers" in reply.headers["vary"]
+
+
+def test_the_badge_is_the_same_for_every_origin(http: httpx2.Client) -> None:
+    """Some caches take no notice of Vary, and would give what was made for one origin to all others."""
+    told = [
+        http.get("/live-viewer-badge.js", headers=headers).headers["access-control-allow-origin"]
+        for headers in ({}, {"Origin": ORIGIN}, {"Origin": "https://evil.example"})
+    ]
+
+    assert told == ["*"] * 3
+
+
+def test_a_page_may_read_where_an_export_goes_on(http: httpx2.Client) -> None:
+    """Of headers that are not named, scripts of another origin see nothing: cursor, ETag, reasons."""
+    reply = http.get("/v1/history/export", headers={"Origin": ORIGIN, **bearer(KEY)})
+    refused = http.get("/v1/courses/c/count", headers={"Origin": ORIGIN, **bearer("x.y.z")})
+
+    exposed = {name.strip().lower() for name in reply.headers["access-control-expose-headers"].split(",")}
+    assert "presence-cursor" in reply.headers
+    assert "www-authenticate" in refused.headers
+    assert exposed >= {"presence-cursor", "etag", "retry-after", "www-authenticate"}
+
+
 @pytest.mark.parametrize(
     "origin", ["https://evil.example", "null", "http://[", "http://a]b", "evil://{host}", ORIGIN.upper()]
 )

@@ -26,6 +26,7 @@ SAMPLES: list[errors.PresenceError] = [
     errors.Forbidden("not you"),
     errors.TooLarge("too much"),
     errors.Unsupported("what"),
+    errors.Encoded("what"),
     errors.Invalid([("/a", "is wrong"), ("/b/0", "too")]),
     errors.Limited("slow down", retry_after_s=1.2),
 ]

@@ -15,7 +15,8 @@ from redis import Redis
 
 from presence_svc.store.redis.embedded import EmbeddedServer
 from tests.auth.issuer import Issuer, bearer
-from tests.rig import VALKEY, Service, real_server
+from tests.conftest import SpawnService
+from tests.rig import SHIPPED, VALKEY, Service, real_server
 
 KEY = "a-service-key-of-the-tests"
 SESSION = "session-0123456789abcdef"
@@ -34,21 +35,24 @@ def redis() -> Iterator[EmbeddedServer]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def paths(issuer: Issuer, redis: EmbeddedServer) -> Iterator[dict[str, Service]]:
-    """Two replicas on one Redis that differ in their path."""
-    env = issuer.env | {
+PATHS = {"fast": {"PRESENCE_FAST_PATH": "true"}, "asgi": {"PRESENCE_FAST_PATH": "false"}}
+
+
+def env_of(issuer: Issuer, redis: EmbeddedServer) -> dict[str, str]:
+    return issuer.env | {
         "PRESENCE_REDIS_URL": redis.url,
         "PRESENCE_ALLOW_ANONYMOUS": "true",
         "PRESENCE_SERVICE_KEYS": KEY,
         "PRESENCE_ADDRESS_BURST": "10000",
     }
+
+
+@pytest.fixture(scope="module")
+def paths(issuer: Issuer, redis: EmbeddedServer) -> Iterator[dict[str, Service]]:
+    """Two replicas on one Redis that differ in their path."""
+    env = env_of(issuer, redis)
     with ExitStack() as stack:
-        start = stack.enter_context
-        yield {
-            "fast": start(Service(env | {"PRESENCE_FAST_PATH": "true"})),
-            "asgi": start(Service(env | {"PRESENCE_FAST_PATH": "false"})),
-        }
+        yield {name: stack.enter_context(Service(env | path)) for name, path in PATHS.items()}
 
 
 @pytest.fixture(params=["fast", "asgi"])
@@ -158,22 +162,24 @@ def test_across_replicas(paths: dict[str, Service], issuer: Issuer, course: str)
         client.close()
 
 
+@pytest.mark.parametrize("path", PATHS)
 def test_redis_away_at_the_first_try(
-    http: httpx2.Client, redis: EmbeddedServer, issuer: Issuer, course: str
+    own_server: EmbeddedServer, spawn_service: SpawnService, issuer: Issuer, course: str, path: str
 ) -> None:
     """S1: the heartbeat with the token fails and is sent again in the same words: still one person."""
     token = issuer.token("ada")
-    beat(http, course, None, seq=1)
-    with Redis.from_url(redis.url) as client:
+    service = spawn_service(env_of(issuer, own_server) | PATHS[path] | SHIPPED)
+    with httpx2.Client(base_url=service.url, timeout=5) as http, Redis.from_url(own_server.url) as client:
+        beat(http, course, None, seq=1)
         client.execute_command("CLIENT", "PAUSE", "700", "ALL")
         refused = beat(http, course, token, seq=2)
         deadline = time.monotonic() + 5
         while (again := beat(http, course, token, seq=2)).status_code == 503 and time.monotonic() < deadline:
             time.sleep(0.05)
 
-    assert refused.status_code == 503
-    assert total(again) == 1
-    assert numbers(http, course) == (1, 1, 0)
+        assert refused.status_code == 503
+        assert total(again) == 1
+        assert numbers(http, course) == (1, 1, 0)
 
 
 @pytest.mark.parametrize("session", ["main", "short"])

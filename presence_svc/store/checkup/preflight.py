@@ -1,33 +1,51 @@
 """What must be true of a Redis before anybody is served: its version, and that one prefix is in one database.
 
 Called by app and `serve` at start. A check that is forbidden, or gets no answer, does not prevent a start.
+Nor does a Redis that may evict keys, which is said in the log.
 """
 
 from __future__ import annotations
+
+import logging
 
 from ...errors import Misconfigured, PresenceError, Unavailable
 from ..keys import Keys
 from ..redis.link import Link
 
+log = logging.getLogger("presence.redis")
 OLDEST = (7, 0)
+NO_EVICTION = "noeviction"
 
 
-async def preflight(link: Link, keys: Keys) -> None:
-    """Raises Misconfigured, saying what to do."""
+async def preflight(link: Link, keys: Keys, *, tells: bool = False) -> None:
+    """Raises Misconfigured, saying what to do. `tells`: logs what is wrong and no reason not to start."""
     await link.warm()
     try:
-        info, channels = await link.results([("INFO", "server"), ("PUBSUB", "CHANNELS", f"{keys.bus}:*")])
+        info, memory, channels = await link.results(
+            [("INFO", "server"), ("INFO", "memory"), ("PUBSUB", "CHANNELS", f"{keys.bus}:*")]
+        )
     except Unavailable:
         return
     if not isinstance(info, PresenceError):
-        _check_version(info.decode(errors="replace"))
+        _check_version(_facts(info).get("redis_version", ""))
     if not isinstance(channels, PresenceError):
         check_database([channel.decode() for channel in channels], keys, link.db)
+    if tells and not isinstance(memory, PresenceError):
+        _warn_of_eviction(_facts(memory))
 
 
-def _check_version(info: str) -> None:
-    facts = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
-    version = facts.get("redis_version", "")
+def _facts(info: bytes) -> dict[str, str]:
+    lines = info.decode(errors="replace").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def _warn_of_eviction(memory: dict[str, str]) -> None:
+    policy = memory.get("maxmemory_policy", NO_EVICTION)
+    if policy != NO_EVICTION and memory.get("maxmemory", "0") != "0":
+        log.warning("redis drops viewers when it is full: its maxmemory-policy is %s, not noeviction", policy)
+
+
+def _check_version(version: str) -> None:
     if version and not is_new_enough(version):
         raise Misconfigured(f"PRESENCE_REDIS_URL: Redis {version} is too old: 7.0 at least (any Valkey is)")
 

@@ -1,4 +1,4 @@
-"""Whether Redis lets us do all that serving takes: one real script call, shared by all who ask.
+"""Whether Redis lets us do all that serving takes: one real script call and one write, shared by all who ask.
 
 Called by web.api.operations at every /readyz. Bounded: about one call a second, however many ask.
 """
@@ -55,7 +55,9 @@ class Readiness:
         for partition in self._one_per_master():
             try:
                 names, channel = self._keys.check(partition), self._keys.check_channel(partition)
-                reply = await self._link.call(scripts.CHECK, names, (channel,), patient=True)
+                check = ("EVALSHA", scripts.CHECK, len(names), *names, channel)
+                beat = ("ZADD", partition.agenda, "XX", 0, "")  # what every heartbeat begins with
+                reply, _ = await self._link.pipeline([check, beat], patient=True)
                 break
             except Unavailable as error:
                 trouble = str(error.__cause__ or error)

@@ -74,3 +74,16 @@ class ExportRow(BaseModel):
     average: float
     viewer_minutes: float
     partial: bool
+
+
+class ExportPage(BaseModel):
+    """Some rows, and the cursor of what follows them, now or later."""
+
+    rows: list[ExportRow]
+    cursor: str
+
+
+class ExportedRow(ExportRow):
+    """A row, and where to go on once it is kept; None = from the beginning."""
+
+    cursor: str | None

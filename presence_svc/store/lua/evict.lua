@@ -1,9 +1,9 @@
 -- EVALSHA evict: a viewer leaves a course with all of their sessions, and may not come back for a while (S5, S6).
 --
 -- KEYS  agenda where viewers places chapters anonymous state viewer:V left:V
--- ARGV  publish interval ms, how long a leave is remembered ms, minute ms, uniques, people, V; the last: for how long
---       whatever they say counts for nothing, also in other sessions, ms (0 = those that they have now alone do not
---       come back)
+-- ARGV  publish interval ms, how long a leave is remembered ms, minute ms, uniques, people, V; for how long whatever
+--       they say counts for nothing, also in other sessions, ms (0 = those that they have now alone do not come
+--       back); 1 = this is the last word, also when they are banned for longer, 0 = the longer ban counts
 -- reply when a message is due (0 = none)
 --@include shared/time
 --@include shared/course
@@ -25,8 +25,9 @@ for i = 1, #flat, 2 do
     remember(left, string.sub(flat[i], 3), '!', tonumber(ARGV[2]))
   end
 end
-local ban = tonumber(ARGV[#ARGV])
-if ban > 0 then
+local ban, is_last_word = tonumber(ARGV[7]), ARGV[8] == '1'
+if is_last_word then redis.call('HDEL', left, EVICTED) end
+if ban > 0 and not is_evicted(left, now + ban) then
   redis.call('HSET', left, EVICTED, int(now + ban))
   remember_for(left, ban)
 end

@@ -25,12 +25,12 @@ make_way(agenda)
 
 -- Books these ends, of members and scores, by the minute.
 local function all_went(flat, chapter, base, prefix)
-  local areas, turns = {}, {}
-  local day = has_uniques and chapter == '' and tonumber(redis.call('HGET', c.state, 'day') or -1)
+  local areas, turns, viewers = {}, {}, {}
+  local day = has_uniques and minute_ms > 0 and chapter == '' and uncounted_from(c)
   for i = 1, #flat, 2 do
     local at = tonumber(flat[i + 1]) - base
     local viewer = string.sub(flat[i], prefix)
-    if chapter == '' then is_gone_from(c, viewer) end
+    if chapter == '' then viewers[#viewers + 1] = viewer end
     if minute_ms > 0 then
       local minute = minute_of(at - 1)
       areas[minute] = (areas[minute] or 0) + at - minute * minute_ms
@@ -38,6 +38,7 @@ local function all_went(flat, chapter, base, prefix)
       if day then has_stayed(c, viewer, at - 1, day) end
     end
   end
+  are_gone_from(c, viewers)
   for minute, area in pairs(areas) do book(c, chapter, minute, area, turns[minute], 0) end
 end
 
@@ -72,26 +73,36 @@ local function first_end(zset, low, high)
   return tonumber(found[2] or false)
 end
 
-cut(c.viewers, 0, '+inf')
-cut(c.anonymous, 0, '+inf')
+-- No lease in another set ends after the viewer's. The viewers' are cut last: so a call that is full comes again.
+local last = redis.call('ZRANGE', c.viewers, -1, -1, 'WITHSCORES')
+if last[2] and tonumber(last[2]) > now + tonumber(ARGV[3]) then
+  each_chapter(c, function(_, place) cut(c.places, place * W, '(' .. int((place + 1) * W)) end)
+  cut(c.anonymous, 0, '+inf')
+  cut(c.viewers, 0, '+inf')
+end
 local gone = remove(c.viewers, '-inf', int(now), '', 0)
 local removed = gone + remove(c.anonymous, '-inf', int(now))
 local look = first_end(c.viewers, '-inf', '+inf')
 local named_at = first_end(c.anonymous, '-inf', '+inf')
 if look and named_at and named_at < look then look = named_at end
-local occupied = 0
+-- The chapters that somebody is in. With hundreds of them what each costs counts: mostly one command.
+local rooms = {}
 each_chapter(c, function(name, place)
-  cut(c.places, place * W, '(' .. int((place + 1) * W))
-  removed = removed + remove(c.places, '(' .. int(place * W), int(place * W + now), name, place)
-  local ends = first_end(c.places, '(' .. int(place * W), '(' .. int((place + 1) * W))
+  local base = place * W
+  local low, high = string.format('(%.0f', base), string.format('(%.0f', base + W)
+  local ends = first_end(c.places, low, high)
+  if ends and ends - base <= now then
+    removed = removed + remove(c.places, low, int(base + now), name, place)
+    ends = first_end(c.places, low, high)
+  end
   if not ends then
     redis.call('HDEL', c.chapters, name)
   else
-    occupied = occupied + 1
-    if not look or ends - place * W < look then look = ends - place * W end
+    rooms[#rooms + 1] = { name = name, low = low, high = high }
+    if not look or ends - base < look then look = ends - base end
   end
 end)
-if occupied > 0 or look then keep(c, now, tonumber(ARGV[3])) end
+if #rooms > 0 or look then keep(c, now, tonumber(ARGV[3])) end
 
 local due = tonumber(redis.call('HGET', c.state, 'dirty') or 0)
 -- Unswept for long, the sets have expired by themselves: the last message still names those who were in them.
@@ -104,7 +115,7 @@ elseif due > 0 and due <= now then
 end
 local closed = { n = 0, partial = 0, need = -1 }
 if minute_ms > 0 and not more then
-  closed = close_minutes(c, now, {
+  closed = close_minutes(c, rooms, now, {
     minutes = KEYS[8], quarters = KEYS[9], days = KEYS[10], uniques = KEYS[11], numbers = KEYS[12],
     seen = KEYS[13], log = KEYS[14], way = ARGV[5],
     minutes_for = ARGV[7], quarters_for = ARGV[8], days_for = ARGV[9], uniques_for = ARGV[10],

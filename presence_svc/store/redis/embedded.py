@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 import redis
 from redis.backoff import NoBackoff
@@ -90,6 +90,10 @@ class EmbeddedServer:
         return f"unix://{self._socket}"
 
     @property
+    def has_ended(self) -> bool:
+        return self._keeper is not None and self._keeper.poll() is not None
+
+    @property
     def _socket(self) -> Path:
         if self._directory is None:
             raise RuntimeError("the embedded server has not been started")
@@ -118,7 +122,8 @@ class EmbeddedServer:
             except _NotReady as error:
                 self.stop()
                 log.seek(0)
-                raise Misconfigured(f"{binary} {error}: {_last_words(log)}") from None
+                said = log.read().decode(errors="replace").strip()[-500:] or "no word of why"
+                raise Misconfigured(f"{binary} {error}: {said}") from None
             except BaseException:
                 self.stop()
                 raise
@@ -192,7 +197,3 @@ def _private_directory(former: Path | None) -> Path:
         return made
     made.rmdir()
     return Path(tempfile.mkdtemp(prefix="presence-", dir="/tmp"))
-
-
-def _last_words(log: IO[bytes]) -> str:
-    return log.read().decode(errors="replace").strip()[-500:] or "no word of why"

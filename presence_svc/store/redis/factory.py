@@ -80,7 +80,8 @@ def _cluster(
         reached=reached,
         timeout_s=timeout_s,
     )
-    link = ClusterLink(topology, access, timeout_s=timeout_s, sharded=settings.is_sharded)
+    probes = {partition.slot: write_probe(partition.agenda) for partition in keys.partitions}
+    link = ClusterLink(topology, access, timeout_s=timeout_s, sharded=settings.is_sharded, probes=probes)
 
     async def agree(link: ClusterLink) -> None:
         """All replicas must look for a course in the same partition. Raises Misconfigured, Unavailable."""

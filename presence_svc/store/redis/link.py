@@ -22,18 +22,16 @@ from .subscription import Subscription
 from .url import Address
 
 __all__ = ["Command", "Link", "ServerLink"]
-
 log = logging.getLogger("presence.redis")
 TWO_SLOTS = packed_command("EVAL", "return 1", 2, "presence:{a}", "presence:{b}")
-
-log = logging.getLogger("presence.redis")
+OF_A_CLUSTER = frozenset({"CROSSSLOT", "CLUSTERDOWN", "MOVED"})
 
 
 class Link(ABC):
     """`away` while no server answers; `on_back` is called when that ends.
 
-    Everywhere `patient` is for what may be asked by many at once and can wait: it goes behind the others, and
-    its being slow does not count against Redis. A Script in a command's second place is its SHA.
+    `patient` is for what many may ask at once and can wait: it goes behind the others, and being slow says
+    nothing of Redis. A Script in a command's second place is its SHA.
     """
 
     timeout_s: float
@@ -66,7 +64,7 @@ class Link(ABC):
 
     @abstractmethod
     async def warm(self) -> None:
-        """Waits a moment for a first connection, or a slow Redis would be an absent one at start."""
+        """Waits a moment for a first connection."""
 
     @abstractmethod
     def places(self) -> list[Address]:
@@ -122,7 +120,8 @@ class Link(ABC):
         code = error.code if isinstance(error, ReplyError) else ""
         if code and code not in self._told | REFUSES_WRITES | NOT_SERVING:
             self._told |= {code}
-            log.error("redis: %s (more of this kind are counted, not logged)", error)
+            why = f"; it {IS_CLUSTER}" if code in OF_A_CLUSTER and not self.is_cluster else ""
+            log.error("redis: %s%s (more of this kind are counted, not logged)", error, why)
 
 
 class ServerLink(Link):
@@ -150,7 +149,10 @@ class ServerLink(Link):
     async def results(
         self, commands: Sequence[Command | ScriptCall], *, patient: bool = False
     ) -> list[Any | PresenceError]:
-        return await exchange(self.node, commands, patient=patient, sharded=self.sharded)
+        replies = await exchange(self.node, commands, patient=patient, sharded=self.sharded)
+        for error in [reply for reply in replies if isinstance(reply, PresenceError)]:
+            self._tell(error.__cause__)
+        return replies
 
     async def warm(self) -> None:
         await self.node.warm()
@@ -165,12 +167,12 @@ class ServerLink(Link):
         return [self.node.state]
 
     async def subscription(self, place: Address) -> Subscription:
-        return await Subscription.open(place, self.node.access, sharded=self.sharded)
+        return await Subscription.open(place, self.node.access, sharded=self.sharded, turn=self.node.turn)
 
     async def start(self) -> None:
         deadline = asyncio.get_running_loop().time() + self.timeout_s
         (reply,) = await self.node.exchange([TWO_SLOTS], deadline)
-        if isinstance(reply, ReplyError) and reply.code == "CROSSSLOT":
+        if isinstance(reply, ReplyError) and reply.code in OF_A_CLUSTER:
             raise Misconfigured(f"PRESENCE_REDIS_URL: {self.node.address} {IS_CLUSTER}")
 
     async def close(self) -> None:

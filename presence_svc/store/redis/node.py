@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from .reply import LOST, TOO_MANY_CLIENTS, ReplyError
 from .url import Access, Address
 from .wire import Wire, dial
 
+log = logging.getLogger("presence.redis")
 DIAL_S = 1.0
 POOL = 16
 CLIENT_POOL = 4  # connections of redis-py's: subscriptions
@@ -58,9 +60,29 @@ class Node:
         self._client: Redis | None = None
         self.exchanges = 0
         self._heard = 0.0
+        self.turn = 0  # which of the addresses behind its name it is
+        self._generation = 0
+        self._refusal = ""
 
-    async def _dial(self) -> Wire:
-        return await dial(self.address, self.access, timeout_s=self._dial_s)
+    async def _dial(self, generation: int) -> Wire:
+        """What the last generation of wires led to was no good: the name may have other addresses."""
+        if generation != self._generation:
+            self._generation, self.turn = generation, self.turn + 1
+        try:
+            wire = await dial(self.address, self.access, timeout_s=self._dial_s, turn=self.turn)
+        except ReplyError as error:
+            self._note(str(error))
+            raise
+        self._note("")
+        if generation == self._generation:
+            self.turn = wire.turn
+        return wire
+
+    def _note(self, refusal: str) -> None:
+        """One line for each: what is open works on, and nobody would know why there is no more of it."""
+        if refusal and refusal != self._refusal:
+            log.warning("redis refuses new connections: %s", refusal)
+        self._refusal = refusal
 
     @property
     def away(self) -> bool:
@@ -135,3 +157,15 @@ class Node:
             self._pool.fail(Overloaded, "Redis lets no more clients in")
         self.health.lose(error)
         self._pool.fail(Away, "Redis is away")
+
+
+async def ask(address: Address, access: Access, packed: bytes, timeout_s: float) -> Any:
+    """One command on a connection of its own. Raises OSError, TimeoutError, RedisError, ProtocolError."""
+    wire = await dial(address, access, timeout_s=timeout_s)
+    try:
+        (reply,) = await wire.exchange(packed, 1, asyncio.get_running_loop().time() + timeout_s)
+    finally:
+        wire.abort()
+    if isinstance(reply, ReplyError):
+        raise reply
+    return reply

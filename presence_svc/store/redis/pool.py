@@ -28,7 +28,7 @@ class Pool:
     """`on_lost(error)` is called when a dial failed and no wire is open: the server is away."""
 
     def __init__(
-        self, dial: Callable[[], Awaitable[Wire]], size: int, on_lost: Callable[[BaseException], object]
+        self, dial: Callable[[int], Awaitable[Wire]], size: int, on_lost: Callable[[BaseException], object]
     ) -> None:
         self._dial = dial
         self._size = size
@@ -166,7 +166,7 @@ class Pool:
         """One dial. When it fails, and nothing is open or on its way, those who wait fail with it."""
         task = cast(asyncio.Task[None], asyncio.current_task())
         try:
-            wire = await self._dial()
+            wire = await self._dial(generation)
         except Exception as error:
             self._dials.discard(task)
             self._not_before = asyncio.get_running_loop().time() + DIAL_PAUSE_S

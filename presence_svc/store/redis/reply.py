@@ -5,8 +5,6 @@ Made by wire, judged by node and link.
 
 from __future__ import annotations
 
-import logging
-
 from hiredis import ProtocolError
 from redis.exceptions import RedisError, ResponseError
 
@@ -19,14 +17,14 @@ LOST = (TimeoutError, OSError, ProtocolError, RedisError)
 NOT_SERVING = frozenset({"READONLY", "LOADING", "MASTERDOWN"})
 # It serves reads and refuses writes for a reason of its own.
 REFUSES_WRITES = frozenset({"OOM", "MISCONF", "NOREPLICAS"})
+# PING is refused, or is as any write is when the disk is full (MISCONF), and the server is there.
+NO_PONG = frozenset({"NOPERM", "MISCONF", "BUSY"})
 # A new connection may be let in, or led to another server, where this one is not.
 RENEWS = frozenset({"NOAUTH", "NOREPLICAS"})
 # Nobody's trouble: the caller runs it again, or elsewhere.
 EVERYDAY = frozenset({"NOSCRIPT", "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN"})
 IS_CLUSTER = "is a node of a Cluster, or behaves as one: write redis+cluster:// or rediss+cluster://"
 TOO_MANY_CLIENTS = "max number of clients"
-
-log = logging.getLogger("presence.redis")
 
 
 class ReplyError(ResponseError):
@@ -43,7 +41,6 @@ def error_of(reply: ReplyError) -> Unavailable:
     if reply.code in REFUSES_WRITES | NOT_SERVING:
         error = Unavailable("Redis takes no writes now")
     elif reply.code in ("CROSSSLOT", "MOVED"):
-        log.error("PRESENCE_REDIS_URL: the server %s", IS_CLUSTER)
         error = Unavailable("Redis is a Cluster, and not named as one")
     else:
         error = Unavailable("Redis answered with an error")

@@ -14,11 +14,10 @@ from typing import Any
 from ...errors import PresenceError, Unavailable
 from .health import Absence
 from .link import Command, ServerLink
-from .node import Node
+from .node import Node, ask
 from .resp import ScriptCall, packed_command
 from .sentinels import EVERY_S, LOST, Sentinels
 from .url import Address
-from .wire import ask
 
 log = logging.getLogger("presence.redis")
 AWAY_S = 0.2

@@ -10,10 +10,10 @@ from hiredis import ProtocolError
 from redis.exceptions import RedisError
 
 from ...errors import Unavailable
+from .node import ask
 from .resp import packed_command
 from .subscription import Subscription
 from .url import Access, Address
-from .wire import ask
 
 EVERY_S = 15.0
 SENTINEL_TIMEOUT_S = 0.5

@@ -52,10 +52,10 @@ class Subscription(asyncio.Protocol):
 
     @classmethod
     async def open(
-        cls, address: Address, access: Access, *, sharded: bool, timeout_s: float = DIAL_S
+        cls, address: Address, access: Access, *, sharded: bool, timeout_s: float = DIAL_S, turn: int = 0
     ) -> Subscription:
         """Connects and enters. Raises OSError, TimeoutError, RedisError, ProtocolError."""
-        wire = await dial(address, access, timeout_s=timeout_s)
+        wire = await dial(address, access, timeout_s=timeout_s, turn=turn)
         subscription = cls(address, sharded=sharded)
         subscription._transport = wire.hand_over(subscription)
         return subscription
@@ -131,7 +131,8 @@ class Subscription(asyncio.Protocol):
 def _event(reply: Any) -> Event:
     """What one reply says. Raises ValueError for what no subscribed connection is told."""
     if isinstance(reply, ReplyError):
-        return Event("refused", data=str(reply).encode())
+        is_of_ping = reply.code == "MISCONF"  # no subscription is refused for a full disk
+        return Event("pong") if is_of_ping else Event("refused", data=str(reply).encode())
     if not isinstance(reply, list):
         return Event("pong")
     kind = KINDS.get(reply[0])

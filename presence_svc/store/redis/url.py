@@ -6,6 +6,8 @@ by name: most of them would change, unseen, what we read. Raises Misconfigured, 
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import ssl
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -46,18 +48,9 @@ REFUSED = {
     **dict.fromkeys(("host", "port", "path"), "write it in front of the ?"),
     **dict.fromkeys(
         [
-            "decode_responses",
-            "encoding",
-            "encoding_errors",
-            "encoder_class",
-            "parser_class",
-            "protocol",
-            "legacy_responses",
-            "socket_read_size",
-            "socket_keepalive",
-            "socket_keepalive_options",
-            "socket_type",
-            "health_check_interval",
+            *("decode_responses", "encoding", "encoding_errors", "encoder_class", "parser_class"),
+            *("protocol", "legacy_responses", "socket_read_size", "socket_type"),
+            *("socket_keepalive", "socket_keepalive_options", "health_check_interval"),
             *("retry", "retry_on_timeout", "retry_on_error"),
             "redis_connect_func",
             "credential_provider",
@@ -93,6 +86,15 @@ class Address:
     host: str = "localhost"
     port: int = PORT
     path: str = ""
+
+    async def hosts(self) -> list[str]:
+        """What the name stands for, always in one order within each family, though resolvers shuffle."""
+        if ":" in self.host or self.host.rpartition(".")[2].isdigit():
+            return [self.host]
+        found = await asyncio.get_running_loop().getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        families = [family for family, *_ in found]
+        found.sort(key=lambda one: (families.index(one[0]), one[4]))
+        return list(dict.fromkeys(str(one[4][0]) for one in found))
 
     def __str__(self) -> str:
         return self.path or (f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}")

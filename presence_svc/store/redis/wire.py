@@ -7,14 +7,13 @@ read costs more than all else in an exchange. A wire with half an exchange on it
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Awaitable
 from typing import Any, cast
 
 from hiredis import ProtocolError, Reader
 
-from .reply import ReplyError
+from .reply import NO_PONG, ReplyError
 from .resp import packed_command
 from .url import Access, Address
 
@@ -29,8 +28,8 @@ class Wire(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.is_ready = True
-        self.used_at = 0.0  # kept by pool, as is the next one
-        self.generation = 0
+        self.used_at = 0.0  # kept by pool, as is the generation
+        self.generation = self.turn = 0
         self.patient = False
         self._loop = asyncio.get_running_loop()
         self._reader = Reader(protocolError=ProtocolError, replyError=ReplyError, notEnoughData=MISSING)
@@ -132,15 +131,14 @@ class Wire(asyncio.Protocol):
         self._transport.abort()
 
 
-async def dial(address: Address, access: Access, *, timeout_s: float) -> Wire:
-    """A wire that has entered. Raises what `reply.LOST` lists; ReplyError when it is turned away."""
+async def dial(address: Address, access: Access, *, timeout_s: float, turn: int = 0) -> Wire:
+    """A wire that has entered. `turn`: the first of a name's addresses to try; its own: the one it took.
+
+    Raises what `reply.LOST` lists; ReplyError when it is turned away.
+    """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s
-    async with asyncio.timeout_at(deadline):
-        if address.path:
-            _, wire = await loop.create_unix_connection(Wire, address.path)
-        else:
-            _, wire = await loop.create_connection(Wire, address.host, address.port, ssl=access.context())
+    wire = await _reach(address, access, turn, deadline)
     try:
         async with asyncio.timeout_at(deadline):
             login = await access.login()
@@ -149,6 +147,29 @@ async def dial(address: Address, access: Access, *, timeout_s: float) -> Wire:
         wire.abort()
         raise
     return wire
+
+
+async def _reach(address: Address, access: Access, turn: int, deadline: float) -> Wire:
+    """One that is silent does not take the time of those behind it."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout_at(deadline):
+        if address.path:
+            return (await loop.create_unix_connection(Wire, address.path))[1]
+        hosts = await address.hosts()
+    tls = access.context()
+    for at in range(turn, turn + len(hosts)):
+        host, name = hosts[at % len(hosts)], address.host if tls else None
+        try:
+            async with asyncio.timeout((deadline - loop.time()) / (turn + len(hosts) - at)):
+                _, wire = await loop.create_connection(
+                    Wire, host, address.port, ssl=tls, server_hostname=name
+                )
+        except OSError as error:
+            lost = error
+            continue
+        wire.turn = at
+        return wire
+    raise lost
 
 
 async def _enter(wire: Wire, access: Access, login: tuple[str, ...], deadline: float) -> None:
@@ -168,20 +189,7 @@ async def _enter(wire: Wire, access: Access, login: tuple[str, ...], deadline: f
         b"".join([packed_command(*command) for command in commands]), len(commands), deadline
     )
     for at, reply in enumerate(replies):
-        # Without a name we can live, and who may not PING may have rights enough for all that we do.
-        if isinstance(reply, ReplyError) and (at < needed or reply.code != "NOPERM"):
+        # Without a name we can live, and who is not answered to PING may have all that we need.
+        if isinstance(reply, ReplyError) and (at < needed or reply.code not in NO_PONG):
             raise reply
-    with contextlib.suppress(AttributeError):
-        wire.used_at = asyncio.get_running_loop().time()
-
-
-async def ask(address: Address, access: Access, packed: bytes, timeout_s: float) -> Any:
-    """One command on a connection of its own. Raises OSError, TimeoutError, RedisError, ProtocolError."""
-    wire = await dial(address, access, timeout_s=timeout_s)
-    try:
-        (reply,) = await wire.exchange(packed, 1, asyncio.get_running_loop().time() + timeout_s)
-    finally:
-        wire.abort()
-    if isinstance(reply, ReplyError):
-        raise reply
-    return reply
+    wire.used_at = asyncio.get_running_loop().time()

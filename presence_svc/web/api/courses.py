@@ -90,7 +90,7 @@ async def evict(request: Request) -> Response:
     """`DELETE /v1/courses/{course_id}/viewers/{viewer_id}?ban=60`: 204.
 
     For as many seconds nothing that the viewer says counts: for a TTL unless told otherwise, and not at all
-    for who removes themselves.
+    for who removes themselves. A service that names a time has the last word; otherwise a ban only grows.
     """
     check_origin(request)
     course_id, viewer_id = body.course_id(request.scope), request.path_params["viewer_id"]
@@ -103,7 +103,8 @@ async def evict(request: Request) -> Response:
         await service.presence.evict(course_id, caller.subject, ban_s or 0)
     else:
         viewer_id = body.checked_id(viewer_id, "/viewer_id")
-        await service.presence.evict(course_id, viewer_id, service.settings.ttl if ban_s is None else ban_s)
+        lasts_s = service.settings.ttl if ban_s is None else ban_s
+        await service.presence.evict(course_id, viewer_id, lasts_s, is_last_word=ban_s is not None)
     return Response(status_code=204)
 
 

@@ -32,16 +32,18 @@ async def metrics(request: Request) -> Response:
     await enter(request, Action.METRICS)
     service = service_of(request)
     service.metrics.look()
-    service.metrics.count_heads(await service.census.latest())
+    counted = await service.census.latest()
+    service.metrics.count_heads(counted[:3] if counted else None)
     text = await asyncio.to_thread(service.metrics.render)
     return Response(text, headers={"content-type": CONTENT_TYPE})
 
 
 async def openapi(request: Request) -> Response:
-    """The description of this API, made from the models that validate it."""
-    return json(request.app.state.openapi | {"servers": [{"url": "./"}]})  # also below a proxy's path
+    """The description of this API, made from the models that validate it: once, and not on the loop."""
+    document = await asyncio.to_thread(request.app.state.openapi)
+    return json(document | {"servers": [{"url": "./"}]})  # also below a proxy's path
 
 
 async def asyncapi(request: Request) -> Response:
     """The description of streams, sockets and the channel, from the models that tests hold every frame to."""
-    return json(request.app.state.asyncapi)
+    return json(await asyncio.to_thread(request.app.state.asyncapi))

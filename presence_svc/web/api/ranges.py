@@ -14,6 +14,8 @@ from starlette.requests import Request
 from ...errors import Invalid
 
 _ZONE = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
+# What some machines keep beside the zones: the machine's own, and zones that count leap seconds.
+NO_PLACES = ("localtime", "posixrules", "posix/", "right/", "Factory")
 LONGEST = 15  # digits
 EARLIEST, LATEST = 0, 4_102_444_800_000  # 1970 to 2100
 
@@ -28,7 +30,7 @@ class Range(NamedTuple):
 @lru_cache(1_000)
 def _zone(name: str) -> ZoneInfo | None:
     """None for what is no zone: also for a folder of them, and for names that lead elsewhere."""
-    if not _ZONE.fullmatch(name):
+    if not _ZONE.fullmatch(name) or name.startswith(NO_PLACES):
         return None
     try:
         return ZoneInfo(name)

@@ -46,7 +46,10 @@ class Route:
 
     def mounted(self, methods: Sequence[str]) -> StarletteRoute:
         """As the router wants it; `methods` are all that its path has, in any route."""
-        route = _MountedRoute(self.path, self.endpoint, methods=[self.method.upper()])
+        # A slash in a viewer's name arrives decoded; whose last part it is has nothing behind it.
+        path = self.path.replace("{viewer_id}", "{viewer_id:path}")
+        route = _MountedRoute(path, self.endpoint, methods=[self.method.upper()])
+        route.path = self.path
         route.allowed = ", ".join(sorted({*methods, *(["HEAD"] if "GET" in methods else [])}))
         return route
 

@@ -28,8 +28,11 @@ MODULES = (
     "live-viewer-badge.d.ts",
     "live-viewer-badge-react.js",
     "live-viewer-badge-react.d.ts",
+    "live-viewer-badge-session.d.ts",
     "live-viewer-badge-jsx.d.ts",
+    "live-viewer-badge-svelte.d.ts",
     "live-viewer-badge-vue.d.ts",
+    "api.d.ts",
     "custom-elements.json",
 )
 # Written out, since what the system's table says of .js and .ts differs between machines.

@@ -11,7 +11,7 @@ import contextlib
 from starlette.requests import HTTPConnection, Request
 from starlette.types import Receive, Scope, Send
 
-from ...errors import PresenceError, UpgradeRequired
+from ...errors import NotFound, PresenceError, UpgradeRequired
 from .. import body
 from ..heartbeat import HeartbeatHandler
 from ..request import credentials
@@ -44,6 +44,12 @@ class CourseSocket:
         finally:
             joining.count_out()
             service.capacity.give_back()
+
+    async def absent(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """For any other path."""
+        service = self._handler.service
+        socket = Socket(scope, receive, send, service.settings, service.metrics)
+        await self._refuse(socket, NotFound("there is no WebSocket at this path"))
 
     def _joining(self, service: Services, socket: Socket, course_id: str, scope: Scope) -> JoiningSocket:
         body.checked_id(course_id, "/course_id")

@@ -79,3 +79,22 @@ def test_one_prefix_is_in_one_database(own_server: EmbeddedServer, spawn_service
 
     spawn_service({"PRESENCE_REDIS_URL": f"{own_server.url}?db=1", "PRESENCE_KEY_PREFIX": "other"})
     spawn_service({"PRESENCE_REDIS_URL": f"{own_server.url}?db=0"})
+
+
+@pytest.mark.parametrize(
+    ("memory", "policy", "told"), [("100mb", "allkeys-lru", True), ("0", "allkeys-lru", False)]
+)
+async def test_a_redis_that_may_drop_viewers_is_told_of(
+    own_server: EmbeddedServer, caplog: pytest.LogCaptureFixture, memory: str, policy: str, told: bool
+) -> None:
+    """R8: managed plans evict by default, and the log is where it is looked for; `doctor` says it too."""
+    link = link_to(own_server.url, timeout_s=5)
+    await link.pipeline(
+        [("CONFIG", "SET", "maxmemory-policy", policy), ("CONFIG", "SET", "maxmemory", memory)]
+    )
+
+    await preflight(link, KEYS, tells=True)
+    await preflight(link, KEYS)
+
+    assert caplog.text.count(policy) == int(told)
+    await link.close()

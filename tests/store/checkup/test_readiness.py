@@ -54,3 +54,13 @@ async def _is_ready(readiness: Any) -> bool:
     except Unavailable:
         return False
     return True
+
+
+async def test_not_ready_where_no_heartbeat_is_taken(own_server: EmbeddedServer) -> None:
+    """Somebody else's key under our name refuses every heartbeat, though all rights are there."""
+    link = link_to(own_server.url, timeout_s=5)
+    await link.pipeline([("SET", KEYS.partitions[0].agenda, "somebody else's")])
+
+    with pytest.raises(Unavailable):
+        await Readiness(link, KEYS).check()
+    await link.close()

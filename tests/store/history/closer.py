@@ -1,9 +1,13 @@
-"""A replica's sweeper as a process, with short minutes: `python -m tests.store.history.closer URL`."""
+"""A replica's sweeper as a process, with short minutes: `python -m tests.store.history.closer URL AHEAD_S`.
+
+Its clock is ahead by so many seconds.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from typing import Any
 
 from presence_svc.live.sweeper import Sweeper
@@ -27,5 +31,13 @@ async def main(url: str) -> None:
     await asyncio.Event().wait()
 
 
+def set_ahead(seconds: int) -> None:
+    """Turns this process's clock; what is measured by the loop's clock goes on as it did."""
+    right, right_ns = time.time, time.time_ns
+    time.time = lambda: right() + seconds
+    time.time_ns = lambda: right_ns() + seconds * 1_000_000_000
+
+
 if __name__ == "__main__":
+    set_ahead(int(sys.argv[2]))
     asyncio.run(main(sys.argv[1]))

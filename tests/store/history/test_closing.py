@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -39,6 +40,11 @@ async def trio(every_backend: Backend | ClusterBackend) -> AsyncIterator[list[Re
 def base(replica: Replica) -> str:
     """What every name of course c1 begins with."""
     return replica.keys.course("c1").viewers.removesuffix("viewers")
+
+
+C = "presence:{c1}:"
+# What history and people add: keys of their own, open minutes in the state, who has come in the places.
+BOOKS = re.compile(r":(heard|gaps|seen|where|closed|minutes|quarters|days|uniques|numbers)\b| m\d+\b| 0\d+ ")
 
 
 async def at(replica: Replica, now: int) -> None:
@@ -202,6 +208,30 @@ async def test_what_nobody_heard_is_null(trio: list[Replica]) -> None:
     assert found[-6:] == [(None, None, True)] * 6, "nor since"
 
 
+async def test_an_empty_redis_is_unknown(trio: list[Replica]) -> None:
+    """S13: all data is lost: before it null and not 0, for one TTL after it partial, then all is known."""
+    short = clock.replica(connect_of(trio[0]), ttl=6, hidden_ttl=6, heartbeat_interval=2, leave_grace=1)
+    begin = START + 60 * MINUTE
+
+    async def watch(first: int, last: int) -> None:
+        for minute in range(first, last):
+            await at(short, begin + minute * MINUTE)
+            await short.agenda.due()
+            await short.beat("ada", chapter="ch-1")
+            await short.agenda.sweep(["c1"])
+
+    await watch(0, 20)
+    before = await minutes_of(short, begin + 8 * MINUTE, begin + 18 * MINUTE)
+    await short.redis.flushall()
+    await watch(20, 40)
+    found = await minutes_of(short, begin, begin + 38 * MINUTE)
+
+    assert before == [(1, 1.0, False)] * 10
+    assert found[:20] == [(None, None, True)] * 20
+    assert found[20:26] == [(1, 1.0, True)] * 6
+    assert found[26:38] == [(1, 1.0, False)] * 12
+
+
 def connect_of(replica: Replica) -> Any:
     return replica.redis
 
@@ -219,6 +249,39 @@ async def test_off_leaves_no_key(real_backend: Backend) -> None:
     state = replica.keys.course("c1").state
     assert await replica.names() == {state}
     assert set(await replica.redis.hkeys(state)) == {b"version", b"published", b"told"}
+
+
+@pytest.mark.parametrize("is_on", [False, True], ids=["off", "on"])
+async def test_off_costs_nothing(real_backend: Backend, is_on: bool) -> None:
+    """HISTORY=off, PEOPLE=off: no command of a join, an end, a look or a sweep is about either."""
+    replica = Replica(real_backend.client(protocol=2), history=is_on, people=is_on)
+    run: list[str] = []
+    async with real_backend.client(protocol=2).monitor() as monitor:
+
+        async def listen() -> None:
+            async for said in monitor.listen():
+                run.append(said["command"])
+                if "is over" in said["command"]:
+                    return
+
+        listening = asyncio.create_task(listen())
+        await replica.agenda.due()
+        for viewer in ("ada", "bob"):
+            await replica.beat(viewer, chapter="ch-1")
+            await replica.beat(viewer, chapter="ch-2", anonymous=True)
+        await replica.leave("ada")
+        await replica.presence.evict("c1", "bob")
+        await replica.beat("cleo")
+        await replica.pass_time(61_000)
+        await replica.agenda.sweep(["c1"])
+        await replica.redis.echo("is over")
+        async with asyncio.timeout(20):
+            await listening
+    ours = [command for command in run if not command.startswith(("EVAL", "SCRIPT", "HELLO", "CLIENT"))]
+    kept = [command for command in ours if BOOKS.search(command)]
+
+    assert any(f"ZADD {C}viewers" in command for command in ours)
+    assert bool(kept) == is_on, kept
 
 
 async def test_the_export_gives_the_same_rows_again(trio: list[Replica]) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
-from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from presence_svc.commands.crowd import Crowd
+from presence_svc.store.history.answers import HistoryAnswers
+from presence_svc.store.history.steps import Step
 from tests.store.history import clock
 from tests.store.history.clock import DAY, MINUTE, START
-from tests.store.history.oracle import Log, Minute
+from tests.store.history.oracle import Log, Minute, Room
 from tests.store.history.raw import read
 from tests.store.oracle import Model
 from tests.store.replica import Replica
@@ -22,7 +23,12 @@ STEP_MS = 500  # a simulated half minute, since a minute takes a second here
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_every_minute_of_a_day_is_as_the_log_says(trio: list[Replica]) -> None:
-    """Courses and chapters: arrivals, moves, hidden tabs, crashes and goodbyes, on three replicas."""
+    """Courses and chapters: arrivals, moves, hidden tabs, crashes and goodbyes, on three replicas.
+
+    Peaks, viewer time, quarters, the day, its distinct viewers, and what the route answers of each minute.
+    """
+    for replica in trio:
+        replica.use(replica.settings.model_copy(update={"uniques": "exact"}))
     crowd = Crowd(8, chance=random.Random(11), run_id="day")
     model, log = Model(), Log(MINUTE)
     now = START
@@ -53,6 +59,7 @@ async def test_every_minute_of_a_day_is_as_the_log_says(trio: list[Replica]) -> 
         now = (now // STEP_MS + 1) * STEP_MS
         if now % MINUTE == 0:
             await clock.set_clock(trio[0].redis, now + 1)
+            await trio[now // MINUTE % 3].agenda.due()
             await trio[now // MINUTE % 3].agenda.sweep(courses)
             now += 2
     now += 300 * MINUTE
@@ -65,49 +72,40 @@ async def test_every_minute_of_a_day_is_as_the_log_says(trio: list[Replica]) -> 
     assert len(expected) > 4_000
     assert kept.minutes == expected
     assert kept.torn == 0
-    days: dict[object, Minute] = {}
-    for (room, minute), one in expected.items():
-        day = days.setdefault((room, minute // 1_440), Minute())
-        day.peak, day.area = max(day.peak, one.peak), day.area + one.area
-    assert kept.days == days
+    assert kept.quarters == folded(expected, 15)
+    assert kept.days == folded(expected, 1_440)
+    assert kept.uniques == log.viewers(now, DAY)
+    for room in {room for room, _ in expected}:
+        assert await answered(trio[0], room) == {
+            minute: (one.peak, one.area)
+            for (where, minute), one in expected.items()
+            if where == room and minute * MINUTE < START + DAY
+        }
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-async def test_ten_thousand_courses_close_in_one_second(trio: list[Replica]) -> None:
-    """The worst moment of a minute: each is closed once, a command closes one course, none takes 10 ms.
-
-    A busy machine may take the processor away in the middle of a command: so one in two hundred may be late,
-    and what they cost is also asked in processor time.
-    """
-    redis, many = trio[0].redis, 10_000
-    for start in range(0, many, 500):
-        writes = [trio[0].beat(f"v{n}", course=f"c{n}", chapter="ch-1") for n in range(start, start + 500)]
-        await asyncio.gather(*writes)
-    await clock.set_clock(redis, START + MINUTE + 1)
-    await redis.config_resetstat()
-    before, closed = await processor_s(redis), 0
-    while (due := await trio[closed % 3].agenda.due()).courses:
-        for first in range(0, len(due.courses), 20):
-            swept = await trio[closed % 3].agenda.sweep(due.courses[first : first + 20])
-            closed += sum(one.closed for one in swept)
-    spent = await processor_s(redis) - before
-    calls, below_us = await below(redis, 10_000)
-
-    assert closed == many
-    assert spent / many < 0.002
-    assert calls >= many
-    assert below_us / calls >= 0.995
+def folded(minutes: dict[tuple[Room, int], Minute], span: int) -> dict[tuple[Room, int], Minute]:
+    """The larger peak, the sum of viewer time, of so many minutes each."""
+    found: dict[tuple[Room, int], Minute] = {}
+    for (room, minute), one in minutes.items():
+        fold = found.setdefault((room, minute // span), Minute())
+        fold.peak, fold.area = max(fold.peak, one.peak), fold.area + one.area
+    return found
 
 
-async def processor_s(redis: Any) -> float:
-    info = await redis.info("cpu")
-    return float(info["used_cpu_user"] + info["used_cpu_sys"])
-
-
-async def below(redis: Any, limit_us: int) -> tuple[int, int]:
-    """How many script calls there were, and how many of them took less."""
-    reply = await redis.execute_command("LATENCY", "HISTOGRAM", "evalsha")
-    _, (_, calls, _, buckets) = reply
-    pairs = zip(buckets[::2], buckets[1::2], strict=True)
-    return int(calls), max((int(n) for us, n in pairs if int(us) < limit_us), default=0)
+async def answered(replica: Replica, room: Room) -> dict[int, tuple[int, int]]:
+    """What the route says of the day's minutes: peak and viewer ms, by its average and by its minutes."""
+    answers, (course, chapter) = HistoryAnswers(replica.link, replica.settings), room
+    known = await answers.known(course)
+    steps = [Step(at, at + MINUTE) for at in range(START, START + DAY, MINUTE)]
+    found = await answers.history(known, course, chapter or None, "1m", steps, ZoneInfo("UTC"))
+    columns = zip(steps, found.peak, found.average, found.viewer_minutes, found.partial, strict=True)
+    told = {}
+    for step, peak, average, minutes, partial in columns:
+        if peak is None:
+            assert (average, minutes, partial) == (None, None, True)
+        else:
+            area = round((average or 0) * MINUTE)
+            assert abs((minutes or 0) * 60_000 - area) <= 30.5, "in thousandths of a minute"
+            if peak:
+                told[step.begin // MINUTE] = (peak, area)
+    return told

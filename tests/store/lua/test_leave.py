@@ -153,3 +153,28 @@ async def test_a_ban_outlives_marks_of_any_number(replica: Replica) -> None:
 
     assert done.expires_at <= done.as_of
     assert 3_500_000 < await replica.redis.pttl(f"{C}left:ada") <= 3_600_000
+
+
+async def test_a_ban_only_grows_unless_the_last_word_is_spoken(replica: Replica) -> None:
+    """Who may remove themselves cannot shorten what a service has asked for; a service can, and lift it."""
+
+    async def is_banned() -> bool:
+        done = await replica.beat("ada", f"s{await replica.redis.incr('presence:test')}", seq=1)
+        return bool(done.expires_at <= done.as_of)
+
+    await replica.presence.evict("c1", "ada", 3_600)
+    for shorter in (1, 60, 0):
+        await replica.presence.evict("c1", "ada", shorter)
+    await replica.pass_time(61_000)
+    assert await is_banned()
+
+    await replica.presence.evict("c1", "ada", 90, is_last_word=True)
+    await replica.pass_time(80_000)
+    assert await is_banned()
+    await replica.pass_time(11_000)
+    assert not await is_banned()
+
+    await replica.presence.evict("c1", "ada", 3_600)
+    assert await is_banned()
+    await replica.presence.evict("c1", "ada", 0, is_last_word=True)
+    assert not await is_banned()

@@ -11,10 +11,11 @@ from time import monotonic
 
 import pytest
 
-from presence_svc.errors import Unavailable
+from presence_svc.errors import Misconfigured, Unavailable
 from presence_svc.store.redis.embedded import EmbeddedServer
 from presence_svc.store.redis.factory import link_to
 from presence_svc.store.redis.link import Link, ServerLink
+from tests import rig
 from tests.live.eventually import eventually
 from tests.live.proxy import Proxy
 
@@ -169,3 +170,26 @@ async def test_close_leaves_nothing_open(own_server: EmbeddedServer) -> None:
 
 async def _is_one(clients: Callable[[], Awaitable[int]]) -> bool:
     return await clients() == 1
+
+
+async def test_a_node_without_slots_is_told_the_right_url() -> None:
+    """A Cluster that is still being made answers CLUSTERDOWN to all: who looks for that in the URL?"""
+    port = rig.free_port()
+    while port > 55_000:  # its bus is 10,000 above
+        port = rig.free_port()
+    options = ("--port", str(port), "--cluster-enabled", "yes", "--bind", "127.0.0.1")
+    with EmbeddedServer(binary=rig.need("redis-server"), options=options):
+        link = link_to(f"redis://127.0.0.1:{port}", timeout_s=5)
+
+        with pytest.raises(Misconfigured, match="redis\\+cluster://"):
+            await link.start()
+        await link.close()
+
+
+async def test_an_error_is_told_once(link: ServerLink, caplog: pytest.LogCaptureFixture) -> None:
+    """However it is asked for: a heartbeat asks for all results, and learns of its own alone."""
+    await link.pipeline([("SET", "a", "x")])
+    for _ in range(5):
+        await link.results([("ZADD", "a", "1", "b")])
+
+    assert caplog.text.count("WRONGTYPE") == 1

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from itertools import count
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -224,3 +229,78 @@ async def test_the_log_has_a_line_for_each_state(
     assert said == ["redis takes no writes: OOM", "redis takes writes again"]
     assert not link.away
     await link.close()
+
+
+NAME = "redis.example"
+
+
+def _resolves_to(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
+    """The name has these addresses, in another order each time, as some resolvers have it."""
+    loop = asyncio.get_running_loop()
+    real, turn = loop.getaddrinfo, count()
+
+    async def found(host: str, port: int, **options: Any) -> Any:
+        if host != NAME:
+            return await real(host, port, **options)
+        at = next(turn) % len(hosts)
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in (*hosts[at:], *hosts[:at])
+        ]
+
+    monkeypatch.setattr(loop, "getaddrinfo", found)
+
+
+@pytest.fixture
+def on_two_addresses() -> Iterator[tuple[int, EmbeddedServer, EmbeddedServer]]:
+    """A port, and two servers on it, at 127.0.0.2 and 127.0.0.3."""
+    port = rig.free_port()
+    first = EmbeddedServer(options=("--port", str(port), "--bind", "127.0.0.2"))
+    second = EmbeddedServer(options=("--port", str(port), "--bind", "127.0.0.3"))
+    with first, second:
+        yield port, first, second
+
+
+async def test_a_name_with_replicas_behind_it_leads_to_the_primary(
+    on_two_addresses: tuple[int, EmbeddedServer, EmbeddedServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A headless service of Kubernetes has all pods' addresses, in any order; also after a failover."""
+    port, first, second = on_two_addresses
+    for primary, replica, address in ((second, first, "127.0.0.3"), (first, second, "127.0.0.2")):
+        with Redis.from_url(primary.url) as client:
+            client.replicaof("NO", "ONE")
+        with Redis.from_url(replica.url) as client:
+            client.replicaof(address, str(port))
+        _resolves_to(monkeypatch, "127.0.0.2", "127.0.0.3")
+        link = link_to(f"redis://{NAME}:{port}", timeout_s=0.3)
+
+        await eventually("writes", partial(_writes, link), within_s=PRIMARY_WITHIN_S + BUSY_S)
+
+        subscription = await link.subscription(link.places()[0])
+        results = [await _writes(link) for _ in range(50)]
+        assert all(results)  # and stays there, however the resolver shuffles
+        peer = subscription._transport.get_extra_info("peername")  # type: ignore[union-attr]
+        assert peer[0] == address
+        subscription.close()
+        await link.close()
+        monkeypatch.undo()
+
+
+async def test_an_address_that_is_silent_does_not_take_the_others_time(
+    on_two_addresses: tuple[int, EmbeddedServer, EmbeddedServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IPv6 that leads nowhere, before IPv4 that would do: asked first, it had all of a dial's deadline."""
+    port, _, _ = on_two_addresses
+    with socket.socket() as silent, ExitStack() as stack:
+        silent.bind(("127.0.0.1", port))
+        silent.listen(0)
+        for _ in range(4):  # whoever comes after these gets no answer
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.1", port))
+        _resolves_to(monkeypatch, "127.0.0.1", "127.0.0.3")
+        link = link_to(f"redis://{NAME}:{port}", timeout_s=0.3)
+        await link.warm()
+
+        assert await _writes(link)
+        assert link.node.turn % 2 == 1  # the next one is not dialled at the silent address again
+        await link.close()

@@ -1,10 +1,11 @@
 """The description of streams, sockets and channel: valid, and true to every frame that tests hear.
 
-The latter is held where frames are read: tests/described.py.
+The latter is held where frames are read, and where they are made: tests/described.py, tests/frame_log.py.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from typing import Any
 import httpx2
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
+from websockets.asyncio.client import connect
 
 from presence_svc.web.api import frames
 from presence_svc.web.api.asyncapi import document
 from tests import described
 from tests.conftest import SpawnService
 from tests.live.sse import Events
+from tests.rig import Service
 from tests.web.socket_client import SocketClient
 
 
@@ -109,3 +112,46 @@ async def test_the_service_tells_it_and_keeps_it(spawn_service: SpawnService, re
         heard = {message["type"] for message in socket.told}
 
     assert {"joined", "error", "count", "viewers"} <= heard <= frames.ON_A_SOCKET.keys()
+
+
+async def test_all_that_a_service_has_told_is_held_to_it(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads them: a service of tests/rig.py notes its frames, which are checked at its end."""
+    told: list[tuple[str, str]] = []
+    check = described.check
+
+    def checked(channel: str, message: str, data: object) -> None:
+        told.append((channel, message))
+        check(channel, message, data)
+
+    monkeypatch.setattr(described, "check", checked)
+    with Service({"PRESENCE_REDIS_URL": redis_url, "PRESENCE_WORKERS": "2"}) as service:
+        for course in ("c1", "c2", "c3", "c4"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+            path = f"/v1/courses/{course}/live?viewers=3"
+            writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+            await asyncio.wait_for(reader.readuntil(b"event: viewers"), 10)
+            async with connect(f"ws://127.0.0.1:{service.port}/v1/courses/{course}/ws") as socket:
+                await socket.send("{}")
+                await socket.recv()
+            writer.close()
+
+    assert {("catalogue", "count"), ("catalogue", "viewers"), ("socket", "error")} <= set(told)
+
+
+@pytest.mark.parametrize(
+    ("channel", "text"),
+    [
+        ("catalogue", 'event: count\nid: 1\ndata: {"course_id": "c1"}\n\n'),
+        ("catalogue", 'event: bye\nretry: 5\ndata: {"why": 1}\n\n'),
+        ("socket", '{"type": "left", "why": 1}'),
+    ],
+)
+def test_a_wrong_frame_in_the_log_is_found(channel: str, text: str, tmp_path: Path) -> None:
+    """The end of a service would prove nothing if it passed one."""
+    log = tmp_path / "log"
+    log.write_text(json.dumps([channel, text]) + "\n")
+
+    with pytest.raises(AssertionError):
+        described.check_log(log)

@@ -6,8 +6,6 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import example, given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from presence_svc.auth.subject import named
@@ -20,7 +18,7 @@ from presence_svc.web import body
 from presence_svc.web.api import batch
 from presence_svc.web.heartbeat_cache import LONGEST
 from presence_svc.web.problems import problem
-from tests.web.handler import HandlerRig, Meaning, meaning
+from tests.web.handler import FEW_AND_MANY, HandlerRig, Meaning, holds_for, meaning
 
 Told = Meaning | dict[str, Any]
 ADA = b'{"course_id":"c1","viewer_id":"ada","chapter_id":"ch-1","seq":7}'
@@ -137,25 +135,30 @@ def neighbours(draw: st.DrawFn) -> list[bytes]:
     return [*found, *found]
 
 
-@given(neighbours())
-@example([wrapped(ADA, BOB), wrapped(BOB, ADA.replace(b"7", b"07")), wrapped(ADA.replace(b"7", b"7.0"))])
-@example(
-    [wrapped(BOB[:-1] + b',"hidden":%b}' % flag) for flag in (b"true", b"1", b"1.0", b"true", b"false", b"0")]
-)
-@example([wrapped(ADA, between=b", "), b'{"heartbeats": [' + ADA.replace(b'"seq":', b'"seq": ') + b"]}"] * 2)
-@example(
-    [wrapped(BOB, b'{"x":[{"a":1},{"b":1}]}, {"y":1}'), wrapped(BOB, b'{"x":[' + BOB, BOB + b']}, {"y":1}')]
-)
-@example([wrapped(ADA.replace(b"7", b"0")[:-1] + b',"seq" :1}')] * 2)
-@example([wrapped(ADA[:-1] + b',"seq" :8}'), wrapped(ADA.replace(b"7", b"9")[:-1] + b',"seq" :8}')])
-@example([wrapped(BOB[:-1] + b',"x":{"seq":5,"y":1}}'), wrapped(BOB[:-1] + b',"x":{"seq":6,"y":1}}')])
-@hypothesis_settings(max_examples=800, deadline=None)
-def test_what_is_remembered_means_what_a_fresh_reading_means(contents: list[bytes]) -> None:
-    """S6: whatever was said before, every item comes to the same as if it were the first, seq included."""
-    rig = HandlerRig()
+ALWAYS = [
+    [wrapped(ADA, BOB), wrapped(BOB, ADA.replace(b"7", b"07")), wrapped(ADA.replace(b"7", b"7.0"))],
+    [
+        wrapped(BOB[:-1] + b',"hidden":%b}' % flag)
+        for flag in (b"true", b"1", b"1.0", b"true", b"false", b"0")
+    ],
+    [wrapped(ADA, between=b", "), b'{"heartbeats": [' + ADA.replace(b'"seq":', b'"seq": ') + b"]}"] * 2,
+    [wrapped(BOB, b'{"x":[{"a":1},{"b":1}]}, {"y":1}'), wrapped(BOB, b'{"x":[' + BOB, BOB + b']}, {"y":1}')],
+    [wrapped(ADA.replace(b"7", b"0")[:-1] + b',"seq" :1}')] * 2,
+    [wrapped(ADA[:-1] + b',"seq" :8}'), wrapped(ADA.replace(b"7", b"9")[:-1] + b',"seq" :8}')],
+    [wrapped(BOB[:-1] + b',"x":{"seq":5,"y":1}}'), wrapped(BOB[:-1] + b',"x":{"seq":6,"y":1}}')],
+]
 
-    for content in contents:
-        assert heard(rig, content) == read_afresh(rig, content)
+
+@FEW_AND_MANY
+def test_what_is_remembered_means_what_a_fresh_reading_means(examples: int) -> None:
+    """S6: whatever was said before, every item comes to the same as if it were the first, seq included."""
+
+    def check(contents: list[bytes]) -> None:
+        rig = HandlerRig()
+        for content in contents:
+            assert heard(rig, content) == read_afresh(rig, content)
+
+    holds_for(check, neighbours(), examples, *ALWAYS)
 
 
 JSON = st.recursive(
@@ -177,18 +180,23 @@ FIELDS = {
 }
 
 
-@given(
-    st.lists(st.lists(st.fixed_dictionaries({}, optional=FIELDS) | JSON, min_size=1, max_size=4), max_size=4)
+CALLS = st.lists(
+    st.lists(st.fixed_dictionaries({}, optional=FIELDS) | JSON, min_size=1, max_size=4), max_size=4
 )
-@hypothesis_settings(max_examples=300, deadline=None)
-def test_any_json_is_judged_as_the_model_judges_it(said: list[list[Any]]) -> None:
-    """Whatever the types of the fields, warm or cold, compact or with blanks."""
-    rig = HandlerRig()
 
-    for items in [*said, *said]:
-        compact = orjson.dumps({"heartbeats": items})
-        for content in (compact, compact.replace(b",", b", ").replace(b":", b": ")):
-            assert heard(rig, content) == read_afresh(rig, content)
+
+@FEW_AND_MANY
+def test_any_json_is_judged_as_the_model_judges_it(examples: int) -> None:
+    """Whatever the types of the fields, warm or cold, compact or with blanks."""
+
+    def check(said: list[list[Any]]) -> None:
+        rig = HandlerRig()
+        for items in [*said, *said]:
+            compact = orjson.dumps({"heartbeats": items})
+            for content in (compact, compact.replace(b",", b", ").replace(b":", b": ")):
+                assert heard(rig, content) == read_afresh(rig, content)
+
+    holds_for(check, CALLS, examples // 2)
 
 
 SAID = b'{"course_id":"c1","viewer_id":"ada","name":"\\u00c5sa",'

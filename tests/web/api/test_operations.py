@@ -12,7 +12,7 @@ import pytest
 
 from presence_svc.store.redis.embedded import EmbeddedServer
 from tests.conftest import SpawnService
-from tests.rig import Service
+from tests.rig import SHIPPED, Service
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_metrics_name_no_viewer_and_no_course(service: Service) -> None:
 @pytest.mark.parametrize("fault", ["stopped", "killed"])
 def test_redis_away(own_server: EmbeddedServer, spawn_service: SpawnService, fault: str) -> None:
     """Every route that needs Redis answers 503 with Retry-After within half a second; alive all the time."""
-    service = spawn_service({"PRESENCE_REDIS_URL": own_server.url})
+    service = spawn_service({"PRESENCE_REDIS_URL": own_server.url, **SHIPPED})
     os.kill(own_server.pid, signal.SIGSTOP if fault == "stopped" else signal.SIGKILL)
     try:
         with httpx2.Client(base_url=service.url, timeout=5) as client:

@@ -62,6 +62,17 @@ def test_modules_may_be_used_from_any_origin(client: TestClient, name: str) -> N
         assert headers["cross-origin-resource-policy"] == "cross-origin"
 
 
+def test_every_declaration_of_the_package_is_served(client: TestClient) -> None:
+    """Whoever copies the modules gets their types too, and what these import from each other is there."""
+    shipped = {path.name for path in BADGE.glob("*.d.ts")} - {"globals.d.ts"}  # that one is for the build
+
+    assert shipped == {name for name in pages.MODULES if name.endswith(".d.ts")}
+    for name in shipped:
+        text = client.get(f"/{name}").text
+        for imported in re.findall(r'(?:from|import\()\s*"\./([\w-]+)\.js"', text):
+            assert client.get(f"/{imported}.d.ts").status_code == 200, (name, imported)
+
+
 def test_the_plain_path_is_asked_for_again_and_the_versioned_one_never(client: TestClient) -> None:
     """A release reaches every page within minutes; who names a version gets it for a year."""
     plain = client.get("/live-viewer-badge.js").headers["cache-control"]

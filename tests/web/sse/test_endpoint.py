@@ -196,6 +196,23 @@ async def _opens(service: Service) -> bool:
         return events.status == 200
 
 
+async def test_a_head_of_a_stream_takes_no_place(server: EmbeddedServer) -> None:
+    """Health checks and link checkers ask so: headers, an end, and no stream that is left open."""
+    env = {"PRESENCE_REDIS_URL": server.url, "PRESENCE_KEY_PREFIX": "head", "PRESENCE_STREAMS_LIMIT": "2"}
+    with Service(env) as service:
+        async with httpx2.AsyncClient(base_url=service.url, timeout=10) as client:
+            for path in (LIVE.format("head"), "/v1/live?course_id=head"):
+                for _ in range(5):
+                    reply = await client.head(path)
+                    assert (reply.status_code, reply.content) == (200, b"")
+                    assert reply.headers["content-type"].startswith("text/event-stream")
+        async with (
+            Events(service.url, LIVE.format("head")) as one,
+            Events(service.url, LIVE.format("head")) as two,
+        ):
+            assert [one.status, two.status] == [200, 200]
+
+
 async def test_a_lifetime_ends_with_goodbye(server: EmbeddedServer) -> None:
     """A stream ends after its lifetime, cleanly: the reader comes back, perhaps to another replica."""
     env = {"PRESENCE_REDIS_URL": server.url, "PRESENCE_STREAM_LIFETIME": "0.5"}

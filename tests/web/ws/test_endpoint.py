@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import orjson
 import pytest
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from presence_svc.metrics import Metrics
@@ -469,6 +470,20 @@ async def test_by_plain_http_it_says_what_is_missing(one: Service) -> None:
 
     assert (reply.status_code, reply.json()["title"]) == (426, "Upgrade required")
     assert (reply.headers["upgrade"], reply.headers["connection"]) == ("websocket", "Upgrade")
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/courses/c1/wss", "/v1/live", "/", "/v1/courses/c1/ws/", "/v1/courses//ws"]
+)
+async def test_a_socket_elsewhere_is_not_found(one: Service, path: str) -> None:
+    """404 as a problem: a 403 sends one looking for a wrong token or origin."""
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(f"ws://127.0.0.1:{one.port}{path}", open_timeout=10)
+
+    response = refused.value.response
+    assert response.status_code == 404
+    assert response.headers["content-type"] == "application/problem+json"
+    assert orjson.loads(bytes(response.body))["status"] == 404
 
 
 async def test_nothing_of_a_socket_is_logged(guarded: Service, issuer: Issuer) -> None:

@@ -62,6 +62,20 @@ local function is_gone_from(c, viewer)
   end
 end
 
+-- The same of many at once: nearly all of them were in this course only.
+local function are_gone_from(c, viewers)
+  if not where or #viewers == 0 then return end
+  local course, only = id_of(c), {}
+  for i, courses in ipairs(redis.call('HMGET', where, unpack(viewers))) do
+    if courses == course then
+      only[#only + 1] = viewers[i]
+    elseif courses then
+      is_gone_from(c, viewers[i])
+    end
+  end
+  if #only > 0 then redis.call('HDEL', where, unpack(only)) end
+end
+
 local function day_of(minute) return math.floor(minute / MINUTES_A_DAY) end
 
 -- "0<day> V": V is to be counted among the viewers of this day.
@@ -71,9 +85,15 @@ local function has_come(c, viewer, at)
   redis.call('ZADD', c.places, 'NX', int(at), mark_of(day_of(minute_of(at)), viewer))
 end
 
--- Whoever went after the last day that is `counted`: they were there on all days since, or since they came.
-local function has_stayed(c, viewer, at, counted)
-  for day = day_of(minute_of(at)), math.max(counted + 1, day_of(minute_of(at)) - 7), -1 do
+-- The first day of which not all are counted yet who were there: the days before it are closed.
+local function uncounted_from(c)
+  local state = redis.call('HMGET', c.state, 'day', 'closed')
+  return math.max(tonumber(state[1] or -1) + 1, state[2] and day_of(tonumber(state[2])) or 0)
+end
+
+-- Whoever went on or after the day `first` was there on all days since that, or since they came.
+local function has_stayed(c, viewer, at, first)
+  for day = day_of(minute_of(at)), math.max(first, day_of(minute_of(at)) - 7), -1 do
     local mark = mark_of(day, viewer)
     if redis.call('ZSCORE', c.places, mark) then return end
     redis.call('ZADD', c.places, int(math.min(at, (day + 1) * MINUTES_A_DAY * minute_ms - 1)), mark)
@@ -97,7 +117,7 @@ local function went(c, chapter, viewer, at)
   local minute = minute_of(at - 1)
   book(c, chapter, minute, at - minute * minute_ms, -1, 0)
   if chapter ~= '' or not has_uniques then return end
-  has_stayed(c, viewer, at - 1, tonumber(redis.call('HGET', c.state, 'day') or -1))
+  has_stayed(c, viewer, at - 1, uncounted_from(c))
 end
 
 -- An open minute is looked at as soon as it is over.

@@ -5,16 +5,17 @@
 --            uniques include who was there when it began; scan: how far they have been counted
 -- Whoever moves `closed` on writes the minute, in the same call: each minute is written once (S13).
 
-local HOUR, QUARTER, BLOCK, STEPS, CHAPTERS = 60, 15, 365, 60, 2000
+local HOUR, QUARTER, BLOCK, CHAPTERS = 60, 15, 365, 2000
+local STEPS, LINES = 60, 500 -- minutes, and lines of all their chapters, that one call writes, or little more
 
 -- All that is open, and how many there were when the first open minute began: who is in the sets, less the turns.
-local function open_books(c)
+local function open_books(c, rooms)
   local flat = redis.call('HGETALL', c.state)
   local books = { state = {}, open = {}, names = { '' }, n = { [''] = redis.call('ZCARD', c.viewers) } }
-  each_chapter(c, function(name, place)
-    books.names[#books.names + 1] = name
-    books.n[name] = redis.call('ZCOUNT', c.places, int(place * W), '(' .. int((place + 1) * W))
-  end)
+  for i, room in ipairs(rooms) do
+    books.names[i + 1] = room.name
+    books.n[room.name] = redis.call('ZCOUNT', c.places, room.low, room.high)
+  end
   for i = 1, #flat, 2 do
     local minute, chapter = string.match(flat[i], '^m(%d+) ?(.*)$')
     if minute then
@@ -98,21 +99,37 @@ local function count_uniques(c, keys, day, before, state, now)
   return true
 end
 
--- A chapter's number in the tiers; nil beyond the limit: whoever makes up chapters cannot fill Redis with them.
-local function number_of(keys, chapter)
-  local known = redis.call('HGET', keys.numbers, chapter)
-  if known then return known end
-  local n = redis.call('HLEN', keys.numbers) + 1
-  if n > CHAPTERS then return nil end
-  redis.call('HSET', keys.numbers, chapter, n)
-  return tostring(n)
+-- The values of these fields, in their order. A small hash is searched from its beginning for each field: whoever wants
+-- much of one reads all of it.
+local function values_of(key, fields)
+  if #fields < 32 or redis.call('HLEN', key) > 2 * #fields then return redis.call('HMGET', key, unpack(fields)) end
+  local flat, all, found = redis.call('HGETALL', key), {}, {}
+  for i = 1, #flat, 2 do all[flat[i]] = flat[i + 1] end
+  for i, field in ipairs(fields) do found[i] = all[field] or false end
+  return found
+end
+
+-- The numbers of these chapters in the tiers. Beyond the limit one has none: whoever makes up chapters cannot fill
+-- Redis with them.
+local function numbers_of(keys, chapters)
+  if #chapters == 0 then return {} end
+  local found, news, n = values_of(keys.numbers, chapters), {}, redis.call('HLEN', keys.numbers)
+  for i, chapter in ipairs(chapters) do
+    if not found[i] and n < CHAPTERS then
+      n = n + 1
+      news[#news + 1], news[#news + 2] = chapter, n
+      found[i] = tostring(n)
+    end
+  end
+  if #news > 0 then redis.call('HSET', keys.numbers, unpack(news)) end
+  return found
 end
 
 -- Adds to a tier's hash: the larger peak, the sum of the viewer time, and whether any part is unknown.
 local function fold(key, slot, values, lasts_for)
   local fields, flat = {}, {}
   for i, value in ipairs(values) do fields[i] = slot .. value.suffix end
-  local old = redis.call('HMGET', key, unpack(fields))
+  local old = values_of(key, fields)
   for i, value in ipairs(values) do
     local peak, area, torn = value.peak, value.area, value.torn
     if old[i] then
@@ -120,7 +137,7 @@ local function fold(key, slot, values, lasts_for)
       peak, area = math.max(peak, tonumber(most)), area + tonumber(sum)
       if mark == '!' then torn = '!' end
     end
-    flat[2 * i - 1], flat[2 * i] = fields[i], int(peak) .. ' ' .. int(area) .. torn
+    flat[2 * i - 1], flat[2 * i] = fields[i], string.format('%.0f %.0f%s', peak, area, torn)
   end
   redis.call('HSET', key, unpack(flat))
   redis.call('PEXPIRE', key, lasts_for)
@@ -128,21 +145,34 @@ end
 
 local function write(c, keys, books, minute)
   local open, torn, values, lines = books.open[minute] or {}, minute <= books.torn and '!' or '', {}, {}
+  local found, chapters, fields = {}, {}, {}
   for _, chapter in ipairs(books.names) do
     local event = open[chapter] or { s = 0, d = 0, peak = 0 }
     local n = books.n[chapter]
     local area, peak = (n + event.d) * minute_ms + event.s, math.max(n, event.peak, 0)
     if chapter == '' and books.known then peak = math.max(peak, books.known) end
     books.n[chapter] = n + event.d
-    local number = (peak > 0 or area > 0) and (chapter == '' and '' or number_of(keys, chapter))
-    if number then
-      area = math.max(area, 0)
-      values[#values + 1] = { suffix = chapter == '' and '' or '.' .. number, peak = peak, area = area, torn = torn }
-      lines[#lines + 1] = minute % HOUR .. ' ' .. int(peak) .. ' ' .. int(area) .. torn
-        .. (chapter == '' and '' or ' ' .. number) .. '\n'
+    if peak > 0 or area > 0 then
+      found[#found + 1] = { chapter = chapter, peak = peak, area = math.max(area, 0), torn = torn }
+      if chapter ~= '' then chapters[#chapters + 1] = chapter end
     end
-    if event.field then redis.call('HDEL', c.state, event.field) end
+    if event.field then fields[#fields + 1] = event.field end
   end
+  local numbers, at = numbers_of(keys, chapters), 0
+  for _, value in ipairs(found) do
+    local number = ''
+    if value.chapter ~= '' then
+      at = at + 1
+      number = numbers[at]
+    end
+    if number then
+      value.suffix = number == '' and '' or '.' .. number
+      values[#values + 1] = value
+      lines[#lines + 1] = string.format('%d %.0f %.0f%s%s', minute % HOUR, value.peak, value.area, torn,
+        number == '' and '\n' or ' ' .. number .. '\n')
+    end
+  end
+  if #fields > 0 then redis.call('HDEL', c.state, unpack(fields)) end
   books.known = nil
   if #lines == 0 then return false end
   local day = day_of(minute)
@@ -170,7 +200,7 @@ local function close_quarter(c, keys, quarter, now)
 end
 
 -- Returns { n, partial, look, more, need }, as in the reply of sweep.lua.
-local function close_minutes(c, now, keys)
+local function close_minutes(c, rooms, now, keys)
   local last = minute_of(now - 1) - 1 -- ends on that boundary may still be booked while it is now
   local result = { n = 0, partial = 0, need = -1 }
   local is_here = redis.call('ZCARD', c.viewers) > 0
@@ -193,7 +223,7 @@ local function close_minutes(c, now, keys)
   end
   if closed and closed > last and not is_over(quarter) then return look(closed) end
 
-  local books = open_books(c)
+  local books = open_books(c, rooms)
   local from = begin(c, books, now)
   if not from then return result end
   local function finish()
@@ -214,13 +244,13 @@ local function close_minutes(c, now, keys)
     end
     return found
   end
-  local minute = from
+  local minute, steps = from, math.max(1, math.min(STEPS, math.floor(LINES / #books.names)))
   while minute <= last do
     local is_empty = true
     for _, n in pairs(books.n) do is_empty = is_empty and n == 0 end
     if is_empty and not books.known then minute = next_open(minute) end
     if minute > last then break end
-    if result.n >= STEPS then
+    if result.n >= steps then
       result.more = true
       break
     end

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ....errors import PresenceError, Unavailable
@@ -27,11 +28,22 @@ RETRY_S = 0.2
 
 
 class ClusterLink(Link):
-    """`agree` is awaited once before all other commands; it raises Misconfigured for a foreign Cluster."""
+    """`agree` is awaited once before all other commands; it raises Misconfigured for a foreign Cluster.
+
+    `probes`: a packed command for some slots, which tells whether their master takes writes.
+    """
 
     is_cluster = True
 
-    def __init__(self, topology: Topology, access: Access, *, timeout_s: float, sharded: bool) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        access: Access,
+        *,
+        timeout_s: float,
+        sharded: bool,
+        probes: Mapping[int, bytes] = MappingProxyType({}),
+    ) -> None:
         self.topology = topology
         self.timeout_s = timeout_s
         self.router = Router(topology, timeout_s=timeout_s, sharded=sharded)
@@ -39,6 +51,7 @@ class ClusterLink(Link):
         self.agree: Callable[[ClusterLink], Awaitable[None]] | None = None
         self.sharded = sharded
         self._access = access
+        self._probes = probes
         self._global: Address | None = None  # where all channels are heard that are not sharded
         topology.on_change = self._moved
         self.router.moves.on_change = self._regroup
@@ -98,6 +111,9 @@ class ClusterLink(Link):
 
     def _moved(self) -> None:
         self._regroup()
+        for slot, probe in self._probes.items():
+            if (owner := self.topology.table.owner[slot]) is not None:
+                self.topology.node(owner).health.probe = probe
         self.on_places()
 
     def _regroup(self) -> None:

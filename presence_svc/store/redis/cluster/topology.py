@@ -15,11 +15,11 @@ from hiredis import ProtocolError
 from redis.exceptions import RedisError
 
 from ....errors import Misconfigured, Unavailable
-from ..node import Node
+from ..node import Node, ask
 from ..reply import ReplyError
 from ..resp import packed_command
 from ..url import Access, Address
-from ..wire import Wire, ask, dial
+from ..wire import Wire, dial
 from .slot_table import Table, read_slots
 
 log = logging.getLogger("presence.redis")

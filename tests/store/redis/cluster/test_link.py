@@ -22,6 +22,7 @@ from presence_svc.store.redis.resp import ScriptCall
 from presence_svc.store.write import HeartbeatWrite, LeaveWrite, WithSeq
 from tests.certificate import certificate
 from tests.cluster_rig import Cluster, cluster, sentinels
+from tests.live.eventually import eventually
 from tests.rig import DEBIAN, need
 
 pytestmark = pytest.mark.timeout(120)
@@ -114,6 +115,31 @@ async def test_one_master_away_fails_its_own_only() -> None:
             read = {c for c, count in zip(courses, counts, strict=True) if isinstance(count, PresenceError)}
             assert read == failed
             assert not presence.link.away
+
+
+async def test_a_full_master_is_known_to_be_full(servers: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    """R8: while it takes no writes its courses are refused, others are not; each said once, also the end."""
+    async with store(servers.url) as presence:
+        courses = [f"c{n}" for n in range(60)]
+        keys = presence.keys
+        full = servers.owner(keys.partitions[-1].slot)
+        assert full is not servers.owner(keys.partitions[0].slot)
+        servers.execute(full, "CONFIG SET", "maxmemory", 1)
+        theirs = {c for c in courses if servers.owner(keys.partition_of(c).slot) is full}
+        for _ in range(6):
+            results = await presence.heartbeats([said(course) for course in courses])
+            assert {
+                c for c, r in zip(courses, results, strict=True) if isinstance(r, PresenceError)
+            } == theirs
+            await asyncio.sleep(0.5)
+        told = [record.message for record in caplog.records]
+        servers.execute(full, "CONFIG SET", "maxmemory", 0)
+        await eventually("it takes writes again", lambda: "takes writes again" in caplog.text, within_s=10)
+        results = await presence.heartbeats([said(course) for course in courses])
+
+    assert told.count("redis takes no writes: OOM") == 1
+    assert "redis takes writes again" not in told
+    assert not any(isinstance(result, PresenceError) for result in results)
 
 
 async def test_another_number_of_partitions_does_not_start(servers: Cluster) -> None:

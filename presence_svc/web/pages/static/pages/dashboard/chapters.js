@@ -4,10 +4,12 @@ import { at, write } from "../dom.js";
 import { asHours, clock, date, decimal, moment, number } from "../format.js";
 import { HeatGrid } from "./heat_grid.js";
 import { heat } from "./history.js";
+import { LABEL } from "./plot.js";
 import { chapterOf } from "./titles.js";
 
 const LABELS = 8;
-const LABELS_NARROW = 4;
+const NARROWEST = 300; // px of the cells: then the table scrolls
+const NAMES = 150; // px of the chapters' names
 
 export class ChaptersPicture {
   #grid = new HeatGrid(at("chapter-heat"), at("chapter-readout"));
@@ -19,8 +21,8 @@ export class ChaptersPicture {
     at("chapter-heat").hidden = !chapters.length;
     write(at("chapter-words"), chapters.length ? "" : "Nobody was in any chapter in this time.");
     const label = range === "today" ? clock : date;
-    const most = matchMedia("(max-width: 40rem)").matches ? LABELS_NARROW : LABELS;
-    const every = Math.max(1, Math.ceil(t.length / most));
+    const room = Math.max(NARROWEST, (at("chapter-heat").parentElement?.clientWidth ?? 0) - NAMES);
+    const every = Math.ceil(t.length / Math.min(LABELS, Math.floor(room / (LABEL + 10)))) || 1;
     const isFirst = (/** @type {number} */ index) => (range === "7d" ? index === 0 || date(t[index]) !== date(t[index - 1]) : index % every === 0);
     const isLabelled = (/** @type {number} */ index) => isFirst(index) && index + (range === "7d" ? t.length / 16 : every) <= t.length; // a label has room
     this.#grid.show({

@@ -14,6 +14,7 @@ import { Behind } from "./table.js";
 /** @typedef {import("./history.js").Steps} Steps */
 
 const EVERY = 60_000;
+const PAUSE = 1_000; // between two pictures, however often the number changes
 const OFF = "This service keeps no history (PRESENCE_HISTORY=off): only what is now can be shown.";
 
 export class CoursePast {
@@ -28,6 +29,7 @@ export class CoursePast {
   /** @type {{today: Steps, shown: Steps, before: Steps} | null} */ #found = null;
   #flight = new AbortController();
   #seenAt = 0;
+  #timer = 0;
   #isKept = true;
 
   constructor() {
@@ -53,12 +55,13 @@ export class CoursePast {
   /** The number as it is now: the live edge. @param {number | null} total */
   now(total) {
     this.#total = total;
-    if (!this.#found || performance.now() - this.#seenAt < 1_000) return;
-    this.#draw();
+    clearTimeout(this.#timer);
+    this.#timer = window.setTimeout(() => this.#draw(), Math.max(0, this.#seenAt + PAUSE - performance.now()));
   }
 
   forget() {
     this.#flight.abort();
+    clearTimeout(this.#timer);
     this.#id = "";
     this.#found = this.#total = null;
     this.#chart.clear();

@@ -1,7 +1,7 @@
 /** The rolling chart: what this page has seen itself, at most ten minutes of it. Time goes by the page's own clock. */
 
 import { number, seconds } from "../format.js";
-import { Plot, axes, colours, dot, pale } from "./plot.js";
+import { LABEL, Plot, axes, colours, dot, pale } from "./plot.js";
 
 const KEEP = 600; // seconds
 const SHORTEST = 120; // of the axis, so that the first values are no wall
@@ -75,7 +75,7 @@ export class NowChart {
     this.#plot = new Plot(
       {
         ...this.#size(),
-        padding: [12, 12, 0, 0],
+        padding: [12, LABEL / 2, 0, 0],
         legend: { show: false },
         cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
         scales: { x: { range }, y: { range: { min: { soft: 0, mode: 1 }, max: { pad: 0.15, soft: 4, mode: 1 } } } },

@@ -5,6 +5,9 @@ import { clock, date, day, number } from "../format.js";
 /** uPlot, a vendored classic script that runs before the modules. */
 export const Plot = /** @type {any} */ (globalThis).uPlot;
 
+/** The width of a time in px: half of the last one stands beside the picture. */
+export const LABEL = 60;
+
 const MINUTES = [1, 2, 5, 10, 30, 60, 120, 180, 240, 360, 720];
 const DAYS = [1, 2, 4, 7, 14].map((n) => n * 1_440);
 
@@ -29,9 +32,10 @@ export function axes({ soft, line }, byDay) {
   const shared = { stroke: soft, font: "12px system-ui, sans-serif", ticks: { show: false } };
   const times = (/** @type {unknown} */ _, /** @type {number[]} */ splits) => splits.map((s, i) => tick(s * 1000, (splits[i - 1] ?? 0) * 1000, byDay));
   const whole = (/** @type {unknown} */ _, /** @type {number[]} */ splits) => splits.map((n) => (Number.isInteger(n) ? number(n) : null));
+  const width = (/** @type {unknown} */ _, /** @type {(string | null)[] | null} */ texts) => Math.max(46, ...(texts ?? []).map((text) => 14 + 7 * (text?.length ?? 0)));
   return [
     { ...shared, grid: { show: false }, size: 28, space: 70, values: times, incrs: (byDay ? DAYS : MINUTES).map((n) => n * 60) },
-    { ...shared, grid: { stroke: line, width: 1 }, size: 46, values: whole },
+    { ...shared, grid: { stroke: line, width: 1 }, size: width, values: whole },
   ];
 }
 

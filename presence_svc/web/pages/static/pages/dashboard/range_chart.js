@@ -1,7 +1,7 @@
 /** The picture of a stretch of days: the average as a line, in a band up to the peak, and where it is now. */
 
 import { decimal, moment, number, seconds } from "../format.js";
-import { Plot, axes, colours, dot, hatch, pale, stepName } from "./plot.js";
+import { LABEL, Plot, axes, colours, dot, hatch, pale, stepName } from "./plot.js";
 
 /** @typedef {import("./history.js").Steps} Steps */
 /** @typedef {{steps: Steps, before: Steps | null, from: number, to: number, now: number, total: number | null}} Picture */
@@ -89,8 +89,8 @@ export class RangeChart {
     this.#plot = new Plot(
       {
         ...this.#size(),
+        padding: [null, LABEL / 2, null, null],
         legend: { show: false },
-        padding: [12, 30, 0, 0], // the last label needs half of its width
         cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
         scales: { x: { range: () => [from / 1000, to / 1000] }, y: { range: (/** @type {any} */ _, /** @type {number} */ _min, /** @type {number} */ max) => [0, this.#top(max)] } },
         axes: axes(inks, steps.step !== "15m"),

@@ -1,0 +1,1 @@
+"""The embedded server, as `serve` runs it."""

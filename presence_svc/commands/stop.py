@@ -1,0 +1,47 @@
+"""SIGTERM and SIGINT while a service starts: written down, so that none is lost between two handlers.
+
+Used by commands.serve and workers. A handler that raises would not do: Python drops what is raised within the
+callback of a weak reference or a `__del__`, and each import ends with such a callback.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+NUMBERS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stop:
+    """From `listen` on `heard` has what came; whoever takes the signals over looks at it once it has them."""
+
+    def __init__(self) -> None:
+        self.heard: list[int] = []
+
+    def listen(self) -> None:
+        """Only in the main thread. SIGHUP ends as SIGTERM does; several workers are replaced by it."""
+        for number in NUMBERS:
+            signal.signal(number, self._hear)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # by nohup
+            signal.signal(signal.SIGHUP, lambda number, frame: signal.raise_signal(signal.SIGTERM))
+
+    def _hear(self, number: int, frame: object) -> None:
+        self.heard.append(number)
+
+
+class Server(uvicorn.Server):
+    """uvicorn in this process. After its end the signals are written down again."""
+
+    def __init__(self, config: uvicorn.Config, stop: Stop) -> None:
+        super().__init__(config)
+        self._stop = stop
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with super().capture_signals():
+            for number in self._stop.heard[:1]:  # a second one would cut off what has not begun
+                self.handle_exit(number, None)
+            yield

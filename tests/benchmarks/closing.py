@@ -1,0 +1,117 @@
+"""Every course's minute ends at once: what closing them does to Redis, and to others' heartbeats.
+
+Minutes are short, so that a run sees several end; all else is as `serve` does it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing as closed
+from contextlib import contextmanager
+from functools import partial
+from typing import ClassVar
+
+from redis import Redis
+
+from presence_svc.settings import Settings
+from presence_svc.store import scripts
+from tests import rig
+from tests.benchmarks import process
+from tests.benchmarks.browser import Page
+from tests.benchmarks.change import p99
+from tests.benchmarks.history import heartbeats
+from tests.benchmarks.redis_cost import KEYS, beats
+from tests.benchmarks.row import Figure, Scale
+from tests.benchmarks.wire import Wire
+
+SLOW_US = 500
+SHARE = 0.3  # of a minute: the part in which the one before is closed
+LONGEST_S = 60.0
+Timed = tuple[float, float]  # when a heartbeat began (s since 1970), and the ms that it took
+
+
+class ShortMinutes(Settings):
+    minute_ms: ClassVar[int] = 10_000
+
+
+class Briefest(Settings):
+    minute_ms: ClassVar[int] = 1_000
+
+
+@contextmanager
+def running(kind: type[Settings], courses: int, env: Mapping[str, str]) -> Iterator[tuple[str, int]]:
+    """A Redis in which every course has a viewer, and a service on it: the one's URL, the other's port."""
+    settings = kind(ttl=600, hidden_ttl=600, history="PRESENCE_HISTORY" not in env)
+    with process.redis() as (server, url):
+        wire = Wire(server.url)
+        wire.call("SCRIPT", "LOAD", scripts.HEARTBEAT.text)
+        for batch in heartbeats(settings, beats(courses, 1), 1):
+            wire.send(batch)
+        wire.close()
+        port = rig.free_port()
+        given = {"PRESENCE_REDIS_URL": url, "PRESENCE_PORT": str(port), **process.LONG_LEASES, **env}
+        command = [sys.executable, "-m", "tests.benchmarks.short_minutes", str(kind.minute_ms), "serve"]
+        with process.Program(command, port, given):
+            yield url, port
+
+
+def beaten(port: int, until: float) -> list[Timed]:
+    """One player's heartbeats, one after the other, in a course of its own."""
+    took = []
+    with closed(Page(port)) as page:
+        while (now := time.time()) < until:
+            began = time.perf_counter()
+            page.heartbeat("course-of-a-player", "user-1")
+            took.append((now, (time.perf_counter() - began) * 1000))
+            time.sleep(0.001)
+    return took
+
+
+def all_closed_after_s(client: Redis, minute_s: float) -> float:
+    """Waits for a minute's end, and until all courses are closed: these are looked at a minute later."""
+    end = (int(time.time() / minute_s) + 1) * minute_s
+    time.sleep(max(0.0, end + 0.01 - time.time()))
+    while client.zcount(KEYS.partitions[0].agenda, "-inf", f"({(end + minute_s) * 1000:.0f}"):
+        if time.time() - end > LONGEST_S:
+            raise RuntimeError("courses stay open")
+        time.sleep(0.02)
+    return time.time() - end
+
+
+def closing(scale: Scale) -> list[Figure]:
+    """A player's heartbeats while minutes are closed, between, and with HISTORY=off."""
+    kind: type[Settings] = ShortMinutes if scale.crowd > 10_000 else Briefest
+    courses, minute_s, ends = scale.crowd // 10, kind.minute_ms / 1000, min(3, scale.rounds)
+    measured = partial(_figures, minute_s=minute_s, ends=ends)
+    with running(kind, courses, {}) as (url, port), Redis.from_url(url) as client:
+        after = [all_closed_after_s(client, minute_s) for _ in range(ends)]
+        client.config_set("slowlog-log-slower-than", SLOW_US)
+        client.slowlog_reset()
+        meanwhile, between = measured(port)
+        slow = [entry["duration"] / 1000 for entry in client.slowlog_get(128)]
+    with running(kind, courses, {"PRESENCE_HISTORY": "off"}) as (_, port):
+        off_then, off_between = measured(port)
+    who = f"{courses:,} courses close"
+    return [
+        Figure(f"{who}: all are closed after", after, "", "s"),
+        Figure("slowest Redis command", [max(slow, default=SLOW_US / 1000)], "<= 10", "ms"),
+        Figure("heartbeats p99 meanwhile", meanwhile, "", "ms"),
+        Figure("heartbeats p99 between", between, "", "ms"),
+        Figure("HISTORY=off: p99 at the same moments", off_then, "", "ms"),
+        Figure("HISTORY=off: p99 between", off_between, "", "ms"),
+    ]
+
+
+def _figures(port: int, *, minute_s: float, ends: int) -> tuple[list[float], list[float]]:
+    """p99 in ms for the first part of each minute, and for the rest of it."""
+    begin = (int(time.time() / minute_s) + 1) * minute_s
+    time.sleep(max(0.0, begin - time.time()))
+    timed = beaten(port, begin + ends * minute_s)
+    first: list[list[float]] = [[] for _ in range(ends)]
+    rest: list[list[float]] = [[] for _ in range(ends)]
+    for at, took in timed:
+        minute, past = divmod(at - begin, minute_s)
+        (first if past < SHARE * minute_s else rest)[min(ends - 1, int(minute))].append(took)
+    return [p99(each) for each in first], [p99(each) for each in rest]

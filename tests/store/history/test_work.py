@@ -1,0 +1,161 @@
+"""S13, R12: how much one call does when minutes are closed, at the worst: counted, and weighed.
+
+A busy machine takes the processor away in the middle of a call, and is slow. So what proves the bound is the
+work: how many commands a call runs, the same in every run; and the processor time of the quickest of calls
+that do the same, beside that of a script that only counts, in the same run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple, Self
+
+import pytest
+
+from tests.benchmarks.process import cpu_s
+from tests.store.history import clock
+from tests.store.history.clock import MINUTE, START
+from tests.store.history.raw import read
+from tests.store.replica import Replica
+
+# A thousand ZCOUNTs in a script take half a ms of a processor that has nothing else to do.
+LONGEST = 20.0
+A_THOUSAND = "for i = 1, 1000 do redis.call('ZCOUNT', KEYS[1], '(' .. i, '+inf') end"
+OURS = ("info", "config|resetstat")
+
+
+class Work(NamedTuple):
+    """How many commands scripts have run, in how many calls, and ms of processor time a call."""
+
+    commands: int
+    calls: int
+    ms: float
+
+
+class Scale:
+    """Weighs what a server does."""
+
+    def __init__(self, replica: Replica, pid: int) -> None:
+        self._redis = replica.redis
+        self._pid = pid
+        self._before = 0.0
+
+    @classmethod
+    async def of(cls, replica: Replica) -> Self:
+        """With scripts that are known: else each would be called twice at first."""
+        await replica.agenda.due()
+        await replica.agenda.sweep(["another"])
+        return cls(replica, (await replica.redis.info("server"))["process_id"])
+
+    async def begin(self) -> None:
+        await self._redis.config_resetstat()
+        self._before = cpu_s(self._pid)
+
+    async def end(self) -> Work:
+        """What was done since it began."""
+        took_ms = (cpu_s(self._pid) - self._before) * 1000
+        found = await self._redis.info("commandstats")
+        done = {name.removeprefix("cmdstat_"): one["calls"] for name, one in found.items()}
+        calls = done.pop("evalsha", 0) + done.pop("eval", 0)
+        return Work(sum(n for name, n in done.items() if name not in OURS), calls, took_ms / max(calls, 1))
+
+    async def thousand(self) -> float:
+        """The ms that a thousand plain commands take now, on this machine."""
+        await self.begin()
+        await self._redis.eval(A_THOUSAND, 1, "presence:{another}:viewers")
+        return (await self.end()).ms
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_ten_thousand_courses_close_in_one_second(trio: list[Replica]) -> None:
+    """The worst moment of a minute: each course is closed once, by a call that does so much and no more.
+
+    All calls do the same work, to the command; so the quickest hundred of them show that none needs 10 ms.
+    """
+    redis, many = trio[0].redis, 10_000
+    scale = await Scale.of(trio[0])
+    for start in range(0, many, 500):
+        writes = [trio[0].beat(f"v{n}", course=f"c{n}", chapter="ch-1") for n in range(start, start + 500)]
+        await asyncio.gather(*writes)
+    await clock.set_clock(redis, START + MINUTE + 1)
+    closed, looks, closings, plain = 0, [], [], [await scale.thousand()]
+    while True:
+        await scale.begin()
+        due = await trio[closed % 3].agenda.due()
+        looks.append(await scale.end())
+        if not due.courses:
+            break
+        await scale.begin()
+        swept = await trio[closed % 3].agenda.sweep(due.courses)
+        closings.append(await scale.end())
+        plain.append(await scale.thousand())
+        assert closings[-1].calls == len(due.courses)
+        closed += sum(one.closed for one in swept)
+
+    assert closed == many
+    assert len({one.commands / one.calls for one in closings}) == 1
+    assert closings[0].commands / closings[0].calls < 60
+    assert min(one.ms for one in closings) / min(plain) < 1
+    assert max(one.commands for one in looks) < 15
+    assert min(one.ms for one in looks) / min(plain) < 1
+
+
+@pytest.mark.timeout(120)
+async def test_a_minute_of_five_hundred_chapters(trio: list[Replica]) -> None:
+    """As many chapters as a course may have: two commands each, or little more, and one minute in a call.
+
+    A minute that is closed late is not closed together with many others.
+    """
+    redis, many = trio[0].redis, trio[0].settings.chapters_per_course
+    scale = await Scale.of(trio[0])
+    for start in range(0, many, 100):
+        beats = [trio[0].beat(f"v{n}", chapter=f"ch-{n}") for n in range(start, start + 100)]
+        await asyncio.gather(*beats)
+    done: list[tuple[int, Work]] = []
+    plain = []
+    for minute in (1, 2, 3, 4, 5, 12):
+        await clock.set_clock(redis, START + minute * MINUTE + 1)
+        await trio[0].agenda.due()
+        plain += [await scale.thousand() for _ in range(3)]
+        while True:
+            await scale.begin()
+            (swept,) = await trio[0].agenda.sweep(["c1"])
+            done.append((swept.closed, await scale.end()))
+            if swept.look_at > START + minute * MINUTE + 1:
+                break
+    kept = await read(redis)
+
+    assert len(kept.minutes) == 12 * (many + 1)
+    assert {closed for closed, _ in done} == {1}
+    assert all(one.calls == 1 for _, one in done)
+    assert max(one.commands for _, one in done) < 3.1 * many + 100
+    assert min(one.ms for _, one in done) / min(plain) < LONGEST
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("is_counted", [True, False], ids=["counted", "not counted"])
+async def test_thousands_of_leases_end_at_once(trio: list[Replica], is_counted: bool) -> None:
+    """A sweep removes a thousand viewers a call, and books their ends in few commands, not a few each.
+
+    Also while a day's distinct viewers are still being counted: then it marks who has gone.
+    """
+    redis = trio[0].redis
+    scale = await Scale.of(trio[0])
+    for start in range(0, 3_000, 250):
+        await asyncio.gather(*(trio[0].beat(f"v{n}") for n in range(start, start + 250)))
+    await clock.set_clock(redis, START + MINUTE + 1)
+    for _ in range(20 if is_counted else 4):
+        await trio[0].agenda.sweep(["c1"])
+    await clock.set_clock(redis, START + 60 * MINUTE + 1)
+    await trio[0].agenda.due()
+    plain = [await scale.thousand() for _ in range(5)]
+    done = []
+    for _ in range(3):
+        await scale.begin()
+        (swept,) = await trio[0].agenda.sweep(["c1"])
+        done.append((swept.gone, await scale.end()))
+
+    assert [gone for gone, _ in done] == [1_000] * 3
+    assert max(one.commands for _, one in done) < (700 if is_counted else 2_700)
+    assert min(one.ms for _, one in done) / min(plain) < LONGEST
