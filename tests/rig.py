@@ -37,6 +37,7 @@ BACKENDS = (FAKE, VALKEY, DEBIAN)
 REAL_BACKENDS = (VALKEY, DEBIAN)
 READY_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 15.0
+LOG_S = 0.03  # logs are written by a thread of their own
 # For tests that are not about this deadline; see tests/service.py and tests/faults/conftest.py.
 PATIENT = {"PRESENCE_REDIS_TIMEOUT": "2"}
 SHIPPED = {"PRESENCE_REDIS_TIMEOUT": "0.3"}
@@ -206,6 +207,7 @@ class Service:
 
     def logs(self) -> str:
         """All that the service has said so far, on either output, over all its starts."""
+        time.sleep(LOG_S)
         return os.pread(self._log.fileno(), 10_000_000, 0).decode(errors="replace")
 
     def terminate(self, sig: int = signal.SIGTERM) -> int:

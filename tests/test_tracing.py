@@ -17,10 +17,11 @@ from tests.rig import ROOT, VALKEY, Service, real_server, wait_until
 OFF = """
 import sys
 import presence_svc.app, presence_svc.commands.serve as serve, presence_svc.settings as settings
+from presence_svc.store.presence import Presence
 made = settings.load(redis_url="redis://127.0.0.1:1")
 app = presence_svc.app.create_app(made)
 link = presence_svc.app.open_link(made)
-presence = presence_svc.app.Presence(link, made)
+presence = Presence(link, made)
 commits = {type(presence._writes).__name__, type(presence._reads).__name__}
 print(type(app).__name__, *commits, "results" in vars(link))
 print(serve.server_options(made)["http"].__name__)

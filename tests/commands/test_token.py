@@ -102,8 +102,8 @@ def test_a_name_cannot_forge_a_line(issuer: Issuer, capsys: pytest.CaptureFixtur
     doctor.run(issuer.token("u1", name="A\nok    redis: fine \x1b[31m\u202e", opens="*"))
 
     said = capsys.readouterr().out
-    assert "\\nok    redis: fine \\x1b[31m\\u202e', " in said
-    assert "\x1b[31m\u202e" not in said
+    assert "'A\\nok    redis: fine  [31m', " in said
+    assert not {"\x1b", "\u202e"} & set(said)
 
 
 @pytest.mark.parametrize("token", [None, "a.b.c"])

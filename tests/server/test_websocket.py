@@ -284,7 +284,7 @@ REFUSED = {
     "chunks": (ASK + OFFER + b"transfer-encoding: chunked\r\n", 400),
     "no key": (ASK + NO_KEY, 400),
     "another method": (ASK.replace(b"GET", b"POST") + OFFER, 405),
-    "another path": (b"GET /nothing HTTP/1.1\r\n" + OFFER, 403),
+    "another path": (b"GET /nothing HTTP/1.1\r\n" + OFFER, 404),
     "a query that is wrong": (ASK.replace(b"/ws", b"/ws?viewers=x") + OFFER, 422),
 }
 

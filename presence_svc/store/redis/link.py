@@ -150,8 +150,8 @@ class ServerLink(Link):
         self, commands: Sequence[Command | ScriptCall], *, patient: bool = False
     ) -> list[Any | PresenceError]:
         replies = await exchange(self.node, commands, patient=patient, sharded=self.sharded)
-        for error in [reply for reply in replies if isinstance(reply, PresenceError)]:
-            self._tell(error.__cause__)
+        for error in [reply.__cause__ for reply in replies if isinstance(reply, PresenceError)]:
+            self._tell(error if getattr(error, "code", "") != "NOPERM" else None)  # a look may be forbidden
         return replies
 
     async def warm(self) -> None:
