@@ -96,7 +96,10 @@ export declare const english: Labels;
 /** Assign your own texts or functions to change what badges say in every language. @type {Labels} */
 export declare const labels: Labels;
 
-/** The error of requests to the service. */
+/** Errors: those of requests to the service, and those that are not ours. */
+export declare const NO_SERVICE = "what answers is no presence service";
+/** Reports an error of the page's own code to the page, where it can disturb nobody else. @param {unknown} error */
+export declare const rethrow: (error: unknown) => undefined;
 /** An answer that is not a success. */
 export declare class PresenceError extends Error {
     status: number;
@@ -246,8 +249,14 @@ export declare class LiveViewerBadge extends BadgeAttributes {
     connectedCallback(): void;
     /** Moved by moveBefore(): nothing changes. */
     connectedMoveCallback(): void;
+    /** Moved to another document, where the style sheet of this one is not taken along. */
+    adoptedCallback(): void;
     disconnectedCallback(): void;
-    attributeChangedCallback(): void;
+    /** @param {string} name */
+    attributeChangedCallback(name: string): void;
+    /** True: the viewer leaves though the element stays, as on a route that is kept hidden; false: joins again. @type {boolean} */
+    get away(): boolean;
+    set away(value: boolean);
     /** Several changes in a row are applied as one, and so is a move within the page. */
     plan(): void;
 }

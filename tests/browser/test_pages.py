@@ -185,3 +185,11 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(
     expect(page.locator(SHOWN).first).not_to_be_empty()
 
     assert page.evaluate("document.documentElement.scrollWidth") == 320
+    if path == "/demo":  # nothing lies over the chapter's title
+        edges = (
+            "(all) => all.map((one) => { const r = one.getBoundingClientRect(); return [r.top, r.bottom]; })"
+        )
+        (_, play_ends), (title_begins, _) = page.locator(".play, .screen h2").evaluate_all(
+            f"(all) => ({edges})(all.sort((a) => (a.matches('.play') ? -1 : 1)))"
+        )
+        assert play_ends <= title_begins

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import httpx2
@@ -126,6 +127,34 @@ def test_chapters_over_time_are_a_table_too(board: Page) -> None:
     expect(board.locator("#chapter-heat tbody tr").first.locator("td")).to_have_count(28)
     expect(board.locator("#chapter-heat td[data-level=unknown]").first).to_have_text("not known")
     expect(board.locator("#chapter-heat tbody th").first).to_contain_text(re.compile(r"hours? watched"))
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_labels_of_times_have_room(new_context: NewContext, stage_with_past: rig.Service, width: int) -> None:
+    """None runs into the next one or out of the table, at any time of the day."""
+    page = new_context(viewport={"width": width, "height": 900}).new_page()
+    quarters = 0
+
+    def at_that_time(route: Route) -> None:
+        response = route.fetch()
+        found = response.json()
+        found["t"] = [found["t"][0] + n * 900_000 for n in range(quarters)]
+        for chapter in found["chapters"]:
+            chapter["average"] = chapter["peak"] = [1] * quarters
+        route.fulfill(response=response, json=found)
+
+    page.route("**/history/heatmap?*", at_that_time)
+    for quarters in (7, 14, 30, 33, 94):
+        page.goto(f"{stage_with_past.url}/dashboard?course={COURSE}")
+        expect(page.locator("#chapter-heat thead th:not(.corner)")).to_have_count((quarters + 1) // 2)
+        spans = page.locator("#chapter-heat thead th:not(.corner) span:first-child").evaluate_all(
+            "(all) => all.filter((one) => one.textContent).map((one) => { const text = new Range();"
+            " text.selectNodeContents(one); const at = text.getBoundingClientRect();"
+            " return [at.left, at.right]; })"
+        )
+        end = page.locator("#chapter-heat").evaluate("(table) => table.getBoundingClientRect().right")
+        assert all(here[1] < there[0] for here, there in pairwise(spans)), (quarters, spans)
+        assert spans[-1][1] <= end + 3, (quarters, spans, end)
 
 
 def test_updates_leave_the_reader_in_place(board: Page) -> None:

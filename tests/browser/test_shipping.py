@@ -12,6 +12,7 @@ from playwright.sync_api import BrowserContext, expect
 
 from tests import rig
 from tests.browser.stage import Others, Site, number
+from tests.browser.test_badge import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -46,6 +47,32 @@ function App() {
 createRoot(document.body.appendChild(document.createElement("div"))).render(h(App));
 """
 
+HYDRATED_APP = """
+import * as React from "react";
+import { hydrateRoot } from "react-dom/client";
+import { renderToString } from "react-dom/server.browser";
+import { LiveViewerBadge } from "./live-viewer-badge-react.js";
+
+const { createElement: h, useState, Activity = React.Fragment } = React;
+function App() {
+  const [mode, setMode] = useState("visible");
+  Object.assign(window, { setMode });
+  const options = Activity === React.Fragment ? {} : { mode };
+  const who = { courseId: "COURSE", baseUrl: "BASE", viewerId: "ada", name: "Ada", max: 3 };
+  return h("main", null, h(Activity, options, h(LiveViewerBadge, who)));
+}
+const root = document.body.appendChild(document.createElement("div"));
+const { error } = console;
+console.error = () => {}; // there is a document here, so React 18 warns of layout effects
+root.innerHTML = renderToString(h(App));
+console.error = error;
+const sent = root.querySelector("live-viewer-badge");
+setTimeout(() => {
+  hydrateRoot(root, h(App));
+  window.isSame = () => root.querySelector("live-viewer-badge") === sent;
+}, 300);
+"""
+
 
 def run(tooling: Path, *command: str, cwd: Path | None = None) -> str:
     done = subprocess.run(command, cwd=cwd or tooling, capture_output=True, text=True, timeout=240)
@@ -53,12 +80,13 @@ def run(tooling: Path, *command: str, cwd: Path | None = None) -> str:
     return done.stdout
 
 
-def test_the_module_is_below_sixteen_kilobytes() -> None:
+def test_the_module_is_below_seventeen_kilobytes() -> None:
     """It is on every page of somebody's site, so it is small: a leader among pages, fallbacks and all.
 
-    Ten thousand bytes held before pages shared a stream; the words of nine languages are a file of their own.
+    Ten thousand bytes held before pages shared a stream, sixteen before it was tried among others' scripts;
+    the words of nine languages are a file of their own.
     """
-    assert len(gzip.compress(BUNDLE.read_bytes(), 9)) < 16_000
+    assert len(gzip.compress(BUNDLE.read_bytes(), 9)) < 17_000
     assert len(gzip.compress((BADGE / "live-viewer-badge-languages.js").read_bytes(), 9)) < 2_500
 
 
@@ -183,6 +211,20 @@ def test_it_may_be_imported_on_a_server(tooling: Path) -> None:
     assert said.strip() == "LiveViewerBadge,PresenceError,PresenceSession,labels"
 
 
+def bundled(site: Site, service: rig.Service, tooling: Path, folder: Path, app: str, react: str) -> str:
+    """The address of a page with this app, bundled for development with this React."""
+    for name in ("live-viewer-badge.js", "live-viewer-badge-react.js"):
+        (folder / name).write_text((BADGE / name).read_text())
+    (folder / "app.js").write_text(app.replace("BASE", service.url))
+    (folder / "node_modules").symlink_to(tooling / "node_modules")
+    alias = ["--alias:react=react-18", "--alias:react-dom=react-dom-18"] if react == "18" else []
+    options = ["--bundle", "--format=esm", "--define:process.env.NODE_ENV='development'", *alias]
+    esbuild = str(tooling / "node_modules/.bin/esbuild")
+    script = run(tooling, esbuild, "app.js", *options, "--log-level=error", cwd=folder)
+    site.add(script, "/app.js", "text/javascript")
+    return site.add('<!doctype html><title>t</title><body><script type="module" src="/app.js"></script>')
+
+
 @pytest.mark.parametrize("react", ["18", "19"])
 def test_the_react_component_works(
     context: BrowserContext,
@@ -195,18 +237,8 @@ def test_the_react_component_works(
     react: str,
 ) -> None:
     """React 18 and 19: props in camel case, changed at run time; a ref, a class and an event."""
-    for name in ("live-viewer-badge.js", "live-viewer-badge-react.js"):
-        (tmp_path / name).write_text((BADGE / name).read_text())
-    (tmp_path / "app.js").write_text(REACT_APP.replace("COURSE", course).replace("BASE", service.url))
-    (tmp_path / "node_modules").symlink_to(tooling / "node_modules")
-    alias = ["--alias:react=react-18", "--alias:react-dom=react-dom-18"] if react == "18" else []
-    options = ["--bundle", "--format=esm", "--define:process.env.NODE_ENV='development'", *alias]
-    esbuild = str(tooling / "node_modules/.bin/esbuild")
-    bundled = run(tooling, esbuild, "app.js", *options, "--log-level=error", cwd=tmp_path)
-    site.add(bundled, "/app.js", "text/javascript")
     page = context.new_page()
-
-    page.goto(site.add('<!doctype html><title>t</title><body><script type="module" src="/app.js"></script>'))
+    page.goto(bundled(site, service, tooling, tmp_path, REACT_APP.replace("COURSE", course), react))
 
     expect(page.locator("output")).to_have_text("1")
     assert page.evaluate("version").startswith(f"{react}.")
@@ -221,3 +253,32 @@ def test_the_react_component_works(
     expect(number(page)).to_have_text("1")
     page.evaluate("setObserve(false)")
     expect(page.locator("output")).to_have_text("2")
+
+
+@pytest.mark.parametrize("react", ["18", "19"])
+def test_react_takes_over_what_a_server_rendered(
+    context: BrowserContext,
+    site: Site,
+    service: rig.Service,
+    others: Others,
+    tooling: Path,
+    tmp_path: Path,
+    course: str,
+    react: str,
+) -> None:
+    """The element has set data-state before React comes: no warning. A hidden <Activity> counts nobody."""
+    others.beat(course, "bob")
+    page = context.new_page()
+    page.goto(bundled(site, service, tooling, tmp_path, HYDRATED_APP.replace("COURSE", course), react))
+    page.wait_for_function("window.isSame")
+    expect(page.locator("live-viewer-badge")).to_have_attribute("data-state", "live")
+    expect(number(page)).to_have_text("2")
+    assert page.evaluate("isSame()")
+
+    if react == "18":
+        return  # has no <Activity>
+    page.evaluate("setMode('hidden')")
+    wait_until(page, others, course, 1)
+    page.evaluate("setMode('visible')")
+    wait_until(page, others, course, 2)
+    expect(number(page)).to_have_text("2")

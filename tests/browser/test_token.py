@@ -570,3 +570,64 @@ def test_public_counts_are_live_for_who_has_signed_in_too(
     expect(number(page)).to_have_text(["2", "2"])
     for n in range(2):
         expect(page.locator("live-viewer-badge").nth(n)).to_have_attribute("data-state", "live")
+
+
+def test_what_one_page_learns_of_names_holds_for_all(
+    context: BrowserContext,
+    site: Site,
+    guarded: rig.Service,
+    admin: Others,
+    complaints: Complaints,
+    course: str,
+) -> None:
+    """The page that leads asks once for another's names, which visitors may not see, and both are live."""
+    complaints.network_may_fail = True
+    admin.beat(course, "bob")
+    admin.beat(f"{course}.b", "bob")
+    leading, following = context.new_page(), context.new_page()
+    refused: list[str] = []
+    leading.on("response", lambda one: refused.append(one.url) if one.status == 401 else None)
+    leading.goto(site.add(blank(guarded.url, badge(course, observe=True))))
+    expect(leading.locator("live-viewer-badge")).to_have_attribute("data-state", "live")
+
+    following.goto(site.add(blank(guarded.url, badge(f"{course}.b", observe=True, show_avatars=True))))
+
+    expect(following.locator("live-viewer-badge")).to_have_attribute("data-state", "live")
+    following.wait_for_timeout(2_500)
+    assert len(refused) <= 1
+    for i in range(3):
+        admin.beat(course, f"v{i}")
+        admin.beat(f"{course}.b", f"v{i}")
+        for page in (leading, following):
+            expect(number(page)).to_have_text(str(i + 2), timeout=2_000)  # a poll is slower
+
+
+def test_a_course_that_the_token_opens_later_is_shown_with_the_next_heartbeat(
+    page: Page,
+    site: Site,
+    spawn_service: SpawnService,
+    shared_redis: EmbeddedServer,
+    complaints: Complaints,
+    course: str,
+) -> None:
+    """Who enrols gets another token by the same function: the badge says so without a reload."""
+    complaints.network_may_fail = True
+    closed = {"PRESENCE_JWT_COURSES_CLAIM": "courses", "PRESENCE_PUBLIC_COUNTS": "false"}
+    service = spawn_service({**guard(shared_redis, site), **closed})
+    admin = Others(service.url, SERVICE_KEY)
+    admin.beat(course, "bob")
+    admin.beat(f"{course}.b", "bob")
+    get_token = (
+        f"return token(60, 'ada', ['elsewhere', ...(window.enrolled ? ['{course}', '{course}.b'] : [])]);"
+    )
+    page.goto(
+        site.add(blank(service.url, with_token(course, get_token) + badge(f"{course}.b", observe=True)))
+    )
+    for i in range(2):
+        expect(page.locator("live-viewer-badge").nth(i)).to_have_attribute("data-state", "offline")
+
+    page.evaluate("() => { window.enrolled = true; }")
+
+    expect(number(page)).to_have_text(["2", "1"], timeout=25_000)  # heartbeats are tried with growing pauses
+    for i in range(2):
+        expect(page.locator("live-viewer-badge").nth(i)).to_have_attribute("data-state", "live")

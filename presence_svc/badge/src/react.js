@@ -49,9 +49,17 @@ export const LiveViewerBadge = forwardRef((/** @type {LiveViewerBadgeProps} */ p
   useSync(() => {
     if (element.current) element.current.getToken = getToken;
   }, [getToken]);
+  useSync(() => {
+    const badge = element.current;
+    if (badge) badge.away = false;
+    return () => {
+      if (badge) badge.away = true; // <Activity>, and so Next.js, hides a route and keeps its elements
+    };
+  }, []);
   useEvent(element, "presence-change", onPresenceChange);
   useEvent(element, "presence-error", onPresenceError);
   return createElement("live-viewer-badge", {
+    suppressHydrationWarning: true, // the element may have been upgraded, and have set data-state, before
     ...others,
     ref: element,
     class: className, // React 18 would write "classname" on a custom element

@@ -10,7 +10,7 @@ const Base = /** @type {typeof HTMLElement} */ (globalThis.HTMLElement ?? class 
 const property = (attribute) => attribute.replace(/-./g, (part) => part[1].toUpperCase());
 
 export class BadgeAttributes extends Base {
-  static observedAttributes = [...OWN, "lang", "dir"];
+  static observedAttributes = [...OWN, "lang", "dir", "data-state"];
   /** @type {import("../shared/types.js").GetToken | null | undefined} */ #getToken;
 
   /** @type {string | null} */

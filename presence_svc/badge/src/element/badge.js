@@ -1,6 +1,7 @@
 /** The element: turns attributes into a session's options, and the session's state into an eye and a number. */
 
 import { PresenceSession } from "../session/session.js";
+import { now } from "../shared/timing.js";
 import { Announcer } from "./announcer.js";
 import { BadgeAttributes } from "./attributes.js";
 import { eye, h } from "./dom.js";
@@ -15,6 +16,9 @@ const UNKNOWN = "–";
 const COMPACT = /** @type {const} */ ({ notation: "compact", maximumFractionDigits: 1 });
 
 /** @typedef {import("../shared/types.js").Snapshot} Snapshot */
+
+/** @type {Snapshot} */
+const NOTHING = { state: "connecting", count: null, viewers: null, error: null, refusal: null, isCounting: false };
 
 /**
  * How many people are watching a course right now, live.
@@ -63,6 +67,8 @@ export class LiveViewerBadge extends BadgeAttributes {
   static #hasWarned = false;
 
   /** @type {PresenceSession | null} */ #session = null;
+  #state = NOTHING.state;
+  #isAway = false;
   #fetchedAt = 0;
   #fetchedFor = "";
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #fetching;
@@ -89,8 +95,8 @@ export class LiveViewerBadge extends BadgeAttributes {
 
   connectedCallback() {
     this.upgrade();
-    this.dataset.state ||= "connecting";
-    this.#stopWatching ??= watchLanguage(() => this.#redraw());
+    this.dataset.state = this.#state;
+    this.#stopWatching ??= watchLanguage(this, () => this.#redraw());
     // Inside a link or button the badge must not be a second tab stop.
     this.#badge.tabIndex = this.closest("a[href], button") ? -1 : 0;
     this.plan();
@@ -98,6 +104,11 @@ export class LiveViewerBadge extends BadgeAttributes {
 
   /** Moved by moveBefore(): nothing changes. */
   connectedMoveCallback() {}
+
+  /** Moved to another document, where the style sheet of this one is not taken along. */
+  adoptedCallback() {
+    if (this.shadowRoot) applyStyle(this.shadowRoot);
+  }
 
   disconnectedCallback() {
     this.#tooltip.close();
@@ -107,7 +118,16 @@ export class LiveViewerBadge extends BadgeAttributes {
     this.plan();
   }
 
-  attributeChangedCallback() {
+  /** @param {string} name */
+  attributeChangedCallback(name) {
+    if (name !== "data-state") this.plan();
+    else if (this.isConnected && this.dataset.state !== this.#state) this.dataset.state = this.#state; // page morphing removes it
+  }
+
+  /** True: the viewer leaves though the element stays, as on a route that is kept hidden; false: joins again. @type {boolean} */
+  get away() { return this.#isAway; }
+  set away(value) {
+    this.#isAway = value;
     this.plan();
   }
 
@@ -136,14 +156,16 @@ export class LiveViewerBadge extends BadgeAttributes {
 
   #apply() {
     const options = this.options();
-    if (this.isConnected && options.courseId && this.#session) {
+    const isHere = this.isConnected && !this.#isAway;
+    if (isHere && options.courseId && this.#session) {
       this.#session.update(options);
       this.#render(this.#session.snapshot);
       return;
     }
     this.#session?.leave();
     this.#session = null;
-    if (!this.isConnected) return;
+    if (!isHere) return;
+    if (!options.courseId) this.#render(NOTHING);
     const session = new PresenceSession(options);
     this.#session = session;
     session.subscribe((snapshot) => this.#session === session && this.#render(snapshot));
@@ -166,7 +188,7 @@ export class LiveViewerBadge extends BadgeAttributes {
     try {
       return new Intl.NumberFormat(languageOf(this) || undefined, options).format(n);
     } catch {
-      return String(n); // lang can be anything
+      return new Intl.NumberFormat("en", options).format(n); // lang can be anything
     }
   }
 
@@ -174,7 +196,7 @@ export class LiveViewerBadge extends BadgeAttributes {
   #render(snapshot) {
     const { state, count, error, refusal } = snapshot;
     const labels = this.#labels;
-    this.dataset.state = state;
+    this.dataset.state = this.#state = state;
     this.#badge.dir = this.#tooltip.element.dir = directionOf(this);
     const instead = refusal ? labels.unavailable : snapshot.isCounting ? labels.counting : UNKNOWN;
     const text = count ? this.#write(count.total, COMPACT) : instead;
@@ -205,7 +227,7 @@ export class LiveViewerBadge extends BadgeAttributes {
     const wasNumber = this.#count.dataset.number !== undefined;
     this.#count.textContent = text;
     this.#count.toggleAttribute("data-number", isNumber);
-    if (!isNumber || !wasNumber || matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+    if (!isNumber || !wasNumber || globalThis.matchMedia?.("(prefers-reduced-motion: reduce)").matches) return;
     this.#count.animate?.([{ opacity: 0, transform: "translateY(35%)" }, {}], { duration: 180, easing: "ease-out" });
   }
 
@@ -238,12 +260,12 @@ export class LiveViewerBadge extends BadgeAttributes {
     clearTimeout(this.#fetching);
     const version = `${session.options.courseId} ${session.snapshot.count?.version}`;
     if (version === this.#fetchedFor) return;
-    const wait = this.#fetchedAt + REFETCH - Date.now();
+    const wait = this.#fetchedAt + REFETCH - now();
     if (wait > 0) {
       this.#fetching = setTimeout(() => this.#tooltip.isOpen && this.#draw(), wait);
       return;
     }
-    this.#fetchedAt = Date.now();
+    this.#fetchedAt = now();
     this.#fetchedFor = version;
     await session.refreshViewers().catch(() => {}); // names may be refused where the number is not
   }

@@ -21,7 +21,7 @@ function nearest(element, name) {
 }
 
 /** @param {Element} element */
-export const languageOf = (element) => nearest(element, "lang");
+export const languageOf = (element) => nearest(element, "lang").replace(/_/g, "-").replace(/[.@].*/, ""); // "de_DE.UTF-8"
 
 /** The direction that the language needs, if the page sets none. @param {Element} element */
 export const directionOf = (element) => (!nearest(element, "dir") && RTL.test(languageOf(element)) ? "rtl" : "");
@@ -49,9 +49,12 @@ async function load(language) {
   loading.delete(language);
 }
 
-/** Calls when the page itself changes its language. @param {() => void} changed @returns {() => void} to stop */
-export function watchLanguage(changed) {
+/** Calls when anything around the element changes its language. @param {Element} element @param {() => void} changed @returns {() => void} to stop */
+export function watchLanguage(element, changed) {
   const watch = new MutationObserver(changed);
-  watch.observe(document.documentElement, { attributeFilter: ["lang", "dir"] });
+  for (let root = element.getRootNode(); ; root = root.host.getRootNode()) {
+    watch.observe(root, { subtree: true, attributeFilter: ["lang", "dir"] });
+    if (!(root instanceof ShadowRoot)) break;
+  }
   return () => watch.disconnect();
 }

@@ -63,17 +63,21 @@ ul:empty, .note:empty { display: none; }
 @media (forced-colors: active) { [part=badge], [part=tooltip] { border-color: CanvasText; } .pupil, .ring { fill: Highlight; } [part=icon] { stroke: CanvasText; } [part=avatar] { border: 1px solid CanvasText; } [part=stack] [part=avatar] { box-shadow: none; } :host(:not([data-state=live])) .pupil { fill: CanvasText; } }
 `;
 
-/** @type {CSSStyleSheet | undefined} */ let sheet;
+/** @type {WeakMap<Document, CSSStyleSheet>} */ const sheets = new WeakMap();
 
-/** One sheet for all badges of a page; an element for each where sheets cannot be made (before Safari 16.4). @param {ShadowRoot} root */
+/** One sheet for all badges of a document; an element for each where sheets cannot be made (before Safari 16.4). @param {ShadowRoot} root */
 export function applyStyle(root) {
+  const { ownerDocument: page } = root;
   try {
+    let sheet = sheets.get(page);
     if (!sheet) {
-      sheet = new CSSStyleSheet();
+      const { CSSStyleSheet: Sheet } = /** @type {any} */ (page.defaultView);
+      sheet = /** @type {CSSStyleSheet} */ (new Sheet());
       sheet.replaceSync(CSS);
+      sheets.set(page, sheet);
     }
     root.adoptedStyleSheets = [sheet];
   } catch {
-    root.append(h("style", {}, CSS));
+    if (!root.querySelector("style")) root.append(h("style", {}, CSS));
   }
 }

@@ -1,6 +1,6 @@
 /** The list of viewers: up to five, how many more, and how many anonymous. Opens on hover, focus, touch and keys. */
 
-import { avatar } from "./avatar.js";
+import { Avatars } from "./avatar.js";
 import { h } from "./dom.js";
 
 const GAP = 8;
@@ -14,6 +14,7 @@ export class Tooltip {
   #more = h("div", { part: "more", class: "note first" });
   #anonymous = h("div", { class: "note" });
   #state = h("div", { class: "note" });
+  #avatars = new Avatars();
   #drawn = "";
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
   /** @type {AbortController | undefined} */ #outside;
@@ -29,15 +30,25 @@ export class Tooltip {
     host.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && this.close(LINGER));
     badge.addEventListener("focus", () => badge.matches(":focus-visible") && this.open());
     badge.addEventListener("blur", () => this.close());
-    badge.addEventListener("click", (event) => {
-      const isMouse = /** @type {PointerEvent} */ (event).pointerType === "mouse"; // which has opened it by hovering
-      if (!isMouse) this.#toggle();
+    let pointer = ""; // not every browser's click says what made it
+    badge.addEventListener("pointerdown", ({ pointerType }) => {
+      pointer = pointerType;
+    });
+    badge.addEventListener("click", () => {
+      if (pointer !== "mouse") this.#toggle(); // a mouse has opened it by hovering
+      pointer = "";
     });
     badge.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" && event.key !== " ") return;
       event.preventDefault();
+      event.stopPropagation(); // a player's hot keys
       this.#toggle();
     });
+  }
+
+  /** The window that it is in, which need not be the one that made it. */
+  get #window() {
+    return this.host.ownerDocument.defaultView ?? window;
   }
 
   #toggle() {
@@ -55,11 +66,20 @@ export class Tooltip {
     this.badge.setAttribute("aria-expanded", "true");
     this.#outside = new AbortController();
     const { signal } = this.#outside;
-    addEventListener("keydown", (event) => event.key === "Escape" && this.close(), { signal });
-    addEventListener("pointerdown", (event) => event.composedPath().includes(this.host) || this.close(), { signal });
-    addEventListener("scroll", () => this.#place(), { signal, capture: true, passive: true });
-    addEventListener("resize", () => this.#place(), { signal });
+    const on = this.#window.addEventListener.bind(this.#window);
+    const first = { signal, capture: true }; // before a page that keeps keys or taps for itself
+    on("keydown", (event) => event.key === "Escape" && this.#dismiss(event), first);
+    on("pointerdown", (event) => event.composedPath().includes(this.host) || this.close(), first);
+    on("scroll", () => this.#place(), { ...first, passive: true });
+    on("resize", () => this.#place(), { signal });
     this.#place();
+  }
+
+  /** What it is in, a dialog, stays open. @param {KeyboardEvent} event */
+  #dismiss(event) {
+    event.preventDefault();
+    event.stopPropagation();
+    this.close();
   }
 
   close(delay = 0) {
@@ -80,6 +100,7 @@ export class Tooltip {
   #place() {
     const badge = this.badge.getBoundingClientRect();
     const { style } = this.element;
+    const { innerWidth, innerHeight } = this.#window;
     const window = innerHeight - 2 * GAP;
     const [above, below] = [badge.top - 2 * GAP, innerHeight - badge.bottom - 2 * GAP];
     style.maxHeight = `${window}px`;
@@ -114,8 +135,9 @@ export class Tooltip {
     if (key !== this.#drawn) {
       const lines = viewers.map((viewer) => {
         const [, name, text] = line(viewer);
-        return h("li", { part: "viewer" }, avatar(viewer, String(name), pictures), h("bdi", {}, String(text)));
+        return h("li", { part: "viewer" }, this.#avatars.of(viewer, String(name), pictures), h("bdi", {}, String(text)));
       });
+      this.#avatars.forget();
       this.#list.replaceChildren(...lines);
     }
     this.#drawn = key; // pictures are not loaded again at every change of the number

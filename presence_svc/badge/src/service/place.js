@@ -27,6 +27,10 @@ function origin() {
  */
 export function place(baseUrl) {
   if (!baseUrl) return { base: origin(), isGuess: true };
-  const { href } = new URL(baseUrl, globalThis.location?.href);
+  let href = "";
+  try {
+    ({ href } = new URL(baseUrl, globalThis.document?.baseURI ?? globalThis.location?.href)); // a srcdoc frame has no location
+  } catch {}
+  if (!/^https?:/.test(href)) throw new TypeError(`base-url ${JSON.stringify(baseUrl)} is no address of http or https`);
   return { base: href.replace(/[?#].*$/, "").replace(/\/+$/, ""), isGuess: false };
 }

@@ -1,9 +1,15 @@
 /** Access to one service: requests with a token, bounded in time, and a leave that outlives the page. */
 
 import { PresenceError } from "../shared/error.js";
-import { OFFLINE_DELAY, REQUEST_TIMEOUT, bounded, deadline } from "../shared/timing.js";
+import { LONGEST_PAUSE, REQUEST_TIMEOUT, bounded, deadline } from "../shared/timing.js";
 import { warnOfBase } from "./place.js";
 import { subject } from "./token.js";
+
+/** Retry-After has seconds, or, by some proxies, a date. @param {string} value @returns {number} milliseconds */
+function pauseOf(value) {
+  const pause = /^[A-Z]/i.test(value) ? Date.parse(value) - Date.now() : Number(value) * 1_000;
+  return Math.min(Math.max(0, pause || 0), LONGEST_PAUSE);
+}
 
 /** @typedef {{method?: string, body?: () => object, signal?: AbortSignal}} RequestOptions */
 
@@ -76,11 +82,10 @@ export class Service {
     if (response.ok) return response;
     const isOurs = /json/.test(response.headers.get("content-type") ?? "");
     if (!isOurs && response.status < 500) this.doubt();
-    const seconds = Number(response.headers.get("retry-after")) || 0;
     const { detail, title, errors } = await response.json().catch(() => ({}));
     const reason = errors?.[0]?.detail ?? detail ?? title;
     const message = reason ?? `the presence service answered ${response.status}`;
-    throw new PresenceError(message, response.status, Math.min(seconds * 1_000, 2 * OFFLINE_DELAY));
+    throw new PresenceError(message, response.status, pauseOf(response.headers.get("retry-after") ?? ""));
   }
 
   /** Whatever answers there is not a presence service. */
@@ -92,11 +97,13 @@ export class Service {
    * A leave. As plain text it needs no preflight, which a dying page may not get answered; with a leave token no header.
    * @param {string} path @param {Record<string, unknown>} body
    */
-  sendLeave(path, body) {
+  async sendLeave(path, body) {
     const text = JSON.stringify(body);
     const bearer = !body.leave_token && this.#token;
     const headers = bearer ? { authorization: `Bearer ${bearer}`, "content-type": "application/json" } : undefined;
-    if (!("keepalive" in Request.prototype)) navigator.sendBeacon(this.base + path, text);
-    else fetch(this.base + path, { method: "POST", keepalive: true, body: text, headers }).catch(() => {});
+    try {
+      if (!("keepalive" in Request.prototype)) navigator.sendBeacon(this.base + path, text);
+      else await fetch(this.base + path, { method: "POST", keepalive: true, body: text, headers });
+    } catch {} // a fetch that extensions have replaced may throw at once
   }
 }

@@ -1,5 +1,6 @@
 /** What this page knows of one course, and the count it shows. */
 
+import { now } from "../shared/timing.js";
 import { Presence } from "./presence.js";
 import { Roster } from "./roster.js";
 
@@ -13,8 +14,7 @@ export class Course {
   /** @type {Count | null} the one worth showing */ known = null;
   /** @type {import("../shared/types.js").Viewer[] | null} as last received */ viewers = null;
   roster = new Roster();
-  /** Its names are refused. */ isNameless = false;
-  /** How far the service's clock is ahead of ours, in milliseconds. */ ahead = 0;
+  /** How far the service's clock is ahead of now(), in milliseconds. */ ahead = 0;
   /** @type {(Error & {status?: number}) | null} why the service refuses this course */ refusal = null;
 
   /** @param {import("./hub.js").Hub} hub @param {string} id */
@@ -41,7 +41,7 @@ export class Course {
     const last = this.newest;
     if (last && (count.version - last.version || count.as_of - last.as_of) < 0) return;
     this.newest = count;
-    this.ahead = count.as_of - Date.now();
+    this.ahead = count.as_of - now();
     if (!count.warming) this.trusted = count;
     else if (!count.total && !this.known) return this.notify(); // no number is better than a false 0
     this.known = this.trusted && this.trusted.total > count.total ? this.trusted : count;

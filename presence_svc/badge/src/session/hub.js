@@ -3,7 +3,7 @@
 import { place } from "../service/place.js";
 import { Service } from "../service/service.js";
 import { isHidden } from "../shared/checks.js";
-import { HIDDEN_DELAY, OFFLINE_DELAY, STALE_DELAY, TOKEN_INTERVAL } from "../shared/timing.js";
+import { HIDDEN_DELAY, OFFLINE_DELAY, STALE_DELAY, TOKEN_INTERVAL, now } from "../shared/timing.js";
 import { isRefusal, readCounts, refusedNames } from "../stream/reader.js";
 import { Source } from "../stream/source.js";
 import { Course } from "./course.js";
@@ -34,7 +34,7 @@ export class Hub {
       want: () => this.#want(),
       receive: (event, news) => this.#receive(event, news),
       changed: (pause) => (this.source.isLive ? this.#connected() : this.#disconnected(pause)),
-      failed: (error, failures, ids) => this.#failed(error, failures, ids),
+      failed: (error, failures, ids, named) => this.#failed(error, failures, ids, named),
       refused: (refused) => this.#refuse(refused),
       lost: (ids) => this.#readOurselves(ids),
     });
@@ -65,11 +65,11 @@ export class Hub {
     const isAnother = getToken && this.service.getToken;
     this.service.authorize(getToken);
     // A page may set a new function at every render: not each of them is a reason to fetch a token.
-    const wait = this.#identifiedAt + (this.service.subject ? TOKEN_INTERVAL : STALE_DELAY) - Date.now();
+    const wait = this.#identifiedAt + (this.service.subject ? TOKEN_INTERVAL : STALE_DELAY) - now();
     if (!isAnother || (wait > 0 && this.service.subject)) return;
     clearTimeout(this.#identifyTimer);
     this.#identifyTimer = setTimeout(() => {
-      this.#identifiedAt = Date.now();
+      this.#identifiedAt = now();
       this.service.identify().then(() => this.#retry(), () => {}); // the next request will report the error
     }, Math.max(0, wait));
   }
@@ -77,7 +77,6 @@ export class Hub {
   /** Tokens belong to another user from now on. @param {boolean} isSwitch somebody was signed in before @param {boolean} isOut nobody is now */
   #subjectChanged(isSwitch, isOut) {
     this.#areNamesApart = false;
-    for (const course of this.courses.values()) course.isNameless = false;
     this.#retry();
     if (!this.#isAsleep) setTimeout(() => this.#open(), isSwitch ? STALE_DELAY : 0); // two users in alternation must not open streams without a pause
     if (!isSwitch && !isOut) for (const presence of this.#presences()) presence.beatSoon();
@@ -90,8 +89,9 @@ export class Hub {
     this.source.pause(); // streams of the former user
   }
 
-  /** A heartbeat was answered, so the service is back: streams need not wait for their backoff. */
-  answered() {
+  /** A heartbeat was answered, so the service is back: streams need not wait for their backoff. @param {Course} course */
+  answered(course) {
+    if (course.refusal) this.#retry(); // the token opens it by now
     if (this.source.streams.areWaiting) this.source.sync(0);
   }
 
@@ -102,13 +102,13 @@ export class Hub {
 
   /** @returns {import("../stream/query.js").Want} */
   #want() {
-    /** @type {Record<string, number>} */ const courses = {};
+    /** @type {Record<string, number>} */ const courses = Object.create(null); // "__proto__" is an id, too
     /** @type {(string[] | null)[]} */ const chapters = [];
     for (const [id, course] of this.courses) {
       if (!course.isWatched) this.courses.delete(id);
       else if (!course.refusal) {
         const options = [...course.sessions].map((session) => session.options);
-        courses[id] = course.isNameless ? 0 : Math.max(0, ...options.map(({ viewers }) => viewers ?? 0));
+        courses[id] = Math.max(0, ...options.map(({ viewers }) => viewers ?? 0));
         for (const { chapters: all, chapterId } of options) chapters.push(all !== false ? null : chapterId ? [String(chapterId)] : []);
       }
     }
@@ -122,11 +122,11 @@ export class Hub {
     if (!course) return;
     if (event === "count") course.accept(news);
     else if (event === "viewers") course.acceptViewers(news);
-    else if (event === "refused") course.isNameless = true; // its count comes all the same
+    else if (event === "refused") this.source.withoutNames([news.course_id]); // its count comes all the same
   }
 
-  /** @param {Error & {status?: number}} error @param {number} failures @param {string[]} ids */
-  async #failed(error, failures, ids) {
+  /** @param {Error & {status?: number}} error @param {number} failures @param {string[]} ids @param {string[]} named */
+  async #failed(error, failures, ids, named) {
     const isHeard = [...this.courses.values()].some((course) => course.isHeard);
     if (this.state === "connecting" && isHeard && !this.source.isLive) this.#become("stale");
     if (isRefusal(error)) {
@@ -134,19 +134,18 @@ export class Hub {
       this.source.close(refused);
       if (refused.size) return; // they are reported, and the other courses go on without them
     }
-    if (error.status === 401 || error.status === 403) await this.#doWithoutNames(error, ids);
+    if (error.status === 401 || error.status === 403) await this.#doWithoutNames(error, ids, named);
     if (failures > 0 && !this.source.isLive) for (const course of this.courses.values()) course.notify(error);
   }
 
-  /** Counts may be public where names are not: then the count is shown alone. @param {Error & {status?: number}} error @param {string[]} ids */
-  async #doWithoutNames(error, ids) {
-    const wanted = ids.filter((id) => this.#want().courses[id]);
-    if (!this.#areNamesApart && error.status === 403 && wanted.length < ids.length) {
+  /** Counts may be public where names are not: then the count is shown alone. @param {Error & {status?: number}} error @param {string[]} ids @param {string[]} named by any page */
+  async #doWithoutNames(error, ids, named) {
+    if (!this.#areNamesApart && error.status === 403 && named.length < ids.length) {
       this.#areNamesApart = true;
       return;
     }
-    const refused = error.status === 401 ? wanted : [...(await refusedNames(this.service, wanted).catch(() => new Map())).keys()];
-    for (const id of refused) this.course(id).isNameless = true;
+    const refused = error.status === 401 ? named : [...(await refusedNames(this.service, named).catch(() => new Map())).keys()];
+    this.source.withoutNames(refused);
   }
 
   /** @param {string[]} ids @returns {Promise<Map<string, Error>>} */
@@ -229,6 +228,7 @@ export class Hub {
 
   #wake() {
     this.#open();
+    if ([...this.courses.values()].some((course) => course.refusal && !course.isImpossible)) this.#retry();
     this.#beat();
   }
 

@@ -1,8 +1,9 @@
 /** One viewer in one course, as this tab reports it: one series of heartbeats, however many badges show it. */
 
 import { isHidden, isHttps } from "../shared/checks.js";
-import { isCounted, randomId, setCounted, stored, visitorId } from "../shared/memory.js";
-import { PUBLISH_DELAY, SLOW_HEARTBEAT, STALE_DELAY, backoff, spread } from "../shared/timing.js";
+import { NO_SERVICE } from "../shared/error.js";
+import { isCounted, setCounted, stored, takeSession, visitorId } from "../shared/memory.js";
+import { LONGEST_TIMER, PUBLISH_DELAY, SLOW_HEARTBEAT, STALE_DELAY, backoff, now, spread } from "../shared/timing.js";
 
 export class Presence {
   /** @type {Set<import("./session.js").PresenceSession>} those that share it; the newest one's options are sent */ sessions = new Set();
@@ -92,18 +93,14 @@ export class Presence {
    * storage, so that a duplicated tab finds nothing and begins its own.
    */
   join() {
-    const [id, seq, total] = stored("sessionStorage", this.key) ?? [];
-    stored("sessionStorage", this.key, null);
-    this.#sessionId = id ?? randomId();
-    this.#seq = seq ?? 0;
-    this.floor = total ?? 1; // after a reload the number from before it, rather than 1
+    [this.#sessionId, this.#seq, this.floor] = takeSession(this.key); // after a reload the number from before it, rather than 1
     this.#isAway = false;
     this.#arrive();
     if (this.course.known && this.course.hub.state === "live") this.reconcile(this.course.known);
   }
 
   #arrive() {
-    this.#arrivedAt = Date.now();
+    this.#arrivedAt = now();
     this.#until = 0;
     this.#isUnheard = true;
   }
@@ -113,7 +110,7 @@ export class Presence {
     if (this.#isUnheard) {
       this.#isUnheard = false;
       this.floor = this.#isMissingIn(count) ? count.total + 1 : 1;
-    } else if (this.#until && (count.total >= this.floor || Date.now() > this.#arrivedAt + PUBLISH_DELAY)) {
+    } else if (this.#until && (count.total >= this.floor || now() > this.#arrivedAt + PUBLISH_DELAY)) {
       this.floor = 1;
     }
   }
@@ -121,7 +118,7 @@ export class Presence {
   /** Certain only if the count is older than our arrival, and no other tab or device of ours is in it. */
   #isMissingIn(/** @type {import("../shared/types.js").Count} */ count) {
     const quiet = count.as_of - count.version; // versions are times
-    const isOlder = quiet > Date.now() - this.#arrivedAt + PUBLISH_DELAY;
+    const isOlder = quiet > now() - this.#arrivedAt + PUBLISH_DELAY;
     return isOlder && !isCounted(this.key) && !this.course.viewers?.some(({ viewer_id: id }) => id === (this.#pseudonym ?? this.viewerId));
   }
 
@@ -137,7 +134,7 @@ export class Presence {
     setCounted(this.key, this.#until);
     if (!isFirst && this.course.known) return;
     this.#isUnheard = false;
-    this.#arrivedAt = Date.now();
+    this.#arrivedAt = now();
     this.floor = reply.total; // a count published before we joined may still be under way: show no less than this for a moment
     setTimeout(() => this.#settle(), PUBLISH_DELAY);
     this.course.notify();
@@ -242,12 +239,13 @@ export class Presence {
     };
     try {
       const reply = await (await this.course.hub.service.request(`${this.course.path}/heartbeat`, { body })).json();
+      if (!reply?.session_id || !(reply.next_heartbeat_ms > 0)) throw new Error(NO_SERVICE); // a blocker's or portal's answer
       const isOurs = reply.session_id === this.#sessionId && !(this.#isAway && !this.#leaveToken);
-      wait = isOurs ? Math.max(100, reply.next_heartbeat_ms) : 0;
+      wait = isOurs ? Math.min(LONGEST_TIMER, Math.max(100, reply.next_heartbeat_ms)) : 0;
       this.#failures = 0;
       if (!isOurs) this.#sendLeave(reply, false); // of a session that ended meanwhile, perhaps before it had a leave token
       else if (!this.#isAway) this.#counted(reply);
-      this.course.hub.answered();
+      this.course.hub.answered(this.course);
     } catch (error) {
       wait = this.#refused(/** @type {import("../shared/error.js").PresenceError} */ (error));
     }
@@ -268,8 +266,9 @@ export class Presence {
     if (this.#signedOut && (error.status === 401 || error.status === 422)) this.#begin(); // the service takes no anonymous visitors
     const isRefusal = error.status >= 400 && error.status < 500 && error.status !== 429;
     const isNobody = !error.status || this.#failures > 2; // a service that answers 503 is there and will count us later
-    if (isRefusal || (isNobody && !this.course.known)) this.floor = 0; // we are not let in, or would claim a number that nobody reported
-    if (isRefusal) this.#isUnheard = false;
+    const isBlocked = isNobody && !this.#until && this.#failures > 1; // other requests may pass
+    if (isRefusal || isBlocked) this.#isUnheard = false;
+    if (isRefusal || isBlocked || (isNobody && !this.course.known)) this.floor = 0; // not let in, or the number would be nobody's
     this.#isHopeless = error.status === 422;
     // Perhaps the course id is the invalid part; the stream is about to find out.
     if (this.#isHopeless) setTimeout(() => this.course.hub.explain(this.course, error), PUBLISH_DELAY);

@@ -3,6 +3,8 @@
  * who sent a heartbeat last, which always changes; a viewer who is shown stays until they leave, and then makes room.
  */
 
+import { now } from "../shared/timing.js";
+
 /** @typedef {import("../shared/types.js").Viewer} Viewer */
 
 const MOST = 20; // that any badge shows
@@ -20,13 +22,13 @@ export class Roster {
    * @param {number} ahead how far the service's clock is ahead of ours, in milliseconds
    */
   accept(viewers, isWhole, ahead) {
-    const now = Date.now();
+    const time = now();
     const isOrdered = viewers.length > 2 && viewers.every((one, i) => !i || byJoining(viewers[i - 1], one) < 0);
     this.isSure = isWhole || isOrdered; // older services list those who were heard from last, in that order
     if (this.isSure) this.#known.clear();
-    for (const [id, { until }] of this.#known) if (until < now) this.#known.delete(id);
+    for (const [id, { until }] of this.#known) if (until < time) this.#known.delete(id);
     for (const viewer of viewers) {
-      const until = viewer.expires_at ? viewer.expires_at - ahead : now + LEASE;
+      const until = viewer.expires_at ? viewer.expires_at - ahead : time + LEASE;
       this.#known.set(viewer.viewer_id, { ...viewer, until });
     }
     this.isWhole = isWhole;
@@ -43,12 +45,12 @@ export class Roster {
    * @returns {Viewer[]}
    */
   shown(n, self) {
-    const now = Date.now();
+    const time = now();
     // An older service that hides ids does not tell ours: one of the entries is us, and we cannot know which.
     const isHidden = self && !self.viewer_id.startsWith("~") && [...this.#known.keys()].some((id) => id.startsWith("~"));
     if (self && !this.#known.has(self.viewer_id) && (this.isWhole || isHidden)) self = null;
     const others = [...this.#known.values()].filter((one) => one.viewer_id !== self?.viewer_id);
-    const here = others.filter(({ until }) => this.isSure || until > now).sort(byJoining);
+    const here = others.filter(({ until }) => this.isSure || until > time).sort(byJoining);
     const ids = here.map((one) => one.viewer_id);
     const stay = this.#shown.filter((id) => ids.includes(id));
     this.#shown = [...stay, ...ids.filter((id) => !stay.includes(id))].slice(0, MOST);

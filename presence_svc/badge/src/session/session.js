@@ -1,6 +1,7 @@
 /** Presence in a course without the element, for an interface of your own; the element itself is drawn from one. */
 
 import { asText, isId } from "../shared/checks.js";
+import { rethrow } from "../shared/error.js";
 import { Hub } from "./hub.js";
 
 /** @typedef {import("../shared/types.js").PresenceOptions} PresenceOptions */
@@ -102,7 +103,13 @@ export class PresenceSession {
 
   /** @ignore @param {Error | null} error */
   notify(error) {
-    for (const listener of [...this.#listeners]) listener(this.#snapshot(error));
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(this.#snapshot(error));
+      } catch (thrown) {
+        rethrow(thrown); // a stream must not end by it
+      }
+    }
   }
 
   /** @param {Error | null} error @returns {Snapshot} */

@@ -1,4 +1,11 @@
-/** The error of requests to the service. */
+/** Errors: those of requests to the service, and those that are not ours. */
+
+export const NO_SERVICE = "what answers is no presence service";
+
+/** Reports an error of the page's own code to the page, where it can disturb nobody else. @param {unknown} error */
+export const rethrow = (error) => void setTimeout(() => {
+  throw error;
+});
 
 /** An answer that is not a success. */
 export class PresenceError extends Error {

@@ -1,5 +1,7 @@
 /** Web storage. It may be forbidden, full or absent: then values last as long as the page. */
 
+import { isId } from "./checks.js";
+
 /**
  * Reads web storage, or writes a value to it, or removes it with null.
  * @param {"localStorage" | "sessionStorage"} area @param {string} key @param {unknown} [value] @returns {any}
@@ -18,11 +20,27 @@ export function stored(area, key, value) {
 export const randomId = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
+/** Other scripts may write to the same storage. @param {unknown} value @returns {value is string} */
+const isOurId = (value) => typeof value === "string" && isId(value);
+
+/**
+ * The session that this tab stored when its page was unloaded, and no longer stores; or a new one.
+ * @param {string} key @returns {[string, number, number]} its id, the last `seq` and the number that was shown
+ */
+export function takeSession(key) {
+  const kept = stored("sessionStorage", key);
+  stored("sessionStorage", key, null);
+  const [id, seq, total] = Array.isArray(kept) ? kept : [];
+  if (!isOurId(id) || !Number.isSafeInteger(seq) || seq < 0) return [randomId(), 0, 1];
+  return [id, seq, total >= 1 ? Number(total) : 1];
+}
+
 let visitor = "";
 
 /** The id of a visitor who is not signed in: random, and the same at every visit with this browser. */
 export function visitorId() {
-  visitor ||= stored("localStorage", "live-viewer-id") ?? randomId();
+  const known = stored("localStorage", "live-viewer-id");
+  visitor ||= isOurId(known) ? known : randomId();
   stored("localStorage", "live-viewer-id", visitor);
   return visitor;
 }

@@ -16,6 +16,12 @@ export const POLL_INTERVAL = 5_000; // and then at this interval
 export const SLOW_HEARTBEAT = 4_000; // a heartbeat slower than this may be waiting for a connection that a stream occupies
 export const RELEASE = 2_000; // for this long streams then release their connections, each time for longer
 
+export const LONGEST_PAUSE = 60_000; // that a service or proxy can ask for
+export const LONGEST_TIMER = 2 ** 31 - 1; // beyond it a timer fires at once
+
+/** Milliseconds of a clock that nobody sets, unlike Date.now; 0 is long ago. */
+export const now = () => 1e9 + performance.now();
+
 /** Exponential backoff with full jitter: clients that lost the same server must not reconnect in step. @param {number} failures */
 export const backoff = (failures) => Math.random() * Math.min(OFFLINE_DELAY, 500 * 2 ** Math.min(failures, 9));
 

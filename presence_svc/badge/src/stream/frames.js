@@ -1,5 +1,7 @@
 /** Server-sent events from a fetch: EventSource cannot send a token, and a proxy's 502 ends it for good. */
 
+import { LONGEST_PAUSE } from "../shared/timing.js";
+
 const MAX_LINE = 1 << 20;
 
 /** @typedef {{event: string, data: string, retry: number}} Frame */
@@ -25,7 +27,7 @@ export async function* frames(body, heard) {
         const [, field, text] = /^(\w+): ?(.*)$/.exec(line) ?? [];
         if (field === "event") frame.event = text;
         else if (field === "data") frame.data += text;
-        else if (field === "retry") frame.retry = Number(text) || 0;
+        else if (field === "retry") frame.retry = Math.min(Number(text) || 0, LONGEST_PAUSE);
         else if (line === "" && (frame.event || frame.retry)) {
           yield frame;
           frame = { event: "", data: "", retry: 0 };

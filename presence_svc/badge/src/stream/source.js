@@ -9,6 +9,7 @@
 
 import { PresenceError } from "../shared/error.js";
 import { randomId } from "../shared/memory.js";
+import { now } from "../shared/timing.js";
 import { Channel } from "./channel.js";
 import { merged } from "./query.js";
 import { Streams } from "./streams.js";
@@ -31,6 +32,7 @@ export class Source {
   /** @type {Map<string, any>} the latest frames of each course */ #last = new Map();
   /** @type {Set<string>} courses that we may not see and others want */ #closed = new Set();
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
+  /** @type {Set<string>} courses whose names we may not see */ #nameless = new Set();
   /** The channel that this page has left. */ #abandoned = "";
 
   /** @param {import("../service/service.js").Service} service @param {Listener} listener */
@@ -128,7 +130,7 @@ export class Source {
     if (this.#role !== "leader" || !this.#channel) return;
     clearTimeout(this.#timer);
     this.#send("lead", { isLive: this.streams.isLive });
-    const gone = [...this.#followers].filter(([, { heardAt }]) => Date.now() > heardAt + PEER_TIMEOUT);
+    const gone = [...this.#followers].filter(([, { heardAt }]) => now() > heardAt + PEER_TIMEOUT);
     for (const [id] of gone) this.#followers.delete(id);
     if (gone.length) this.streams.sync();
     if (this.#followers.size) this.#timer = setTimeout(() => this.#announce(), LEAD_INTERVAL);
@@ -142,7 +144,7 @@ export class Source {
     if (isNew) this.#last.clear();
     this.#role = "follower";
     this.#followers.clear();
-    this.#leader = { id: from, heardAt: Date.now(), isLive };
+    this.#leader = { id: from, heardAt: now(), isLive };
     this.#timer = setTimeout(() => this.#startElection(ELECTION_TIMEOUT * (1 + Math.random())), PEER_TIMEOUT);
     this.#want();
     if (isNew || was !== isLive) this.listener.changed(0);
@@ -179,7 +181,7 @@ export class Source {
     if (!want) return;
     const before = JSON.stringify(this.#all());
     const known = this.#followers.get(from)?.want.courses;
-    this.#followers.set(from, { want, heardAt: Date.now() });
+    this.#followers.set(from, { want: merged([want]), heardAt: now() });
     if (!known) this.#announce();
     const isOther = JSON.stringify(this.#all()) !== before;
     const fresh = Object.keys(want.courses).filter((id) => !(known && id in known));
@@ -192,6 +194,7 @@ export class Source {
   /** What all pages want, without the courses that we may not see. */
   #all() {
     const want = merged([this.listener.want(), ...[...this.#followers.values()].map((follower) => follower.want)]);
+    for (const id of this.#nameless) if (id in want.courses) want.courses[id] = 0;
     for (const id of this.#closed) delete want.courses[id];
     for (const id of this.#last.keys()) if (!(id in want.courses)) this.#last.delete(id);
     return want;
@@ -222,6 +225,12 @@ export class Source {
   /** Refused courses are tried again, with another token. */
   reopen() {
     this.#closed.clear();
+    this.#nameless.clear();
+  }
+
+  /** Asks for the numbers of these courses alone, whichever page wants their names. @param {string[]} ids */
+  withoutNames(ids) {
+    for (const id of ids) this.#nameless.add(id);
   }
 
   /** Stops asking for these courses. @param {Map<string, Error>} refused */

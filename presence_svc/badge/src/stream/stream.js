@@ -1,7 +1,7 @@
 /** One stream: opened, watched, replaced and reopened here, whatever a proxy answers. */
 
-import { PresenceError } from "../shared/error.js";
-import { COMMENT_OVERDUE, FIRST_BYTE_TIMEOUT, SILENCE_TIMEOUT, STALE_DELAY, backoff } from "../shared/timing.js";
+import { NO_SERVICE, PresenceError } from "../shared/error.js";
+import { COMMENT_OVERDUE, FIRST_BYTE_TIMEOUT, SILENCE_TIMEOUT, STALE_DELAY, backoff, now } from "../shared/timing.js";
 import { frames } from "./frames.js";
 
 const AT_ONCE = 1;
@@ -45,10 +45,10 @@ export class Stream {
    * Brings the stream in line with the current query: the only way to open, change or end it.
    * @param {number} [delay] by default soon, but not before the backoff is over
    */
-  sync(delay = Math.max(10, this.#backAt - Date.now())) {
+  sync(delay = Math.max(10, this.#backAt - now())) {
     if (this.#isPaused) return;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#sync(), Math.max(delay, this.#notBefore - Date.now()));
+    this.#timer = setTimeout(() => this.#sync(), Math.max(delay, this.#notBefore - now()));
   }
 
   resume() {
@@ -88,7 +88,7 @@ export class Stream {
     this.#opening?.abort();
     this.#opening = control;
     this.#key = key;
-    const started = Date.now();
+    const started = now();
     let retry = 0;
     /** @type {unknown} */ let failure = null;
     try {
@@ -102,13 +102,13 @@ export class Stream {
     else this.#opening = null;
     this.#key = "";
     if (!this.#live) this.listener.changed(retry);
-    const lasted = Date.now() - started;
+    const lasted = now() - started;
     this.failures = hasDelivered && this.receivedAt - started > 2 * STALE_DELAY ? 0 : this.failures + 1;
     if (retry === AT_ONCE && lasted < STALE_DELAY) retry = 0; // the new token has expired, too: an immediate retry would loop
     const wait = /** @type {any} */ (failure)?.retryAfter ?? 0; // asked for by the service, so nothing may shorten it
-    if (wait) this.#notBefore = Date.now() + wait;
+    if (wait) this.#notBefore = now() + wait;
     if (failure) await this.listener.failed(failure, this);
-    this.#backAt = Date.now() + (retry || backoff(this.failures));
+    this.#backAt = now() + (retry || backoff(this.failures));
     this.sync();
   }
 
@@ -123,7 +123,7 @@ export class Stream {
         watchdog = setTimeout(silent, SILENCE_TIMEOUT - COMMENT_OVERDUE);
         this.listener.overdue();
       }, COMMENT_OVERDUE);
-      this.receivedAt = Date.now();
+      this.receivedAt = now();
       first ||= this.receivedAt;
       if (control === this.#opening) this.#delivers(control);
       this.listener.received(this.receivedAt - first);
@@ -133,7 +133,7 @@ export class Stream {
       const response = await this.service.request(path, options);
       if (!/event-stream/.test(response.headers.get("content-type") ?? "")) {
         this.service.doubt();
-        throw new PresenceError("what answers is no presence service", response.status, 0);
+        throw new PresenceError(NO_SERVICE, response.status, 0);
       }
       for await (const frame of frames(/** @type {ReadableStream} */ (response.body), heard)) {
         if (frame.event === "bye") return frame.retry;

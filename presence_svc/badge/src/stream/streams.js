@@ -4,7 +4,7 @@
  * something later, and when one is suspected; a stream that does not deliver what a poll has found is reopened.
  */
 
-import { DELIVERY_TIMEOUT, OFFLINE_DELAY, POLL_DELAY, POLL_INTERVAL, RELEASE, STALE_DELAY, TRUST_DELAY, spread } from "../shared/timing.js";
+import { DELIVERY_TIMEOUT, OFFLINE_DELAY, POLL_DELAY, POLL_INTERVAL, RELEASE, STALE_DELAY, TRUST_DELAY, now, spread } from "../shared/timing.js";
 import { merged, streams } from "./query.js";
 import { readCounts } from "./reader.js";
 import { Stream } from "./stream.js";
@@ -20,7 +20,7 @@ const RELEASES_FORGOTTEN = 300_000; // after a release
  * @property {() => Want} want
  * @property {(event: string, news: any) => void} receive
  * @property {(pause: number) => void} changed whether all that is wanted is delivered; the pause that the service asked for
- * @property {(error: any, failures: number, ids: string[]) => Promise<void>} failed
+ * @property {(error: any, failures: number, ids: string[], named: string[]) => Promise<void>} failed with those of the courses whose names were wanted
  * @property {(refused: Map<string, Error>) => void} refused courses that we may not see
  */
 
@@ -49,7 +49,7 @@ export class Streams {
 
   /** The count of every course is up to date. */
   get isLive() {
-    return !this.#missing().length || Date.now() < this.#polledAt + 2.5 * POLL_INTERVAL;
+    return !this.#missing().length || now() < this.#polledAt + 2.5 * POLL_INTERVAL;
   }
 
   get areWaiting() {
@@ -88,9 +88,9 @@ export class Streams {
   /** Gives connections up for a moment, for requests that matter more. */
   release() {
     if (this.isPaused || this.#isReleased) return;
-    if (Date.now() > this.#releasedUntil + RELEASES_FORGOTTEN) this.#releases = 0;
+    if (now() > this.#releasedUntil + RELEASES_FORGOTTEN) this.#releases = 0;
     const pause = spread(RELEASE) * 4 ** Math.min(3, this.#releases++);
-    this.#releasedUntil = Date.now() + pause;
+    this.#releasedUntil = now() + pause;
     clearTimeout(this.#releaseTimer);
     this.#releaseTimer = setTimeout(() => this.sync(), pause);
     this.sync(0);
@@ -98,7 +98,7 @@ export class Streams {
   }
 
   get #isReleased() {
-    return Date.now() < this.#releasedUntil;
+    return now() < this.#releasedUntil;
   }
 
   /** @param {number} i */
@@ -133,7 +133,8 @@ export class Streams {
       this.#canPost = false;
       return this.sync();
     }
-    await this.listener.failed(error, stream.failures, query?.ids ?? []);
+    const ids = query?.ids ?? [];
+    await this.listener.failed(error, stream.failures, ids, ids.filter((id) => this.#want.courses[id]));
     this.sync(); // perhaps without names that were refused
   }
 
@@ -172,7 +173,7 @@ export class Streams {
 
   /** @param {number} delay */
   #pollIn(delay) {
-    const due = Date.now() + delay;
+    const due = now() + delay;
     if (this.isPaused || (this.#poll && this.#pollDue <= due)) return;
     clearTimeout(this.#poll);
     this.#pollDue = due;
@@ -190,9 +191,9 @@ export class Streams {
         isLate ||= this.#delivered.get(count.course_id) !== count.total;
         this.listener.receive("count", count);
       });
-      const now = Date.now();
-      if (this.#missing().length) this.#polledAt = now;
-      if (isLate) setTimeout(() => this.#dropSilent(now), DELIVERY_TIMEOUT);
+      const readAt = now();
+      if (this.#missing().length) this.#polledAt = readAt;
+      if (isLate) setTimeout(() => this.#dropSilent(readAt), DELIVERY_TIMEOUT);
       this.#pollFailures = 0;
       if (refused.size) this.listener.refused(refused);
       else if (!wasLive) this.listener.changed(0);

@@ -24,7 +24,7 @@ export class ChaptersPicture {
     const room = Math.max(NARROWEST, (at("chapter-heat").parentElement?.clientWidth ?? 0) - NAMES);
     const every = Math.ceil(t.length / Math.min(LABELS, Math.floor(room / (LABEL + 10)))) || 1;
     const isFirst = (/** @type {number} */ index) => (range === "7d" ? index === 0 || date(t[index]) !== date(t[index - 1]) : index % every === 0);
-    const isLabelled = (/** @type {number} */ index) => isFirst(index) && (index < t.length - t.length / 16 || t.length < LABELS);
+    const isLabelled = (/** @type {number} */ index) => isFirst(index) && index + (range === "7d" ? t.length / 16 : every) <= t.length; // a label has room
     this.#grid.show({
       caption: "Average and peak by chapter over time, the most watched first",
       corner: "Chapter",
