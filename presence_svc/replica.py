@@ -6,7 +6,7 @@ Called by app, which starts and stops what is built here.
 from __future__ import annotations
 
 from .auth.admission import Admission
-from .auth.anonymous import AnonymousIds, Pseudonyms
+from .auth.anonymous_ids import AnonymousIds, Pseudonyms
 from .auth.capacity import Capacity
 from .auth.joins import Joins
 from .auth.leave_token import LeaveTokens

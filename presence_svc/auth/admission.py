@@ -13,7 +13,7 @@ from ..errors import Forbidden, Unauthorized, Unavailable
 from ..model import Heartbeat, Leave
 from ..settings import Settings
 from ..store.write import HeartbeatWrite
-from .anonymous import PREFIX, AnonymousIds
+from .anonymous_ids import PREFIX, AnonymousIds
 from .caller import PUBLIC, SERVICE, Caller, Role, TokenRefused
 from .joins import Admitted, Joins, session_of
 from .leave_token import LeaveTokens

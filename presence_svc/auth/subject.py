@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..errors import Forbidden, Invalid
 from ..model import ID_PATTERN, Heartbeat, Id, Leave
-from .anonymous import PREFIX
+from .anonymous_ids import PREFIX
 from .caller import Caller, TokenRefused
 
 EXACT = 2**53  # of numbers that JSON libraries read as fractions, the first that is not

@@ -20,7 +20,7 @@ from ..web.problems import MEDIA_TYPE, problem
 from ..web.services import Services
 from ..web.sse.stream import ADOPT, Stream
 from .cork import Cork
-from .fair_flow import SHARE, FairFlow
+from .fair_reads import SHARE, FairReads
 from .open_files import Left, OpenFiles
 from .sse import SseProtocol
 from .upgrade import UpgradeProtocol
@@ -38,11 +38,11 @@ class HttpProtocol(UpgradeProtocol):
     _taken = 0  # bytes since the last packet that ended outside of a head
     _around = 0  # bytes behind this request's head, less two for each of its body
     _refusal: PresenceError | None = None
-    flow: FairFlow
+    flow: FairReads
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.flow = FairFlow(transport, self.loop, self.data_received)
+        self.flow = FairReads(transport, self.loop, self.data_received)
         self._head_limit = cast(Services, self.app_state["service"]).settings.header_limit
         files: OpenFiles | None = self.app_state.get("files")
         if files is not None:

@@ -23,7 +23,7 @@ SUBCLASSES = {
     "HttpToolsProtocol": ("timeouts", "upgrade", "http", "fast_path"),
     "WebSocketsSansIOProtocol": ("websocket",),
     "ServerProtocol": ("handshake",),
-    "FlowControl": ("fair_flow",),
+    "FlowControl": ("fair_reads",),
 }
 # Stands in for a newer uvicorn: the same code under other names of its own, loaded before anything else.
 NEWER = """

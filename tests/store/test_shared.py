@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from presence_svc.auth.anonymous import AnonymousIds, Pseudonyms
+from presence_svc.auth.anonymous_ids import AnonymousIds, Pseudonyms
 from presence_svc.auth.leave_token import LeaveTokens
 from presence_svc.errors import Unavailable
 from presence_svc.metrics import Metrics

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from time import monotonic
 
-from ...errors import Away, Unavailable
+from ...errors import Away, Overloaded, Unavailable
 from .. import scripts
 from ..keys import Keys, Partition
 from ..redis.link import Link
@@ -59,6 +59,8 @@ class Readiness:
                 beat = ("ZADD", partition.agenda, "XX", 0, "")  # what every heartbeat begins with
                 reply, _ = await self._link.pipeline([check, beat], patient=True)
                 break
+            except Overloaded:
+                return self._trouble  # we ask too much at once ourselves: that says nothing of Redis
             except Unavailable as error:
                 trouble = str(error.__cause__ or error)
         if reply is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from presence_svc.errors import Unavailable
+from presence_svc.errors import Overloaded, Unavailable
 from presence_svc.store.checkup.readiness import Readiness
 from presence_svc.store.keys import Keys
 from presence_svc.store.redis.embedded import EmbeddedServer
@@ -63,4 +63,20 @@ async def test_not_ready_where_no_heartbeat_is_taken(own_server: EmbeddedServer)
 
     with pytest.raises(Unavailable):
         await Readiness(link, KEYS).check()
+    await link.close()
+
+
+async def test_a_crowd_of_our_own_is_no_reason_to_be_taken_out(
+    own_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wait for a connection is not Redis's absence: what was known before holds on."""
+    link = link_to(own_server.url, timeout_s=5)
+    readiness = Readiness(link, KEYS)
+
+    async def crowded(*_: object, **__: object) -> list[Any]:
+        raise Overloaded("too many requests wait for Redis")
+
+    monkeypatch.setattr(link, "pipeline", crowded)
+
+    await readiness.check()
     await link.close()

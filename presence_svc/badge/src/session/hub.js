@@ -5,7 +5,7 @@ import { Service } from "../service/service.js";
 import { isHidden } from "../shared/checks.js";
 import { HIDDEN_DELAY, OFFLINE_DELAY, STALE_DELAY, TOKEN_INTERVAL, now } from "../shared/timing.js";
 import { isRefusal, readCounts, refusedNames } from "../stream/reader.js";
-import { Source } from "../stream/source.js";
+import { Leadership } from "../stream/leadership.js";
 import { Course } from "./course.js";
 
 export class Hub {
@@ -30,7 +30,7 @@ export class Hub {
   /** @param {string} base @param {boolean} isGuess */
   constructor(base, isGuess) {
     this.service = new Service(base, isGuess, (isSwitch, isOut) => this.#subjectChanged(isSwitch, isOut));
-    this.source = new Source(this.service, {
+    this.source = new Leadership(this.service, {
       want: () => this.#want(),
       receive: (event, news) => this.#receive(event, news),
       changed: (pause) => (this.source.isLive ? this.#connected() : this.#disconnected(pause)),

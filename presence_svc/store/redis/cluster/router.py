@@ -16,8 +16,8 @@ from ....errors import PresenceError, Unavailable
 from ..node import Node
 from ..reply import ReplyError, error_of
 from ..resp import Command, ScriptCall, packed_command
-from .moves import Moves
 from .slot_table import Batch, read_redirection
+from .slots_in_transit import Moves
 from .topology import Topology
 
 HOPS = 4  # the first sending, and three times again

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from presence_svc.server.fair_flow import SHARE, FairFlow
+from presence_svc.server.fair_reads import SHARE, FairReads
 from presence_svc.server.sse import STRAYS
 from tests.rig import Service
 from tests.server.clock import Clock, Wire
@@ -22,7 +22,7 @@ class Connection:
     def __init__(self) -> None:
         self.clock, self.wire = Clock(), Wire()
         self.parsed: list[bytes] = []
-        self.flow = FairFlow(cast(Any, self.wire), cast(Any, self.clock), self.takes)
+        self.flow = FairReads(cast(Any, self.wire), cast(Any, self.clock), self.takes)
 
     def takes(self, data: bytes) -> None:
         self.parsed.append(self.flow.share(data) if len(data) > SHARE else data)

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 SHARE = 16_384  # bytes, of which no request can make more than two milliseconds' work
 
 
-class FairFlow(FlowControl):
+class FairReads(FlowControl):
     """`parse` is called with each share but the first. What is held waits while reading is paused."""
 
     def __init__(

@@ -22,7 +22,7 @@ const ELECTION_TIMEOUT = 60; // a leader answers sooner; if it is too busy there
 /** @typedef {import("./channel.js").Message} Message */
 /** @typedef {import("./streams.js").Listener & {lost: (ids: string[]) => void}} Listener lost: courses that the leader may not see */
 
-export class Source {
+export class Leadership {
   /** @type {Channel | null} */ #channel = null;
   /** @type {"none" | "candidate" | "leader" | "follower"} */ #role = "none";
   #id = "";
