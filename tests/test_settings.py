@@ -200,7 +200,9 @@ KUBERNETES = {
 }
 
 
-@pytest.mark.parametrize("service", ["PRESENCE", "PRESENCE_SVC", "PRESENCE_REDIS_URL", "PRESENCE_AUTH"])
+@pytest.mark.parametrize(
+    "service", ["PRESENCE", "PRESENCE_SVC", "PRESENCE_REDIS", "PRESENCE_REDIS_URL", "PRESENCE_AUTH"]
+)
 @pytest.mark.parametrize("address", ["10.0.0.1", "[fd00::1]"])
 def test_a_service_of_our_name_says_nothing_to_us(
     monkeypatch: pytest.MonkeyPatch, service: str, address: str

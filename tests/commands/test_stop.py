@@ -48,7 +48,7 @@ serve.run()
 SERVE, SUPERVISOR = "presence_svc.commands.serve", "uvicorn.supervisors.multiprocess"
 STEPS = [
     (f"{SERVE}:listen", 1),
-    (f"{SERVE}:EmbeddedServer.start", 1),
+    ("presence_svc.commands.embedded.server:EmbeddedServer.start", 1),
     (f"{SERVE}:Console", 1),
     (f"{SERVE}:url_of", 1),
     (f"{SERVE}:uvicorn.Config", 1),

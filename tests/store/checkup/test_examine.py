@@ -13,6 +13,7 @@ from presence_svc.store.checkup.examine import _version, examine
 from presence_svc.store.checkup.finding import Finding
 from presence_svc.store.keys import Keys
 from presence_svc.store.presence import Presence
+from presence_svc.store.redis.embedded import EmbeddedServer
 from presence_svc.store.redis.factory import open_link
 from presence_svc.store.write import HeartbeatWrite, LeaveWrite
 from tests.rig import DEBIAN, Backend, free_port
@@ -102,3 +103,18 @@ async def test_no_answer_is_unavailable() -> None:
     async with Redis(port=free_port()) as redis:
         with pytest.raises(Unavailable, match="Redis: "):
             await examine(redis, KEYS)
+
+
+async def test_a_server_that_allows_fewer_connections_than_the_pool_opens_is_found(
+    own_server: EmbeddedServer,
+) -> None:
+    """Managed plans allow 20 to 30: doctor says what to set, and nothing where there is room."""
+    async with Redis.from_url(own_server.url) as redis:
+        roomy = (await _found(redis))["connections"]
+        await redis.config_set("maxclients", 4)
+        narrow = (await _found(redis))["connections"]
+
+    assert roomy.fine
+    assert not narrow.fine
+    assert narrow.detail.startswith("4 allowed, 1 process(es) of the service may open ")
+    assert "set PRESENCE_REDIS_POOL to 2 or less, or raise maxclients" in narrow.detail

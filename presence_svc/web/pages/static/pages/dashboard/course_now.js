@@ -16,7 +16,7 @@ export class CourseNow {
   /** @type {PresenceSession | null} */ #session = null;
   /** @type {Map<string, Viewer>} */ #viewers = new Map();
   #id = "";
-  #askedAt = 0;
+  /** By a clock that nobody sets. */ #askedAt = -EVERY;
   #timer = 0;
 
   /** @param {(count: Count) => void} onCount */
@@ -29,7 +29,7 @@ export class CourseNow {
   choose(id) {
     this.#id = id;
     this.#viewers.clear();
-    this.#askedAt = 0;
+    this.#askedAt = -EVERY;
     for (const list of [at("viewers"), at("heat")]) list.replaceChildren();
     for (const text of [at("detail-total"), at("rest")]) write(text, "");
     if (this.#session) return this.#session.update({ courseId: id });
@@ -71,13 +71,13 @@ export class CourseNow {
 
   /** The names, asked for again after a change, but not at each of a busy course's changes. */
   async #askNames() {
-    const wait = this.#askedAt + EVERY - Date.now();
+    const wait = this.#askedAt + EVERY - performance.now();
     clearTimeout(this.#timer);
     if (wait > 0) {
       this.#timer = window.setTimeout(() => this.#askNames(), wait);
       return;
     }
-    this.#askedAt = Date.now();
+    this.#askedAt = performance.now();
     const id = this.#id;
     const page = await read(course(id, "viewers"), { limit: NAMES }).catch(() => null);
     if (page && id === this.#id) this.#showNames(page);
