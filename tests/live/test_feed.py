@@ -10,6 +10,7 @@ import pytest
 
 from presence_svc.live import feed as feed_
 from presence_svc.live.feed import Feed
+from presence_svc.live.frame import count_frame
 from presence_svc.live.listener import Listener
 from presence_svc.model import Count, Roster, Viewer
 
@@ -108,3 +109,15 @@ async def test_only_who_has_left_is_replaced() -> None:
     assert last == ["bob", "dan"]
     assert feed.kept() == ["bob", "dan"]
     feed.close()
+
+
+def test_what_a_badge_is_sent_is_bounded() -> None:
+    """docs/streams.md says how many bytes: about 180 for a total, 12 more for each chapter asked for."""
+    chapters = {f"ch-{n}": 40 for n in range(300)}
+    count = count_of(1_795_672_318_696, 1_234, **chapters)
+
+    total = len(count_frame(count, {}).text)
+    everything = len(count_frame(count, chapters).text)
+
+    assert total <= 180
+    assert everything - total <= 12 * len(chapters)
