@@ -1,7 +1,7 @@
-"""How many streams and sockets a worker has room for: one count for both, also
-for those that are still opening.
+"""How many streams and sockets a worker has room for: one count for both, those that are still opening too.
 
-Asked by web.sse.endpoint and web.ws.endpoint, before anything is spent on whoever comes.
+Asked by web.sse.endpoint and web.ws.endpoint, before anything is spent on whoever comes. How many one viewer
+or one address may open is in auth.rates.
 """
 
 from __future__ import annotations

@@ -11,12 +11,12 @@ from contextlib import aclosing
 
 from pydantic import TypeAdapter
 
-from ..live.watcher import Watcher
 from ..model import Count, Id
 from ..settings import Settings, load_beside_others
 from ..store.agenda import Agenda
 from ..store.presence import Presence
 from ..store.redis.factory import open_link
+from .watcher import Watcher
 
 TIMEOUT_S = 2.0
 

@@ -13,8 +13,8 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from presence_svc.client import Count, watch
-from presence_svc.live import ear, watcher
+from presence_svc.client import Count, watch, watcher
+from presence_svc.live import ear
 from presence_svc.model import Heartbeat, Leave
 from presence_svc.settings import Settings, load
 from presence_svc.store.agenda import Agenda

@@ -1,4 +1,4 @@
-"""What a client watches, one course or all: what is heard, and what must be read. Used by client.
+"""What a client watches, one course or all: what is heard, and what must be read. Used by changes.
 
 A read tells what is true; a message is believed when it is newer than the last read, and not lower than what
 was known: perhaps Redis has just lost its data (S11). It survives whatever Redis does, and says so in the
@@ -16,10 +16,10 @@ from collections.abc import Iterable
 import orjson
 
 from ..errors import PresenceError, Unavailable
+from ..live.bus import Bus
 from ..model import Count
 from ..store.agenda import Agenda
 from ..store.presence import Presence
-from .bus import Bus
 
 log = logging.getLogger("presence.client")
 PING_S = 5.0  # between two reads while Redis is warming
