@@ -10,6 +10,7 @@ import pytest
 from tests.benchmarks.process import allow_many_files
 from tests.benchmarks.row import QUICK, Missing, Row
 from tests.benchmarks.rows import ROWS
+from tests.rig import ROOT
 
 PEERS = {"centrifuge"}  # what only a comparison needs may be missing in CI too
 
@@ -17,8 +18,9 @@ pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(240)]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_a_row_yields_figures(row: Row) -> None:
+def test_a_row_yields_figures(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
     """A benchmark that broke unnoticed would be missed on the day that somebody needs it."""
+    monkeypatch.setenv("BEFORE", str(ROOT))  # this checkout beside itself
     allow_many_files()
 
     try:
