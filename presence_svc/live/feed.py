@@ -66,8 +66,13 @@ class Feed:
     def _send(self) -> None:
         self._timer = None
         began = perf_counter()
-        for listener in self.listeners:
-            self.tell(listener)
+        frames: dict[Selection, Frame] = {}
+        if latest := self.latest:
+            for listener in self.listeners:  # a crowd: no call for each that need not be
+                frame = frames.get(listener.chapters)
+                if frame is None:
+                    frame = frames[listener.chapters] = self._frame(latest, listener.chapters)
+                listener.offer(frame)
         self._rest_after(perf_counter() - began)
 
     def _rest_after(self, cost_s: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from sys import intern
 from typing import Any
 
 import orjson
@@ -24,13 +25,13 @@ def chunk(text: bytes) -> bytes:
 class Frame:
     """One event: as SSE text, as a chunk of an HTTP/1.1 body, and as a socket's message.
 
-    `key` is its course and kind: a newer frame of the same key takes its place.
+    `key` is its kind and course: a newer frame of the same key takes its place.
     """
 
     __slots__ = ("chunk", "key", "message", "text")
 
-    def __init__(self, key: tuple[str, str], text: bytes, message: str) -> None:
-        self.key = key
+    def __init__(self, key: str, text: bytes, message: str) -> None:
+        self.key = intern(key)  # a crowd's mailboxes find it by its identity
         self.text = text
         self.chunk = chunk(text)
         self.message = message
@@ -45,7 +46,7 @@ def count_frame(count: Count, chapters: Mapping[str, int]) -> Frame:
     """`event: count`, with these of its chapters; the id is the version."""
     data = orjson.dumps({**count.__dict__, "chapters": chapters})
     text = b"event: count\nid: %d\ndata: %b\n\n" % (count.version, data)
-    return Frame((count.course_id, "count"), text, message("count", data))
+    return Frame(f"count {count.course_id}", text, message("count", data))
 
 
 def viewers_frame(course_id: str, viewers: list[Viewer], total: int, version: int) -> Frame:
@@ -58,19 +59,19 @@ def viewers_frame(course_id: str, viewers: list[Viewer], total: int, version: in
             "version": version,
         }
     )
-    return Frame((course_id, "viewers"), b"event: viewers\ndata: %b\n\n" % data, message("viewers", data))
+    return Frame(f"viewers {course_id}", b"event: viewers\ndata: %b\n\n" % data, message("viewers", data))
 
 
 def refused_frame(course_id: str, what: str, problem: Mapping[str, Any]) -> Frame:
     """`event: refused`: which course is not told of, or only without its `viewers`, and why."""
     data = orjson.dumps({"course_id": course_id, "what": what, **problem})
-    return Frame((course_id, "refused"), b"event: refused\ndata: %b\n\n" % data, message("refused", data))
+    return Frame(f"refused {course_id}", b"event: refused\ndata: %b\n\n" % data, message("refused", data))
 
 
 def people_frame(people: People) -> Frame:
     """`event: people`: distinct viewers over all courses."""
     data = orjson.dumps(people._asdict())
-    return Frame(("", "people"), b"event: people\ndata: %b\n\n" % data, message("people", data))
+    return Frame("people", b"event: people\ndata: %b\n\n" % data, message("people", data))
 
 
 def retry_ms() -> int:

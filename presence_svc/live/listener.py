@@ -49,8 +49,8 @@ class Listener:
         self.closing = False
         self._write: Callable[[bytes], bool] | None = None
         self._on_ring: Callable[[], None] | None = None
-        self._frames: dict[tuple[str, str], Frame] = {}
-        self._given: dict[tuple[str, str], Frame] = {}
+        self._frames: dict[str, Frame] = {}
+        self._given: dict[str, Frame] = {}
 
     def wants(self, course_id: str) -> int:
         """How many names of this course."""

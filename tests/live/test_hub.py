@@ -123,7 +123,7 @@ async def test_a_slow_reader_finds_the_latest_only(replica: Replica, hub: Hub) -
 
 
 def _offered(listener: Listener, total: int) -> bool:
-    frame = listener._frames.get(("c1", "count"))
+    frame = listener._frames.get("count c1")
     return frame is not None and f'"total":{total},' in frame.message
 
 
