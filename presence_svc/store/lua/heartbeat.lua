@@ -97,7 +97,7 @@ for _ = 1, tonumber(ARGV[9]) do
   flush(at)
   if change or refresh or first_end then
     slow = slow or make_slow()
-    reply[head + 2] = slow.conclude(slow.course_at(at), change, first_end)
+    reply[head + 2] = slow.conclude(slow.course_at(at), change, refresh, first_end)
   end
   reply[head + 1] = call('ZCOUNT', KEYS[at], '(' .. now_text, '+inf')
 end

@@ -153,8 +153,8 @@ local function decide(c, key, left, viewer, field, seq, said, profile, record)
 end
 
 -- What follows from all heartbeats of a course. Returns when a message is due, 0 for none.
-local function conclude(c, change, first_end)
-  keep(c, now, longest)
+local function conclude(c, change, refresh, first_end)
+  if change or refresh then keep(c, now, longest) end
   if first_end then call('ZADD', agenda, 'LT', int(first_end), id_of(c)) end
   return change and changed(c, now, interval, agenda) or 0
 end
