@@ -234,3 +234,14 @@ def test_a_renewal_makes_no_function_that_it_does_not_need() -> None:
     slow = text[text.index("local function make_slow()") : text.index("return { course_at = course_at")]
     assert slow.count("function") > 40
     assert text.replace(slow, "").count("local function") <= 4
+
+
+async def test_a_tab_that_hides_leaves_the_expiry_of_its_course_alone(replica: Replica) -> None:
+    """R12: the sets' expiry is pushed on when a count changes, or when it is time; nothing changes here."""
+    await replica.beat("ada", "tab", chapter="ch-1")
+    before = await replica.redis.pexpiretime(f"{C}viewers")
+    await asyncio.sleep(0.005)
+
+    await replica.beat("ada", "tab", chapter="ch-1", hidden=True)
+
+    assert await replica.redis.pexpiretime(f"{C}viewers") == before
