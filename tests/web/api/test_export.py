@@ -1,4 +1,4 @@
-"""The export as a warehouse pulls it: the statements of docs/history.md, in a real PostgreSQL and ClickHouse."""
+"""The export as a warehouse pulls it: the statements of docs/history.md, in real warehouses."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_postgres_copies_what_is_new(postgres: Postgres, spawn_service: SpawnSer
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_clickhouse_reads_the_route(spawn_service: SpawnService, redis_url: str, tmp_path: Path) -> None:
-    """Its statements as they stand, but for the address and the key: read twice, each quarter is there once."""
+    """Its statements as they stand, but for address and key: read twice, each quarter is there once."""
     pytest.importorskip("chdb", reason="ClickHouse (the extra `warehouse`) is missing")
     key = "a-key-of-the-service-role"
     service = spawn_service(
