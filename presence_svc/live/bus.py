@@ -45,7 +45,7 @@ class Bus:
 
     def start(self) -> None:
         self._started = True
-        self._link.on_places = self._move_soon
+        self._link.on_topology_change = self._move_soon
         self._move()
 
     async def stop(self) -> None:
@@ -74,7 +74,7 @@ class Bus:
 
     def _place(self, channel: str) -> None:
         """Has it heard where it is published now; what nobody publishes waits for the next change."""
-        place, before = self._link.place_of(channel), self._wanted[channel]
+        place, before = self._link.pubsub_address(channel), self._wanted[channel]
         if place is None or (before and before.place == place):
             return
         if before:
@@ -94,7 +94,7 @@ class Bus:
     def _move(self) -> None:
         """Channels follow their servers."""
         self._moving = None
-        places = self._link.places()
+        places = self._link.pubsub_addresses()
         for place in places:
             if not self._link.is_cluster:  # says that this database's channels are in use: see preflight
                 self._ear(place).add(self._own)

@@ -48,13 +48,13 @@ class Census:
         """Each slice is exact at its own moment; `as_of` is the last one's (S4)."""
         totals: dict[str, int] = {}
         anonymous: dict[str, int] = {}
-        (time,) = await self._link.pipeline([("TIME",)], patient=True)
+        (time,) = await self._link.pipeline([("TIME",)], low_priority=True)
         as_of = _ms(time)
         async for courses in listed_courses(self._link, [one.agenda for one in self._keys.partitions]):
             keys = [self._keys.course(course) for course in courses]
             sets = [name for one in keys for name in (one.viewers, one.anonymous)]
             commands = [("ZCOUNT", name, f"({as_of}", "+inf") for name in sets]
-            *counts, time = await self._link.pipeline([*commands, ("TIME",)], patient=True)
+            *counts, time = await self._link.pipeline([*commands, ("TIME",)], low_priority=True)
             totals.update(zip(courses, counts[::2], strict=True))
             anonymous.update(zip(courses, counts[1::2], strict=True))
             as_of = _ms(time)
@@ -71,7 +71,7 @@ async def listed_courses(link: Link, sets: Sequence[str]) -> AsyncIterator[list[
     left: list[tuple[str, bytes]] = [(name, b"0") for name in sets]
     while left:
         scans = [("ZSCAN", name, cursor, "COUNT", CHUNK) for name, cursor in left[:SETS]]
-        replies = await link.pipeline(scans, patient=True)
+        replies = await link.pipeline(scans, low_priority=True)
         courses = [course.decode() for _, flat in replies for course in flat[::2]]
         for start in range(0, len(courses), CHUNK):
             yield courses[start : start + CHUNK]

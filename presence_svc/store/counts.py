@@ -44,7 +44,7 @@ class Counts:
         commands: list[Command] = []
         for number, courses in parts.items():
             commands += (count_call(self._keys, courses), ("GET", self._keys.partitions[number].since))
-        replies: list[Any] = await self._link.results(commands, patient=True)
+        replies: list[Any] = await self._link.results(commands, low_priority=True)
         found: dict[str, Count | PresenceError] = {}
         for courses, reply, since in zip(parts.values(), replies[::2], replies[1::2], strict=True):
             if wrong := next((one for one in (reply, since) if isinstance(one, PresenceError)), None):

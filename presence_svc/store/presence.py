@@ -109,7 +109,7 @@ class Presence:
     async def are_present(self, pairs: Sequence[tuple[str, str]]) -> list[bool | PresenceError]:
         """Which of these (course, viewer) are present now, by Redis's clock. Raises Unavailable."""
         scores = [("ZSCORE", self.keys.course(course).viewers, viewer) for course, viewer in pairs]
-        time, *ends = await self.link.results([("TIME",), *scores], patient=True)
+        time, *ends = await self.link.results([("TIME",), *scores], low_priority=True)
         if isinstance(time, PresenceError):
             raise time
         now = int(time[0]) * 1000 + int(time[1]) // 1000
@@ -146,7 +146,7 @@ class Presence:
             round(ban_s * 1000),
             int(is_last_word),
         )
-        if await self.link.call(scripts.EVICT, names, args, patient=True):
+        if await self.link.call(scripts.EVICT, names, args, low_priority=True):
             self.on_due(settings.publish_interval_ms, partition.number)
 
 

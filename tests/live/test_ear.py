@@ -32,7 +32,7 @@ async def test_a_redis_that_is_away_is_one_line(
     link = link_to(own_server.url, timeout_s=5)
     lost: list[Ear] = []
     heard: list[Event] = []
-    ear = Ear(link, link.places()[0], heard.append, lost.append)
+    ear = Ear(link, link.pubsub_addresses()[0], heard.append, lost.append)
     ear.add("presence:{c1}:changes")
     await eventually("subscribed", lambda: heard)
 
@@ -56,7 +56,7 @@ async def test_a_full_disk_is_no_loss(tmp_path: Path, monkeypatch: pytest.Monkey
     heard: list[Event] = []
     with EmbeddedServer(data_dir=tmp_path / "d", options=("--appendonly", "no")) as server:
         link = link_to(server.url, timeout_s=5)
-        ear = Ear(link, link.places()[0], heard.append, lost.append)
+        ear = Ear(link, link.pubsub_addresses()[0], heard.append, lost.append)
         ear.add("presence:{c1}:changes")
         await eventually("subscribed", lambda: heard)
         shutil.rmtree(tmp_path / "d")

@@ -57,7 +57,7 @@ class Readiness:
                 names, channel = self._keys.check(partition), self._keys.check_channel(partition)
                 check = ("EVALSHA", scripts.CHECK, len(names), *names, channel)
                 beat = ("ZADD", partition.agenda, "XX", 0, "")  # what every heartbeat begins with
-                reply, _ = await self._link.pipeline([check, beat], patient=True)
+                reply, _ = await self._link.pipeline([check, beat], low_priority=True)
                 break
             except Overloaded:
                 return self._trouble  # we ask too much at once ourselves: that says nothing of Redis

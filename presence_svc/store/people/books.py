@@ -41,11 +41,11 @@ class _PartitionBook:
             return 0
         names = (self._partition.where, *(self._keys.course(course).viewers for _, course in pairs))
         args = [word for pair in pairs for word in pair]
-        return int(await self._link.call(scripts.MEND, names, args, patient=True))
+        return int(await self._link.call(scripts.MEND, names, args, low_priority=True))
 
     async def _some_counted(self) -> list[tuple[str, str]]:
         scan = ("HSCAN", self._partition.where, self._counted, "COUNT", STEP)
-        ((self._counted, flat),) = await self._link.pipeline([scan], patient=True)
+        ((self._counted, flat),) = await self._link.pipeline([scan], low_priority=True)
         return [
             (viewer.decode(), course)
             for viewer, courses in zip(flat[::2], flat[1::2], strict=True)
@@ -56,13 +56,13 @@ class _PartitionBook:
         """Some viewers of one course; then the next course has its turn."""
         if not self._courses:
             scan = ("ZSCAN", self._partition.agenda, self._agenda, "COUNT", STEP)
-            ((self._agenda, flat),) = await self._link.pipeline([scan], patient=True)
+            ((self._agenda, flat),) = await self._link.pipeline([scan], low_priority=True)
             self._courses = [course.decode() for course in flat[::2]]
         if not self._courses:
             return []
         course = self._courses[-1]
         scan = ("ZSCAN", self._keys.course(course).viewers, self._viewers, "COUNT", STEP)
-        ((self._viewers, flat),) = await self._link.pipeline([scan], patient=True)
+        ((self._viewers, flat),) = await self._link.pipeline([scan], low_priority=True)
         if int(self._viewers) == 0:
             self._courses.pop()
         return [(viewer.decode(), course) for viewer in flat[::2]]

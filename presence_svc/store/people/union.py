@@ -42,7 +42,7 @@ class PeopleUnion:
         async with self._lock:
             if monotonic() >= self._stands_until:
                 began = monotonic()
-                ((seconds, micros),) = await self._link.pipeline([("TIME",)], patient=True)
+                ((seconds, micros),) = await self._link.pipeline([("TIME",)], low_priority=True)
                 people = await self._read()
                 self._found = Reading(people, int(seconds) * 1000 + int(micros) // 1000)
                 self._stands_until = began + STANDS_S
@@ -53,7 +53,7 @@ class PeopleUnion:
         left: list[tuple[str, bytes | int]] = [(partition.where, 0) for partition in self._keys.partitions]
         while left:
             scans = [("HSCAN", where, cursor, "COUNT", STEP) for where, cursor in left[:BOOKS]]
-            replies = await self._link.pipeline(scans, patient=True)
+            replies = await self._link.pipeline(scans, low_priority=True)
             for _, flat in replies:
                 seen.update(map(hash, flat[::2]))
             if len(seen) > LIMIT:

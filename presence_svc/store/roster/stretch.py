@@ -43,7 +43,7 @@ class Stretches:
     ) -> Stretch:
         """`many` named ones, the longest lease first: of all, from `start` ms ahead, or `after` (end, id)."""
         args = (chapter_id, many, start, *(after or ("", "")), int(leaps))
-        reply = await self._link.call(scripts.VIEWERS, self._keys.course(course_id), args, patient=True)
+        reply = await self._link.call(scripts.VIEWERS, self._keys.course(course_id), args, low_priority=True)
         now, total, anonymous, is_end, last, last_ends, n = reply[:7]
         at = 7 + 2 * n
         chapters = {reply[i]: reply[i + 1].decode() for i in range(7, at, 2)}
@@ -57,7 +57,7 @@ class Stretches:
         if not rows:
             return []
         commands = [("HGETALL", self._keys.viewer(course_id, viewer_id)) for viewer_id, _ in rows]
-        hashes = map(fields_of, await self._link.pipeline(commands, patient=True))
+        hashes = map(fields_of, await self._link.pipeline(commands, low_priority=True))
         return [
             read_entry(viewer_id, ends, fields, chapters, now, self._settings)
             for (viewer_id, ends), fields in zip(rows, hashes, strict=True)
@@ -75,7 +75,7 @@ class Stretches:
                 ("ZMSCORE", keys.anonymous, *viewer_ids),
                 *(("HGETALL", self._keys.viewer(course_id, viewer_id)) for viewer_id in viewer_ids),
             ],
-            patient=True,
+            low_priority=True,
         )
         now = int(seconds) * 1000 + int(micros) // 1000
         chapters = {int(place): chapter.decode() for chapter, place in fields_of(places).items()}

@@ -17,10 +17,10 @@ def trace_link(link: Link) -> None:
     results = link.results
 
     async def traced(
-        commands: Sequence[Command | ScriptCall], *, patient: bool = False
+        commands: Sequence[Command | ScriptCall], *, low_priority: bool = False
     ) -> list[Any | PresenceError]:
         with tracing.exchange(len(commands)) as failed:
-            replies = await results(commands, patient=patient)
+            replies = await results(commands, low_priority=low_priority)
             for reply in replies:
                 if isinstance(reply, PresenceError):
                     cause = reply.__cause__
