@@ -71,17 +71,17 @@ async def _ask(settings: Settings, question: Question) -> History:
     link = open_link(settings)
     try:
         answers = HistoryAnswers(link, settings)
-        known = await answers.known(question.course_id)
-        end = ranges.moment_in(question.end, "--to", here) if question.end else known.now
+        coverage = await answers.coverage(question.course_id)
+        end = ranges.moment_in(question.end, "--to", here) if question.end else coverage.now
         last_ms = LAST_MS[question.step]
         begin = ranges.moment_in(question.begin, "--from", here) if question.begin else end - last_ms
         if begin >= end:
             raise Invalid([("--from", "must be before --to")])
-        wanted = await steps_of(question.step, begin, min(end, known.now), here, limit=POINTS + 1)
+        wanted = await steps_of(question.step, begin, min(end, coverage.now), here, limit=POINTS + 1)
         if len(wanted) > POINTS:
             raise Invalid([("--from", f"gives more than {POINTS:,} steps")])
         return await answers.history(
-            known,
+            coverage,
             question.course_id,
             question.chapter_id or None,
             question.step,

@@ -35,7 +35,7 @@ def past(course_id: str, size: float, chapters: Sequence[str], now: int, chance:
             values = _minute(mean, chapters, shares, chance)
             if values:
                 quarters[quarter] = {
-                    name: Value(v.peak + 1, v.area * QUARTER, False) for name, v in values.items()
+                    name: Value(v.peak + 1, v.viewer_ms * QUARTER, False) for name, v in values.items()
                 }
         else:
             for minute in range(begin, end):
@@ -52,7 +52,7 @@ def past(course_id: str, size: float, chapters: Sequence[str], now: int, chance:
 def _fold(folded: dict[str, Value], values: dict[str, Value]) -> None:
     for name, value in values.items():
         old = folded.get(name, Value(0, 0, False))
-        folded[name] = Value(max(old.peak, value.peak), old.area + value.area, False)
+        folded[name] = Value(max(old.peak, value.peak), old.viewer_ms + value.viewer_ms, False)
 
 
 def _appeal(minute: int) -> float:
@@ -78,14 +78,14 @@ def _minute(
 ) -> dict[str, Value]:
     """A minute of so many viewers, split over chapters; each has a moment with more than its average."""
     found = {}
-    area = 0
+    viewer_ms = 0
     for name, share in zip(chapters, shares, strict=True):
         there = mean * share * chance.uniform(0.85, 1.15)
         time = round(there * MINUTE_MS)
         if time >= MINUTE_MS // 10:
             found[name] = Value(math.ceil(there), time, False)
-            area += time
-    if not area:
+            viewer_ms += time
+    if not viewer_ms:
         return {}
-    peak = max(math.ceil(area / MINUTE_MS), *(value.peak for value in found.values()))
-    return {COURSE: Value(peak, area, False), **found}
+    peak = max(math.ceil(viewer_ms / MINUTE_MS), *(value.peak for value in found.values()))
+    return {COURSE: Value(peak, viewer_ms, False), **found}

@@ -1,4 +1,4 @@
-"""Makes a link leave a span for each exchange that is for a request. Called by store.presence."""
+"""Makes a link record a span for each exchange on behalf of a request. Called by store.presence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..redis.resp import ScriptCall
 
 
 def trace_link(link: Link) -> None:
-    """Changes this link and not its class: whatever its kind, all that is asked goes through results."""
+    """Patches this object and not its class: in every kind of link all commands go through `results`."""
     results = link.results
 
     async def traced(

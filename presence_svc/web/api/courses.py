@@ -104,7 +104,7 @@ async def evict(request: Request) -> Response:
     else:
         viewer_id = body.checked_id(viewer_id, "/viewer_id")
         lasts_s = service.settings.ttl if ban_s is None else ban_s
-        await service.presence.evict(course_id, viewer_id, lasts_s, is_last_word=ban_s is not None)
+        await service.presence.evict(course_id, viewer_id, lasts_s, replaces_ban=ban_s is not None)
     return Response(status_code=204)
 
 

@@ -162,7 +162,7 @@ async def test_a_late_loop_is_no_late_redis(own_server: EmbeddedServer) -> None:
 
 
 async def test_a_crowd_of_our_own_is_no_absence(own_server: EmbeddedServer) -> None:
-    """More low-priority callers than can be served in time: they are told so, and heartbeats go on beside them."""
+    """More low-priority callers than can be served in time: they are refused, and heartbeats go on."""
     async with Proxy(own_server.url) as proxy:
         link = link_to(proxy.url, timeout_s=0.3, pool=4)
         await link.pipeline([("PING",)])

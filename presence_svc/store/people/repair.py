@@ -1,4 +1,4 @@
-"""Looks over who is counted as people, some at a time, and mends what does not fit (S14)."""
+"""Compares the index that people are counted from (`where`) with the courses, and repairs it (S14)."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ STEP = 100
 PAIRS = 400
 
 
-class PeopleBooks:
-    """`mend` looks at some of those who are counted, and at some who should be; in turn it comes to all."""
+class PeopleRepair:
+    """Each `step` checks some viewers who are counted and some who should be; in the end it checks all."""
 
     def __init__(self, link: Link, settings: Settings, keys: Keys) -> None:
-        self.is_kept = settings.people
-        self._turns = cycle([_PartitionBook(link, keys, partition) for partition in keys.partitions])
+        self.is_enabled = settings.people
+        self._partitions = cycle([_PartitionRepair(link, keys, partition) for partition in keys.partitions])
 
-    async def mend(self) -> int:
-        """One bounded step, in one partition; how many were wrong. Raises Unavailable."""
-        return await next(self._turns).mend()
+    async def step(self) -> int:
+        """One bounded step in one partition; returns how many entries it repaired. Raises Unavailable."""
+        return await next(self._partitions).step()
 
 
-class _PartitionBook:
-    """Who is counted in a partition, and how far the walk through it has come."""
+class _PartitionRepair:
+    """The repair of one partition, with the cursors of its scans."""
 
     def __init__(self, link: Link, keys: Keys, partition: Partition) -> None:
         self._link, self._keys, self._partition = link, keys, partition
@@ -35,13 +35,13 @@ class _PartitionBook:
         self._courses: list[str] = []
         self._viewers: bytes | int = 0
 
-    async def mend(self) -> int:
+    async def step(self) -> int:
         pairs = (await self._some_counted() + await self._some_present())[:PAIRS]
         if not pairs:
             return 0
         names = (self._partition.where, *(self._keys.course(course).viewers for _, course in pairs))
         args = [word for pair in pairs for word in pair]
-        return int(await self._link.call(scripts.MEND, names, args, low_priority=True))
+        return int(await self._link.call(scripts.REPAIR, names, args, low_priority=True))
 
     async def _some_counted(self) -> list[tuple[str, str]]:
         scan = ("HSCAN", self._partition.where, self._counted, "COUNT", STEP)
@@ -53,7 +53,7 @@ class _PartitionBook:
         ]
 
     async def _some_present(self) -> list[tuple[str, str]]:
-        """Some viewers of one course; then the next course has its turn."""
+        """Some viewers of one course; after the last of them it goes on with the next course."""
         if not self._courses:
             scan = ("ZSCAN", self._partition.agenda, self._agenda, "COUNT", STEP)
             ((self._agenda, flat),) = await self._link.pipeline([scan], low_priority=True)
