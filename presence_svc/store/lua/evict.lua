@@ -19,10 +19,11 @@ pass_memory_check(KEYS[1])
 local flat = redis.call('HGETALL', key)
 for i = 1, #flat, 2 do
   if string.sub(flat[i], 1, 2) == 's:' then
-    local _, _, place, status = parse_record(flat[i + 1])
+    local lease, _, place, status = parse_record(flat[i + 1])
     former[place] = chapter_in(status)
     redis.call('HDEL', key, flat[i])
-    remember(left, string.sub(flat[i], 3), '!', tonumber(ARGV[2]))
+    -- A session whose lease has ended may come back, as it may when its record has expired with the others.
+    if lease > now then remember(left, string.sub(flat[i], 3), '!', tonumber(ARGV[2])) end
   end
 end
 local ban, replaces_ban = tonumber(ARGV[7]), ARGV[8] == '1'
