@@ -106,7 +106,7 @@ async def test_versions_grow_over_steps_storms_and_restarts(replica: Replica, ea
 
 
 async def test_thousands_that_are_due_do_not_delay_the_latest(replica: Replica) -> None:
-    """S9: every course's minute has ended, then a lease ends: it is looked at next, and nothing is left out."""
+    """S9: every course's minute has ended, then a lease ends: it is next, and nothing is left out."""
     now = await replica.now()
     crowd = {f"course-{n:03}": now - 1_000 for n in range(3 * agenda.COURSES)}
     await replica.redis.zadd("presence:agenda:0", crowd)
