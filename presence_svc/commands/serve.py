@@ -134,7 +134,7 @@ def app() -> Any:
         from ..app import create_app
 
         made = create_app(load())
-    # What exists now is permanent, so the collector may skip it. Requests leave no reference cycles: searching
+    # What exists now is permanent, so the collector may skip it. Requests leave no reference cycles: looking
     # for some among a hundred thousand cached sessions every few requests would find nothing.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)

@@ -1,4 +1,4 @@
-"""The history of a course over HTTP: steps, calendar, heatmap. Refuses ranges that are too long, by field."""
+"""The history of a course over HTTP: steps, calendar, heatmap. Raises Invalid if a range is too long."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def heatmap(request: Request) -> Response:
 
 
 async def _entered(request: Request, course_id: str) -> HistoryAnswers:
-    """The answers, for who may have them."""
+    """Checks that the caller may read this course's history. Raises NotFound if history is off."""
     await enter(request, Action.HISTORY, course_id)
     service = service_of(request)
     if not service.settings.history:
@@ -93,13 +93,13 @@ async def _entered(request: Request, course_id: str) -> HistoryAnswers:
 
 
 def _etag(found: History) -> str:
-    """Of all but the clock."""
-    told = orjson.dumps(found.model_dump(exclude={"as_of"}))
-    return f'W/"{urlsafe_b64encode(blake2b(told, digest_size=12).digest()).decode()}"'
+    """A tag of everything except the time."""
+    content = orjson.dumps(found.model_dump(exclude={"as_of"}))
+    return f'W/"{urlsafe_b64encode(blake2b(content, digest_size=12).digest()).decode()}"'
 
 
 def as_csv(found: History) -> bytes:
-    """A line per step, with the time on the wall in front."""
+    """A line per step, which begins with the local time."""
     here = ZoneInfo(found.tz)
     columns = [getattr(found, name) for name in COLUMNS]
     rows = (
