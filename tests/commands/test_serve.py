@@ -34,7 +34,7 @@ def test_variables_of_others_are_named_once(spawn_service: Callable[..., Service
     """By the parent: each worker reads the same environment."""
     service = spawn_service(LINKS | {"PRESENCE_WORKERS": workers, "PRESENCE_REDIS_URL": ""})
 
-    assert service.logs().count("ignored, since no settings of ours") == 1
+    assert service.logs().count("ignored, because no setting has") == 1
     assert all(name in service.logs() for name in LINKS)
 
 
