@@ -1,6 +1,6 @@
 """`python -m tests.fork_server FD`: has imported the service, and forks it for each request that FD brings.
 
-Started by tests/forked.py. Most of a start is imports: a forked service costs an eighth of one that is started,
+Started by tests/forked.py. Most of a start is imports: a forked service costs an eighth of a started one,
 and does the same from the reading of its settings on. A request is a line of JSON with `arguments`, `env` and
 `cwd`, and three files: both outputs, and where the exit status is written.
 """
