@@ -95,8 +95,9 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         suspension.start()
         loop_lag = LoopLag(metrics.loop_lag.observe)
         loop_lag.start()
-        with on_shutdown(service.hub, settings.drain_delay, settings.drain_spread, close_after_answers):
-            yield {"service": service, "handler": handler, "files": files}
+        delay_s, spread_s = settings.drain_delay, settings.drain_spread
+        with on_shutdown(service.hub, delay_s, spread_s, close_after_answers) as shutdown:
+            yield {"service": service, "handler": handler, "files": files, "shutdown": shutdown}
         suspension.stop()
         await service.hub.stop()
         await service.renewer.stop()

@@ -22,7 +22,7 @@ async def tell_names(feed: Feed, rosters: Rosters) -> None:
 
 
 async def _tell(feed: Feed, rosters: Rosters) -> None:
-    many = min(feed.viewers, MAX_VIEWERS)
+    many = min(feed.listeners.most_names, MAX_VIEWERS)
     if not many:
         return
     roster = await rosters.read(feed.course_id, limit=many)
