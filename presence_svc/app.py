@@ -85,7 +85,7 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         await preflight(link, service.presence.keys, warns=True)
         with contextlib.suppress(Unavailable):  # leave tokens need the common secret
             await link.start()
-            await sweeper.pulse()
+            await sweeper.refresh_marks()
         for part in (service.hub, service.renewer, sweeper):
             part.start()
         repairer = Repairer(PeopleRepair(link, settings, service.presence.keys))

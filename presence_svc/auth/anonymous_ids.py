@@ -60,7 +60,7 @@ class Pseudonyms(Rosters):
     def alias(self, course_id: str, viewer_id: str) -> str:
         return self.of(course_id, viewer_id)
 
-    def seen(self, course_id: str, viewer: Viewer) -> Viewer:
+    def public_view(self, course_id: str, viewer: Viewer) -> Viewer:
         return viewer.model_copy(update={"viewer_id": self.of(course_id, viewer.viewer_id)})
 
 

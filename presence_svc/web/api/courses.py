@@ -76,7 +76,7 @@ async def viewers(request: Request) -> Response:
     course_id = body.course_id(request.scope)
     service = service_of(request)
     caller = await enter(request, Action.VIEWERS, course_id)
-    rosters = service.rosters if caller.role is Role.SERVICE else service.seen_rosters
+    rosters = service.rosters if caller.role is Role.SERVICE else service.public_rosters
     roster = await rosters.page(
         course_id,
         limit=LIMIT.read(request),
