@@ -110,7 +110,7 @@ class Feed:
         kept: list[Viewer],
         public_view: Callable[[Viewer], Viewer] = lambda viewer: viewer,
     ) -> None:
-        """Sends names: of the viewers heard from most recently, or of those shown before who are still present.
+        """Sends names: of viewers heard from most recently, or of those shown before who are still present.
 
         `kept` are the latter; `public_view` turns a viewer into what others may see of them.
         """

@@ -28,8 +28,7 @@ class FastPathProtocol(HttpProtocol):
     _heads = HeadCache()
     _packet = b""
     _idle = False
-    # The parts of the last response head, and that head.
-    _last: tuple[tuple[Header, ...], list[Header], bytes] = ((), [], b"")
+    _last: tuple[tuple[Header, ...], list[Header], bytes] = ((), [], b"")  # a head's parts, and the head
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
