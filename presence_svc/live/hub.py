@@ -6,6 +6,7 @@ from the channel's messages and from reads at every (re)subscription; nothing he
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,6 +27,8 @@ from .people import PeopleFeed
 from .reads import Reads
 
 log = logging.getLogger("presence.hub")
+
+KNOWN_AFTER_S = 0.1  # half of the time that a stream has for its first frame
 
 
 class Hub:
@@ -87,8 +90,6 @@ class Hub:
                 feed = self._feeds[course_id] = Feed(course_id)
                 self.bus.add(course_id)
             feed.listeners.add(listener)
-            # What others see already: a read that fails must not leave this one with nothing.
-            feed.tell(listener)
         if people:
             self._people.add(listener)
         self._reads.start(self._first(listener))
@@ -134,15 +135,26 @@ class Hub:
         self.on_lost()
 
     async def _first(self, listener: Listener) -> None:
-        """What is true now goes to a new stream at once, also while its subscription is still on the way."""
-        for count in await self._presence.counts_or_errors(listener.courses):
-            if isinstance(count, PresenceError):
-                continue  # its master is away: the subscription brings it, as soon as there is one
-            if (feed := self._feeds.get(count.course_id)) and listener in feed.listeners:
-                feed.update(count)
-                feed.tell(listener)
-                if listener.wants(count.course_id):
-                    self._refresh_viewers(feed)
+        """What is true now goes to a new stream, also while its subscription is still on the way.
+
+        What others see may be older by PUBLISH_INTERVAL: it is for when a read fails, or takes too long.
+        """
+        fallback = asyncio.get_running_loop().call_later(KNOWN_AFTER_S, self._tell, listener)
+        try:
+            for count in await self._presence.counts_or_errors(listener.courses):
+                if isinstance(count, PresenceError):
+                    continue  # its master is away: the subscription brings it, as soon as there is one
+                if (feed := self._feeds.get(count.course_id)) and listener in feed.listeners:
+                    feed.update(count)
+                    if listener.wants(count.course_id):
+                        self._refresh_viewers(feed)
+        finally:
+            fallback.cancel()
+            self._tell(listener)
+
+    def _tell(self, listener: Listener) -> None:
+        for course_id in listener.courses if listener in self.listeners else ():
+            self._feeds[course_id].tell(listener)
 
     def _on_message(self, course_id: str, data: bytes) -> None:
         feed = self._feeds.get(course_id)
