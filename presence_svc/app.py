@@ -14,8 +14,8 @@ from starlette.types import ASGIApp
 from . import settings as settings_
 from .errors import Misconfigured, Unavailable
 from .live.loop_lag import LoopLag
-from .live.mender import Mender
-from .live.standstill import Standstill
+from .live.repairer import Repairer
+from .live.suspension import SuspensionDetector
 from .metrics import Metrics
 from .replica import build
 from .server.open_files import watched_files
@@ -23,7 +23,7 @@ from .server.request_head import close_after_answers
 from .server.shutdown import on_shutdown
 from .settings import Settings
 from .store.checkup.preflight import preflight
-from .store.people.books import PeopleBooks
+from .store.people.repair import PeopleRepair
 from .store.redis.factory import open_link
 from .web import problems
 from .web.access_log import AccessLog
@@ -82,25 +82,26 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         service, sweeper = build(settings, link, metrics)
         files = watched_files(service)
         app.state.service = handler.service = service
-        await preflight(link, service.presence.keys, tells=True)
+        await preflight(link, service.presence.keys, warns=True)
         with contextlib.suppress(Unavailable):  # leave tokens need the common secret
             await link.start()
             await sweeper.pulse()
         for part in (service.hub, service.renewer, sweeper):
             part.start()
-        mender = Mender(PeopleBooks(link, settings, service.presence.keys))
-        mender.start()
-        standstill = Standstill(min(LONGEST_STOP_S, max(1.0, settings.ttl / 2)))
-        service.presence.is_late = standstill.is_late
-        standstill.start()
+        repairer = Repairer(PeopleRepair(link, settings, service.presence.keys))
+        repairer.start()
+        suspension = SuspensionDetector(min(LONGEST_STOP_S, max(1.0, settings.ttl / 2)))
+        service.presence.is_late = suspension.is_late
+        suspension.start()
         loop_lag = LoopLag(metrics.loop_lag.observe)
         loop_lag.start()
-        with on_shutdown(service.hub, settings.drain_delay, settings.drain_spread, close_after_answers):
-            yield {"service": service, "handler": handler, "files": files}
-        standstill.stop()
+        delay_s, spread_s = settings.drain_delay, settings.drain_spread
+        with on_shutdown(service.hub, delay_s, spread_s, close_after_answers) as shutdown:
+            yield {"service": service, "handler": handler, "files": files, "shutdown": shutdown}
+        suspension.stop()
         await service.hub.stop()
         await service.renewer.stop()
-        await mender.stop()
+        await repairer.stop()
         await sweeper.stop()
         await service.totals.close()
         loop_lag.stop()

@@ -1,8 +1,8 @@
-"""Renews the leases of those whose socket is open on this replica, so that they need no heartbeats.
+"""Renews the leases of sessions that have a WebSocket on this replica, so that they need no heartbeats.
 
-Owned by app, used by web.ws. Each lease is renewed when a player would have sent a heartbeat; what is due
-at the same time shares exchanges with Redis (group commit). It survives Redis's absence: what failed is due
-again a moment later, and a lease outlives several such moments.
+Owned by app, used by web.ws. A lease is renewed when a player would send its heartbeat; renewals that are due
+together share exchanges with Redis (group commit). It survives outages of Redis: a failed renewal is repeated
+a moment later, and a lease is long enough for several attempts.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from ..store.write import HeartbeatWrite, Outcome
 log = logging.getLogger("presence.renewer")
 TICK_S = 0.5
 AGAIN_S = 1.0
-STEP = 500  # posted at once, before others may run
+STEP = 500  # renewals in a row before other tasks may run
 
 
 class Held:
-    """A lease that an open socket holds; each renewal writes `write` with `seq` (as it travels)."""
+    """A lease that an open socket holds. Each renewal writes `write` with `seq` (RESP-encoded)."""
 
     __slots__ = ("on_left", "released", "seq", "write")
 
@@ -38,7 +38,7 @@ class Held:
 
 
 class Renewer:
-    """`hold` a lease until `release`; `on_left` is called when its session was ended by somebody else."""
+    """Renews a lease from `hold` to `release`; calls `on_left` if another request ends its session."""
 
     def __init__(self, presence: Presence, settings: Settings) -> None:
         self._presence = presence
@@ -63,7 +63,7 @@ class Renewer:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def hold(self, write: HeartbeatWrite, seq: bytes, on_left: Callable[[], None]) -> Held:
-        """Renews what was recorded just now."""
+        """Begins to renew a lease that was recorded just now."""
         held = Held(write, seq, on_left)
         self._plan(held, self._pause_s())
         return held
@@ -72,7 +72,7 @@ class Renewer:
         held.released = True
 
     def _pause_s(self) -> float:
-        """As next_heartbeat_ms: those who have joined together do not stay in step."""
+        """Jittered like next_heartbeat_ms, so that sessions that joined together do not stay in step."""
         return self._interval_s * random.uniform(0.8, 0.9)
 
     def _plan(self, held: Held, in_s: float) -> None:

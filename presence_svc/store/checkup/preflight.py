@@ -1,7 +1,7 @@
-"""What must be true of a Redis before anybody is served: its version, and that one prefix is in one database.
+"""Checks a Redis before the service starts: its version, and that no other database uses our prefix.
 
-Called by app and `serve` at start. A check that is forbidden, or gets no answer, does not prevent a start.
-Nor does a Redis that may evict keys, which is said in the log.
+Called by app and `serve`. A check that is forbidden or gets no answer does not prevent the start, nor does an
+eviction policy that may drop keys, which is logged.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ OLDEST = (7, 0)
 NO_EVICTION = "noeviction"
 
 
-async def preflight(link: Link, keys: Keys, *, tells: bool = False) -> None:
-    """Raises Misconfigured, saying what to do. `tells`: logs what is wrong and no reason not to start."""
+async def preflight(link: Link, keys: Keys, *, warns: bool = False) -> None:
+    """Raises Misconfigured with advice. `warns`: also logs problems that do not prevent the start."""
     await link.warm()
     try:
         info, memory, channels = await link.results(
@@ -30,7 +30,7 @@ async def preflight(link: Link, keys: Keys, *, tells: bool = False) -> None:
         _check_version(_facts(info).get("redis_version", ""))
     if not isinstance(channels, PresenceError):
         check_database([channel.decode() for channel in channels], keys, link.db)
-    if tells and not isinstance(memory, PresenceError):
+    if warns and not isinstance(memory, PresenceError):
         _warn_of_eviction(_facts(memory))
 
 
@@ -51,18 +51,18 @@ def _check_version(version: str) -> None:
 
 
 def is_new_enough(version: str) -> bool:
-    """Valkey says which Redis it is like."""
+    """Valkey reports the Redis version that it is compatible with."""
     numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
     return len(numbers) < 2 or tuple(numbers) >= OLDEST
 
 
 def check_database(channels: list[str], keys: Keys, db: int) -> None:
-    """Channels know no databases: two deployments would hear each other's changes. Raises Misconfigured."""
+    """Raises Misconfigured if another database uses our prefix: channels are common to all databases."""
     others = sorted({channel.rpartition(":")[2] for channel in channels} - {str(db)})
     others = [other for other in others if other.isdigit()]
     if others:
         raise Misconfigured(
             f"PRESENCE_KEY_PREFIX={keys.prefix} is in use in database {others[0]} of this Redis, and ours is"
-            f" database {db}: channels know no databases, both would hear each other's changes; set another"
-            " PRESENCE_KEY_PREFIX for one of the two"
+            f" database {db}: channels are common to all databases, so that both would receive each other's"
+            " changes; set another PRESENCE_KEY_PREFIX for one of the two"
         )

@@ -26,7 +26,7 @@ if #due == 0 then
   local beyond = '(' .. int(now + tonumber(ARGV[3]))
   due = redis.call('ZRANGEBYSCORE', agenda, beyond, '+inf', 'LIMIT', 0, many)
 end
-make_way(agenda)
+pass_memory_check(agenda)
 -- Somebody asks at every pass. When nobody did, or could, heartbeats were not heard either: a gap (S13).
 if #KEYS > 1 then
   local heard, allowed, again = KEYS[2], tonumber(ARGV[4]), 0

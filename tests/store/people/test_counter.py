@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from presence_svc.store.people import books, counter
+from presence_svc.store.people import counter, repair
 from tests.rig import Backend
 from tests.store.replica import SIGNING_IN, Replica
 
@@ -83,8 +83,8 @@ async def test_too_many_to_look_at_is_said(counting: Replica, monkeypatch: pytes
 
 async def mended(replica: Replica) -> int:
     """A whole round, whatever its steps."""
-    found = books.PeopleBooks(replica.link, replica.settings, replica.keys)
-    return sum([await found.mend() for _ in range(40)])
+    found = repair.PeopleRepair(replica.link, replica.settings, replica.keys)
+    return sum([await found.step() for _ in range(40)])
 
 
 async def test_sets_that_have_gone_leave_nobody_behind(counting: Replica) -> None:

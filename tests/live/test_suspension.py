@@ -1,4 +1,4 @@
-"""A replica that stood still sends nothing of what its clients said long ago."""
+"""A replica that was suspended records no old requests of its clients."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from presence_svc.live import standstill
-from presence_svc.live.standstill import Standstill
+from presence_svc.live import suspension
+from presence_svc.live.suspension import SuspensionDetector
 from presence_svc.store.redis.embedded import EmbeddedServer
 from tests.conftest import SpawnService
 from tests.live.eventually import eventually
@@ -28,8 +28,8 @@ REQUEST = HEAD + b"content-length: %d\r\n\r\n" % len(BEAT) + BEAT
 
 async def test_late_after_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     """For a moment after the loop has not turned for long, whoever asks first; and not otherwise."""
-    monkeypatch.setattr(standstill, "GRACE_S", 0.1)
-    watch = Standstill(0.5)
+    monkeypatch.setattr(suspension, "GRACE_S", 0.1)
+    watch = SuspensionDetector(0.5)
     assert not watch.is_late()
     watch.start()
     assert not watch.is_late()
@@ -65,7 +65,7 @@ def test_a_stopped_replica_brings_nobody_back(
         time.sleep(1.5)
         client.sendall(REQUEST)
         assert b" 200 " in client.recv(65_536)
-    assert "stood still" in stopped.logs()
+    assert "was suspended" in stopped.logs()
 
 
 def _total(service: Service) -> int:
