@@ -24,7 +24,7 @@ class Caller:
 
     `courses` that are open, and those `owned`: the ids with a blank around each, since a set takes ten times
     the memory; None = any. `said`: what the token calls the viewer, where that can be no id.
-    `expires_at` is the token's end; until `holds_until` it need not be judged again.
+    `expires_at` is the token's end; until `holds_until`, by the monotonic clock, it need not be judged again.
     """
 
     role: Role

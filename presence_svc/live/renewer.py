@@ -29,23 +29,33 @@ STEP = 500  # posted at once, before others may run
 class Held:
     """A lease that an open socket holds; each renewal writes `write` with `seq` (as it travels)."""
 
-    __slots__ = ("on_left", "released", "seq", "write")
+    __slots__ = ("life", "on_left", "on_over", "released", "seq", "write")
 
-    def __init__(self, write: HeartbeatWrite, seq: bytes, on_left: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        write: HeartbeatWrite,
+        seq: bytes,
+        on_left: Callable[[], None],
+        on_over: Callable[[], None] = lambda: None,
+    ) -> None:
         self.write, self.seq = write, seq
-        self.on_left = on_left
+        self.on_left, self.on_over = on_left, on_over
         self.released = False
+        self.life = 0  # the renewer's when it was held
 
 
 class Renewer:
-    """`hold` a lease until `release`; `on_left` is called when its session was ended by somebody else."""
+    """`hold` a lease until `release`; `on_left` is called when its session was ended by somebody else, `on_over`
+    when the lease ended because this process stood still.
+    """
 
     def __init__(self, presence: Presence, settings: Settings) -> None:
         self._presence = presence
-        self._interval_s = settings.heartbeat_interval
+        self._interval_s, self._ttl_s = settings.heartbeat_interval, settings.ttl
         self._tick_s = min(TICK_S, self._interval_s / 10)
         self._due: list[tuple[float, int, Held]] = []
         self._number = count()
+        self._life = 0  # another one after all leases have ended
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
@@ -62,14 +72,34 @@ class Renewer:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def hold(self, write: HeartbeatWrite, seq: bytes, on_left: Callable[[], None]) -> Held:
+    def hold(
+        self,
+        write: HeartbeatWrite,
+        seq: bytes,
+        on_left: Callable[[], None],
+        on_over: Callable[[], None] = lambda: None,
+    ) -> Held:
         """Renews what was recorded just now."""
-        held = Held(write, seq, on_left)
+        held = Held(write, seq, on_left, on_over)
+        held.life = self._life
         self._plan(held, self._pause_s())
         return held
 
     def release(self, held: Held) -> None:
         held.released = True
+
+    def stood_still(self, seconds: float) -> None:
+        """After more than a TTL all leases have ended, and nobody knows who has left elsewhere meanwhile."""
+        if seconds > self._ttl_s:
+            self._life += 1
+            over, self._due = self._due, []
+            for _, _, held in over:
+                self._end(held)
+
+    def _end(self, held: Held) -> None:
+        if not held.released:
+            held.released = True
+            held.on_over()
 
     def _pause_s(self) -> float:
         """As next_heartbeat_ms: those who have joined together do not stay in step."""
@@ -110,7 +140,9 @@ class Renewer:
     def _renewed(self, held: Held, result: Outcome) -> None:
         if held.released:
             return
-        if isinstance(result, PresenceError):
+        if held.life != self._life:
+            self._end(held)
+        elif isinstance(result, PresenceError):
             self._plan(held, random.uniform(0.5, 1.0) * min(AGAIN_S, self._interval_s / 4))
         elif result.expires_at <= result.as_of:
             held.on_left()

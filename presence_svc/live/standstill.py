@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 log = logging.getLogger("presence.standstill")
 TICKS = 8  # within the limit
@@ -16,10 +17,11 @@ GRACE_S = 1.0  # in which all that lay in the sockets has been read
 
 
 class Standstill:
-    """`is_late` for a moment after the loop has not turned for `limit_s`."""
+    """`is_late` for a moment after the loop has not turned for `limit_s`; `on_stop(seconds)` hears of it."""
 
-    def __init__(self, limit_s: float) -> None:
+    def __init__(self, limit_s: float, on_stop: Callable[[float], None] = lambda seconds: None) -> None:
         self._limit_s = limit_s
+        self._on_stop = on_stop
         self._turned_at: float | None = None
         self._late_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -42,10 +44,10 @@ class Standstill:
 
     def _look(self, now: float) -> None:
         if self._turned_at is not None and now - self._turned_at > self._limit_s:
-            log.warning(
-                "this process stood still for %.1f s: what has waited is refused", now - self._turned_at
-            )
-            self._late_until = now + GRACE_S
+            stopped_s = now - self._turned_at
+            log.warning("this process stood still for %.1f s: what has waited is refused", stopped_s)
+            self._late_until, self._turned_at = now + GRACE_S, now
+            self._on_stop(stopped_s)
         self._turned_at = now
 
 

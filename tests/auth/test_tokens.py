@@ -57,8 +57,10 @@ def settings_for(issuer: Issuer, **more: Any) -> Settings:
 async def judge_of(issuer: Issuer) -> AsyncIterator[Callable[..., Tokens]]:
     made: list[Tokens] = []
 
-    def make(clock: Callable[[], float] = time.time, **more: Any) -> Tokens:
-        made.append(Tokens(settings_for(issuer, **more), clock))
+    def make(
+        clock: Callable[[], float] = time.time, elapsed: Callable[[], float] | None = None, **more: Any
+    ) -> Tokens:
+        made.append(Tokens(settings_for(issuer, **more), clock, elapsed=elapsed or clock))
         return made[-1]
 
     yield make

@@ -17,7 +17,7 @@ from ...errors import Misconfigured, PresenceError
 from ..scripts import Script
 from .node import Node, NodeState
 from .reply import IS_CLUSTER, NOT_SERVING, REFUSES_WRITES, ReplyError, error_of
-from .resp import Command, ScriptCall, by_sha, by_text, packed_command
+from .resp import Command, ScriptCall, by_sha, by_text, may_repeat, packed_command
 from .subscription import Subscription
 from .url import Address
 
@@ -189,7 +189,8 @@ async def exchange(
     """
     deadline = asyncio.get_running_loop().time() + node.timeout_s
     packed = [by_sha(command, sharded=sharded) for command in commands]
-    replies = await node.exchange(packed, deadline, patient=patient)
+    may_retry = may_repeat(commands)
+    replies = await node.exchange(packed, deadline, patient=patient, may_retry=may_retry)
     for at, reply in enumerate(replies):
         if type(reply) is ReplyError:
             if reply.code == "NOSCRIPT":

@@ -1,7 +1,8 @@
 """One Redis server: its wires, a deadline on every exchange, and a breaker while it is away (health).
 
-Used by link and cluster. Never retries: a caller learns within its deadline that an exchange failed, and
-at once while the server is known to be away. A late process or a crowd of ours is no absence of Redis.
+Used by link and cluster. Retries once, and only what a closed connection has cut off and may run twice. Else a
+caller learns within its deadline that an exchange failed, and at once while the server is known to be away. A
+late process or a crowd of ours is no absence of Redis.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from .wire import Wire, dial
 log = logging.getLogger("presence.redis")
 DIAL_S = 1.0
 POOL = 16
+LONGEST_S = 0.45  # for all of a call, where dialling or an unknown script took a part of its deadline
+FULL = 0.9  # of the deadline: who was given less and hears nothing says nothing of the server
 CLIENT_POOL = 4  # connections of redis-py's: subscriptions
 
 
@@ -69,7 +72,10 @@ class Node:
         if generation != self._generation:
             self._generation, self.turn = generation, self.turn + 1
         try:
-            wire = await dial(self.address, self.access, timeout_s=self._dial_s, turn=self.turn)
+            try:
+                wire = await dial(self.address, self.access, timeout_s=self._dial_s, turn=self.turn)
+            except ConnectionResetError:  # cut off on its way in: who is not there refuses
+                wire = await dial(self.address, self.access, timeout_s=self._dial_s, turn=self.turn)
         except ReplyError as error:
             self._note(str(error))
             raise
@@ -111,13 +117,13 @@ class Node:
             await self._client.aclose()
 
     async def exchange(
-        self, commands: Sequence[bytes], deadline: float, *, patient: bool = False
+        self, commands: Sequence[bytes], deadline: float, *, patient: bool = False, may_retry: bool = False
     ) -> list[Any]:
         """Sends packed commands in one write, gives replies in order; error replies are ReplyError values.
 
         Raises Unavailable when nothing came: Away at once while the server is known to be away, Overloaded
         when our own callers hold all connections. `patient`: waits behind others, and says nothing of the
-        server when it is slow.
+        server when it is slow. `may_retry`: it does no harm when all of it has run already.
         """
         if self.health.away:
             raise Away("Redis is away")
@@ -128,14 +134,20 @@ class Node:
             wire = await self._pool.take(deadline, patient=patient)
             sent = loop.time()
         packed = commands[0] if len(commands) == 1 else b"".join(commands)
+        timeout_s = self.timeout_s
+        longest = min(sent + timeout_s, deadline - timeout_s + LONGEST_S)
+        until = max(deadline, sent + self._least_s, longest)
         try:
-            replies = await wire.exchange(packed, len(commands), max(deadline, sent + self._least_s))
+            replies = await wire.exchange(packed, len(commands), until)
         except LOST as error:
             # Half an exchange is on this wire: nobody may ever read the other half.
             self._pool.drop(wire)
             self.on_failure()
-            if isinstance(error, TimeoutError) and not patient and self._heard < sent:
+            is_full = until - sent >= FULL * timeout_s
+            if isinstance(error, TimeoutError) and is_full and not patient and self._heard < sent:
                 self.health.lose(error)
+            if isinstance(error, ConnectionResetError) and may_retry and loop.time() < deadline:
+                return await self.exchange(commands, deadline, patient=patient)
             raise Unavailable("Redis does not answer") from error
         except BaseException:
             self._pool.drop(wire)
@@ -146,7 +158,8 @@ class Node:
         self._pool.give(wire)
         self.exchanges += 1
         self._heard = wire.used_at
-        self.on_exchange(perf_counter() - began)
+        took_s = self._pool.took_s = perf_counter() - began
+        self.on_exchange(took_s)
         return replies
 
     def _lost(self, error: BaseException) -> None:

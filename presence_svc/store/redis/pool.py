@@ -18,7 +18,7 @@ from .wire import Wire
 
 RESERVED = 2  # wires that patient callers do not take
 IDLE_S = 5.0  # after that a wire may be dead without a word: it is asked before it is used
-CHECK_S = 0.1
+CHECK_S = (0.1, 0.25)
 DIAL_PAUSE_S = 0.2
 PING = packed_command("PING")
 BUSY = "too many requests are waiting for a connection to Redis"
@@ -43,6 +43,7 @@ class Pool:
         self._not_before = 0.0
         self._again: asyncio.TimerHandle | None = None
         self._closed = False
+        self.took_s = 0.0  # the last call: a server that is slow is slow to say that it is there
 
     def ready(self, now: float) -> Wire | None:
         """The wire that was used last, if it can be used as it is: for the usual case, without a wait."""
@@ -92,8 +93,10 @@ class Pool:
             self._waiters.discard(waiter)
 
     async def _answers(self, wire: Wire) -> bool:
+        least_s, most_s = CHECK_S
+        check_s = min(max(least_s, 1.5 * self.took_s), most_s)
         try:
-            await wire.exchange(PING, 1, asyncio.get_running_loop().time() + CHECK_S)
+            await wire.exchange(PING, 1, asyncio.get_running_loop().time() + check_s)
         except BaseException as error:
             if isinstance(error, Exception):
                 return False
