@@ -1,7 +1,7 @@
 """`python -m tests.faults.stepped serve`: the service on a host whose clock is set while it runs.
 
-SIGUSR1 sets it a day forward, SIGUSR2 a day back. What Python is told of the time of day changes, as it does when
-somebody sets the clock; what has passed since the boot does not.
+SIGUSR1 sets it a day forward, SIGUSR2 a day back. What Python is told of the time of day changes, as it does
+when somebody sets the clock; what has passed since the boot does not.
 """
 
 from __future__ import annotations

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import aclosing
 from typing import Any
 
-import httpx2
 import pytest
 from joserfc import jwk, jwt
 
-from presence_svc.client import watch
 from presence_svc.store.redis.embedded import EmbeddedServer
-from tests.live.sse import Events
 from tests.rig import VALKEY, Service, real_server
-from tests.web.socket_client import SocketClient
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 
