@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from . import settings as settings_
 from .errors import Misconfigured, Unavailable
 from .live.loop_lag import LoopLag
-from .live.mender import Mender
-from .live.standstill import Standstill
+from .live.repairer import Repairer
+from .live.suspension import SuspensionDetector
 from .metrics import Metrics
 from .replica import build
 from .server.open_files import watched_files
@@ -25,7 +25,7 @@ from .server.shutdown import on_shutdown
 from .settings import Settings
 from .store.checkup.claim import Claim
 from .store.checkup.preflight import preflight
-from .store.people.books import PeopleBooks
+from .store.people.repair import PeopleRepair
 from .store.redis.factory import open_link
 from .web import problems
 from .web.access_log import AccessLog
@@ -62,7 +62,7 @@ def create_app(settings: Settings) -> ASGIApp:
         exception_handlers=problems.HANDLERS,
         lifespan=_lifespan(settings, metrics, handler),
     )
-    app.router.lifespan = _in_words(app.router.lifespan)  # type: ignore[method-assign]
+    app.router.lifespan = _in_words(app.router.lifespan)  # type: ignore[method-assign, assignment]
     app.router.redirect_slashes = False  # it would send clients to whatever host they have named
     app.state.handler = handler
     # Made when somebody asks: a start has no need of them.
@@ -100,7 +100,7 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         service, sweeper = build(settings, link, metrics)
         files = watched_files(service)
         app.state.service = handler.service = service
-        await preflight(link, service.presence.keys, tells=True, pool=settings.redis_pool)
+        await preflight(link, service.presence.keys, warns=True, pool=settings.redis_pool)
         claim = Claim(link, service.presence.keys)
         await claim.make()
         service.hub.bus.on_marked = claim.release
@@ -109,21 +109,22 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
             await sweeper.pulse()
         for part in (service.hub, service.renewer, sweeper):
             part.start()
-        mender = Mender(PeopleBooks(link, settings, service.presence.keys))
-        mender.start()
+        repairer = Repairer(PeopleRepair(link, settings, service.presence.keys))
+        repairer.start()
         longest_s = min(LONGEST_STOP_S, max(1.0, settings.ttl / 2))
-        standstill = Standstill(longest_s, service.renewer.stood_still)
-        service.presence.is_late = standstill.is_late
-        standstill.start()
+        suspension = SuspensionDetector(longest_s, service.renewer.on_suspension)
+        service.presence.is_late = suspension.is_late
+        suspension.start()
         loop_lag = LoopLag(metrics.loop_lag.observe)
         loop_lag.start()
-        with on_shutdown(service.hub, settings.drain_delay, settings.drain_spread, close_after_answers):
-            yield {"service": service, "handler": handler, "files": files}
-        standstill.stop()
+        delay_s, spread_s = settings.drain_delay, settings.drain_spread
+        with on_shutdown(service.hub, delay_s, spread_s, close_after_answers) as shutdown:
+            yield {"service": service, "handler": handler, "files": files, "shutdown": shutdown}
+        suspension.stop()
         claim.release()
         await service.hub.stop()
         await service.renewer.stop()
-        await mender.stop()
+        await repairer.stop()
         await sweeper.stop()
         await service.totals.close()
         loop_lag.stop()

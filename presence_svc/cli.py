@@ -19,12 +19,12 @@ from .errors import PresenceError
 
 cli = typer.Typer(
     name="presence-svc",
-    help="Who is watching which course and chapter, now. Settings are environment variables PRESENCE_*.",
+    help="Shows who is watching which course and chapter now. Settings are environment variables PRESENCE_*.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 Url = Annotated[str, typer.Option("--url", help="Where the service listens.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON: one object, or one a line.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON: one object, or one per line.")]
 Course = Annotated[str, typer.Argument(help="The course's id.", metavar="COURSE")]
 Host = Annotated[str | None, typer.Option(help="Sets PRESENCE_HOST.", show_default=False)]
 Port = Annotated[int | None, typer.Option(help="Sets PRESENCE_PORT.", show_default=False)]
@@ -32,7 +32,7 @@ LOCAL = "http://127.0.0.1:8000"
 
 
 def main() -> None:
-    """Entry point. Our own errors become one line and status 2, Ctrl-C status 130, nothing a traceback."""
+    """The entry point. Our own errors end with one line and status 2, Ctrl-C with status 130."""
     try:
         cli()
     except PresenceError as error:
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def _set(**values: Any) -> None:
-    """Options become environment variables, which worker processes inherit."""
+    """Sets options as environment variables, which worker processes inherit."""
     for name, value in values.items():
         if value is not None:
             os.environ[f"PRESENCE_{name.upper()}"] = str(value)
@@ -74,8 +74,8 @@ def serve(
         typer.Option(help="Directory in which the embedded server keeps its data.", show_default=False),
     ] = None,
 ) -> None:
-    """Run the service, on an embedded server when PRESENCE_REDIS_URL is not set."""
-    gc.disable()  # an import leaves nothing to collect, and is a seventh shorter
+    """Run the service, with an embedded server if PRESENCE_REDIS_URL is not set."""
+    gc.disable()  # imports leave nothing to collect, and are a seventh faster without
     from .commands import serve as command
 
     gc.enable()
@@ -86,12 +86,12 @@ def serve(
 @cli.command()
 def demo(
     port: Port = None,
-    viewers: Annotated[int, typer.Option(min=1, max=2000, help="About how many.")] = 60,
+    viewers: Annotated[int, typer.Option(min=1, max=2000, help="About how many viewers.")] = 60,
     cluster: Annotated[
-        bool, typer.Option("--cluster", help="On a Cluster of three embedded servers instead.")
+        bool, typer.Option("--cluster", help="Use a Cluster of three embedded servers.")
     ] = False,
 ) -> None:
-    """Run the service on an embedded server with simulated viewers, to have something to look at."""
+    """Run the service on an embedded server, with simulated viewers to look at."""
     from .commands import demo as command
 
     _set(port=port)
@@ -100,7 +100,7 @@ def demo(
 
 @cli.command()
 def watch(course: Course, url: Url = "", lines: Json = False) -> None:
-    """Show a course's count live: as Redis publishes it (PRESENCE_REDIS_URL), else as a service here does."""
+    """Show a course's count live, from Redis (PRESENCE_REDIS_URL) or else from a running service."""
     from .commands import watch as command
 
     raise typer.Exit(command.run(course, url=url, as_json=lines))
@@ -109,15 +109,17 @@ def watch(course: Course, url: Url = "", lines: Json = False) -> None:
 @cli.command()
 def history(
     course: Course,
-    chapter: Annotated[str, typer.Option(help="Of this chapter only.", show_default=False)] = "",
+    chapter: Annotated[str, typer.Option(help="Only this chapter.", show_default=False)] = "",
     step: Annotated[str, typer.Option(help="1m, 15m, 1h or 1d.")] = "1h",
     begin: Annotated[str, typer.Option("--from", help="ISO 8601 or ms.", show_default=False)] = "",
-    end: Annotated[str, typer.Option("--to", help="ISO 8601 or ms; now.", show_default=False)] = "",
+    end: Annotated[
+        str, typer.Option("--to", help="ISO 8601 or ms; by default now.", show_default=False)
+    ] = "",
     tz: Annotated[str, typer.Option(help="Time zone, such as Asia/Kolkata.")] = "UTC",
-    as_json: Annotated[bool, typer.Option("--json", help="As the HTTP API answers.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="A line per step.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the HTTP API's JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV: a line per step.")] = False,
 ) -> None:
-    """Show what was: a course's viewers by step (PRESENCE_REDIS_URL)."""
+    """Show a course's history: its viewers by step (PRESENCE_REDIS_URL)."""
     from .commands import history as command
 
     form = "json" if as_json else "csv" if as_csv else "table"
@@ -139,7 +141,7 @@ def simulate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Simulate viewers who come, change chapters and go, and print how quickly they were answered."""
+    """Simulate viewers who arrive, change chapters and leave, and print how fast the service answered."""
     from .commands import simulate as command
 
     plan = command.Plan(url, viewers, courses, seconds, interval, api_key)
@@ -168,7 +170,9 @@ def token(
     name: Annotated[str | None, typer.Option(help="Shown to others.", show_default=False)] = None,
     course: Annotated[
         list[str] | None,
-        typer.Option(help="A course that it opens; may be repeated. None = all.", show_default=False),
+        typer.Option(
+            help="A course that it gives access to; may be repeated. None = all.", show_default=False
+        ),
     ] = None,
     seconds: Annotated[float, typer.Option(min=1, max=31_536_000, help="Seconds until it expires.")] = 3600,
     as_json: Json = False,
@@ -188,8 +192,8 @@ def doctor(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check the settings, the issuer's keys, Redis and its data; exit with 1 when something is wrong."""
+    """Check the settings, the issuer's keys, Redis and its data; exit with 1 if something is wrong."""
     from .commands import doctor as command
 
-    said = sys.stdin.buffer.read().decode(errors="replace") if token == "-" else token  # noqa: S105
-    raise typer.Exit(command.run(said, as_json=as_json))
+    given = sys.stdin.buffer.read().decode(errors="replace") if token == "-" else token  # noqa: S105
+    raise typer.Exit(command.run(given, as_json=as_json))

@@ -64,7 +64,12 @@ class BackgroundHandler(logging.Handler):
             return
         if self._lines.qsize() >= LINES_WAITING:
             self._lost += 1
-            return
+            if self._lines.empty():  # all went out just now: no line is left to say this with
+                self._put(b"")
+        else:
+            self._put(line)
+
+    def _put(self, line: bytes) -> None:
         self._taken += 1
         self._lines.put(line)
         if self._thread is None:
@@ -78,11 +83,12 @@ class BackgroundHandler(logging.Handler):
             time.sleep(0.005)
 
     def _write(self) -> None:
+        said = 0  # of those that were lost; each of the two numbers is one thread's to write
         while True:
-            line = self._lines.get()
-            lost, self._lost = self._lost, 0
-            if lost:
-                line += self.format(_lost_lines(lost)).encode() + b"\n"
+            line, lost = self._lines.get(), self._lost
+            if lost > said:
+                line += self.format(_lost_lines(lost - said)).encode() + b"\n"
+                said = lost
             with contextlib.suppress(OSError, ValueError):  # nobody is there any more
                 _write_all(sys.stderr.fileno(), line)
             self._written += 1

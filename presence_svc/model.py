@@ -1,4 +1,4 @@
-"""What travels over HTTP and the channel, as pydantic models: they validate, and OpenAPI is made from them.
+"""The data of the HTTP API and the channel, as pydantic models for validation and for OpenAPI.
 
 Used by web (in and out), client and the command line. Refuses ids that could break out of a Redis key.
 """
@@ -20,14 +20,14 @@ from .text import picture, shown
 
 ID_PATTERN = r"^[A-Za-z0-9_.:@~|=+-]{1,128}$"
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
-# A viewer as a page knows them: with AUTH=jwt it may be what the token says, which no id can hold.
+# A viewer as pages know them: with AUTH=jwt it may be the token's claim, which need not be a valid id.
 ViewerName = Annotated[str, StringConstraints(min_length=1, max_length=1_024)]
 MAX_SAFE_INT = 2**53 - 1
-MAX_VIEWERS = 20  # names that a stream tells
+MAX_VIEWERS = 20  # names in a stream
 
 
 def integral(value: Any) -> Any:
-    """JSON has one number type: 2.0 is an integer there; true and "2" are not."""
+    """JSON has one number type: 2.0 counts as an integer; true and "2" do not."""
     if isinstance(value, bool | str):
         raise ValueError("must be an integer")
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -52,44 +52,44 @@ LeaveToken = Annotated[str, StringConstraints(max_length=512)]
 
 
 class Body(BaseModel):
-    """What a client sends; what it says beside is left aside."""
+    """The body of a request; unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Heartbeat(Body):
-    """A session says: I am here. Its statement is whole: no `chapter_id` means in no chapter."""
+    """A session is present. The body describes it completely: no `chapter_id` means in no chapter."""
 
     viewer_id: ViewerName | None = Field(
-        None, description="the viewer: an id; with AUTH=jwt that of the token, or what its claim says"
+        None, description="the viewer's id; with AUTH=jwt that of the token, or the value of its claim"
     )
     session_id: Id = Field("main", description="one tab or device of the viewer")
     chapter_id: Id | None = None
-    name: Name = Field(None, description="shown to others; absent, or nothing to be seen = as it was")
-    avatar_url: AvatarUrl | None = Field(None, description="https only; absent = as it was")
+    name: Name = Field(None, description="shown to others; absent or blank = unchanged")
+    avatar_url: AvatarUrl | None = Field(None, description="https only; absent = unchanged")
     anonymous: Flag = Field(False, description="counted, never named")
     hidden: Flag = Field(False, description="the tab is hidden: its lease is longer")
-    seq: Seq | None = Field(None, description="grows with all that the session says")
+    seq: Seq | None = Field(None, description="increases with every message of the session")
     leave_token: LeaveToken | None = Field(
-        None, description="without a bearer token: whose session this was, before its viewer signed out"
+        None, description="without a bearer token: proves whose session this was before its viewer signed out"
     )
 
 
 class CourseHeartbeat(Heartbeat):
-    """One heartbeat of a batch: says its course too."""
+    """One heartbeat of a batch, with its course."""
 
     course_id: Id
 
 
 class Leave(Body):
-    """A session says: I am gone. `soft` = perhaps a reload: the lease is cut to LEAVE_GRACE."""
+    """A session leaves. `soft`: it may be a reload, so the lease is only shortened to LEAVE_GRACE."""
 
     viewer_id: ViewerName | None = None
     session_id: Id = "main"
     seq: Seq | None = None
     soft: Flag = False
     leave_token: LeaveToken | None = None
-    anonymous: Flag = Field(False, description="said by a visitor who has no leave token yet")
+    anonymous: Flag = Field(False, description="set by a visitor who has no leave token yet")
 
 
 MAX_CHAPTERS_ASKED = 100
@@ -99,7 +99,7 @@ Order = Literal["recent", "joined"]
 
 
 class HeartbeatReply(BaseModel):
-    """`expires_at` in ms since 1970 by Redis's clock; not after now = the session has left."""
+    """`expires_at` is in ms since 1970 by Redis's clock; not later than now = the session has left."""
 
     course_id: str
     viewer_id: str
@@ -108,11 +108,11 @@ class HeartbeatReply(BaseModel):
     expires_at: int
     next_heartbeat_ms: int
     leave_token: str
-    pseudonym: str | None = Field(None, description="with PSEUDONYMS: what others see as this viewer's id")
+    pseudonym: str | None = Field(None, description="with PSEUDONYMS: the id that others see for this viewer")
 
 
 class Count(BaseModel):
-    """The whole truth about a course at `as_of` (ms since 1970, Redis's clock)."""
+    """The complete count of a course at `as_of` (ms since 1970, Redis's clock)."""
 
     course_id: str
     total: int
@@ -153,11 +153,11 @@ class CourseTotal(BaseModel):
 
 
 class Stats(BaseModel):
-    """Totals over all courses: `total` is the sum, with viewers of two courses twice; `people` are distinct.
+    """Totals over all courses: `total` counts a viewer of two courses twice, `people` only once.
 
-    When these are not `exact`, they are right within `bound_s` seconds; null where they are not counted.
-    `page` has the courses that were asked for, the busiest first, those of the past last; none = absent.
-    `warming`: Redis has only begun, or a part of it, and what it says may be too low.
+    `people` is right within `bound_s` seconds if it is not `exact`; null if people are not counted. `page`
+    has the courses asked for, the busiest first and idle ones last; null if none were asked for. `warming`:
+    Redis, or a part of it, was started recently, and counts may be too low.
     """
 
     total: int
@@ -173,7 +173,7 @@ class Stats(BaseModel):
 
 
 class Problem(BaseModel):
-    """RFC 9457."""
+    """An error (RFC 9457)."""
 
     type: str
     title: str

@@ -1,6 +1,6 @@
-"""Every part of a replica, wired: the one place where parts hear of each other. Nothing runs yet.
+"""Builds all parts of a replica and connects them. Nothing runs yet.
 
-Called by app, which starts and stops what is built here.
+Called by app, which starts and stops these parts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .web.services import Services
 
 
 def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, Sweeper]:
-    """All that the routes ask, and the sweeper."""
+    """Everything that routes use, and the sweeper."""
     presence, shared = Presence(link, settings), Shared(link, settings)
     rosters = Rosters(link, settings, shared)
     seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
@@ -74,7 +74,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
 
 
 def _observe(link: Link, service: Services, sweeper: Sweeper) -> None:
-    """Who is told of what: the one place where parts hear of each other that are not made of each other."""
+    """Connects parts that do not own each other by callbacks."""
     presence, hub, metrics = service.presence, service.hub, service.metrics
 
     def on_pulse(pulse: Pulse) -> None:
@@ -84,8 +84,8 @@ def _observe(link: Link, service: Services, sweeper: Sweeper) -> None:
 
     def on_back() -> None:
         hub.refresh()
-        hub.bus.renew()  # it may be another server that is back
-        sweeper.poke(0)  # whoever has started without Redis waits for the common secret
+        hub.bus.renew()  # the server that is back may be another one
+        sweeper.poke(0)  # a replica that started without Redis needs the common secret
 
     link.observe(
         on_exchange=metrics.exchange.observe,

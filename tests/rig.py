@@ -29,6 +29,7 @@ from redis.asyncio import Redis
 
 from presence_svc.store.redis.embedded import EmbeddedServer
 from tests.described import check_log
+from tests.forked import Forked, fork
 from tests.frame_log import PLACE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -140,7 +141,8 @@ class Service:
     """`presence-svc serve` in its own process group, logging to a file; patient with Redis unless told else.
 
     Without a `port` it gets a free one from the system, and keeps it when it is started again. It notes down
-    what it tells (tests/frame_log.py), unless its speed is measured.
+    what it tells (tests/frame_log.py), unless its speed is measured. It is forked (tests/forked.py), unless
+    its speed is measured, Python itself is told something, or a command `through` which it starts is given.
     """
 
     def __init__(
@@ -149,32 +151,27 @@ class Service:
         *,
         port: int | None = None,
         command: Sequence[str] = ("serve",),
+        through: Sequence[str] = (),
         is_measured: bool = False,
     ) -> None:
         self.port = port or 0
         clean = {key: value for key, value in os.environ.items() if not key.startswith("PRESENCE_")}
         module = "presence_svc" if is_measured else "tests.service"
-        self._command = [sys.executable, "-m", module, *command]
+        self._arguments, self._command = command, [*through, sys.executable, "-m", module, *command]
         self._cwd = ROOT
         self._env = clean | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
         self._env |= {**({} if is_measured else PATIENT), **(env or {})}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._frames: Path | None = None
-        self.process: subprocess.Popen[bytes] | None = None
+        is_told = through or any(key.startswith("PYTHON") for key in env or ())
+        self._is_forked = not is_measured and not is_told
+        self.process: subprocess.Popen[bytes] | Forked | None = None
 
     def start(self) -> Self:
         """Starts the service and waits until it is ready; may be called again after it ended."""
         said = len(self.logs())
         self._frames = self._frames or Path(tempfile.mkdtemp(prefix="presence-frames-"))
-        self.process = subprocess.Popen(
-            self._command,
-            cwd=self._cwd,
-            env=self._env | {"PRESENCE_PORT": str(self.port), PLACE: str(self._frames / "log")},
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,
-        )
+        self.process = self._begin({"PRESENCE_PORT": str(self.port), PLACE: str(self._frames / "log")})
         deadline = time.monotonic() + READY_DEADLINE_S
         while time.monotonic() < deadline and self.process.poll() is None:
             listens = re.search(r"listens on http://\S+:(\d+)", self.logs()[said:])
@@ -184,6 +181,19 @@ class Service:
             time.sleep(0.05)
         self.kill()
         raise RuntimeError(f"the service did not get ready:\n{self.logs()}")
+
+    def _begin(self, env: dict[str, str]) -> subprocess.Popen[bytes] | Forked:
+        if self._is_forked:
+            return fork(self._arguments, self._cwd, self._env | env, self._log.fileno())
+        return subprocess.Popen(
+            self._command,
+            cwd=self._cwd,
+            env=self._env | env,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
 
     @property
     def url(self) -> str:

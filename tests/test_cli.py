@@ -473,7 +473,7 @@ def test_sweep_removes_and_publishes_without_a_service(spawn_service: SpawnServi
 
         done = _run("sweep", **env)
 
-        assert (done.returncode, done.stdout) == (0, "1 courses looked at, 2 viewers removed\n")
+        assert (done.returncode, done.stdout) == (0, "1 courses checked, 2 viewers removed\n")
         assert redis.zcard(f"presence:{{{COURSE}}}:viewers") == 0
         said = [changes.get_message(timeout=2) for _ in range(2)][-1]
         assert said is not None

@@ -240,7 +240,7 @@ def test_there_are_shell_lines() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("page", "text"), list(shell_of_ours()))
 def test_shell_lines_work_as_they_stand(page: str, text: str, redis_url: str) -> None:
-    """A block runs in a shell, word for word but for Redis's address; what stays in the foreground is told to go."""
+    """A block runs in a shell, word for word but for Redis's address; `serve` is ended after a while."""
     need("openssl")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PRESENCE_")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"

@@ -6,10 +6,14 @@ import fcntl
 import json
 import logging
 import os
+import queue
 import signal
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
 
 import pytest
 
@@ -92,23 +96,70 @@ def _status(port: int) -> int:
         return 0
 
 
-def test_lost_lines_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What nobody has read is bounded, and its loss is said when lines go out again."""
+LINE = "a line of some length"
+SENT = 3 * LINES_WAITING
+
+
+class Pipe:
+    """A small pipe in the place of standard error, and the lines that were read from it."""
+
+    def __init__(self, reader: IO[bytes]) -> None:
+        self._reader, self._rest = reader, b""
+        self.handler = BackgroundHandler()
+        self.handler.setFormatter(JsonLines())
+        self.lines: list[str] = []
+        self.lost = 0
+
+    def log(self, text: str) -> None:
+        self.handler.handle(logging.LogRecord("x", logging.INFO, "f", 1, text, (), None))
+
+    def read(self) -> None:
+        """Waits for more, and counts what is said to be lost."""
+        *whole, self._rest = (self._rest + self._reader.read(65_536)).split(b"\n")
+        events = [json.loads(line)["event"] for line in whole]
+        self.lines += events
+        self.lost += sum(int(event.split()[0]) for event in events if "were lost" in event)
+
+
+@contextmanager
+def small_pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipe]:
+    """No fixture: pytest puts its own standard error there between fixtures and test."""
     reads, writes = os.pipe()
     fcntl.fcntl(writes, fcntl.F_SETPIPE_SZ, 4096)
-    handler = BackgroundHandler()
-    handler.setFormatter(JsonLines())
     with open(writes, "wb", buffering=0) as stream, open(reads, "rb", buffering=0) as reader:
         monkeypatch.setattr(sys, "stderr", stream)
-        for _ in range(3 * LINES_WAITING):
-            handler.handle(logging.LogRecord("x", logging.INFO, "f", 1, "a line of some length", (), None))
-        told = b""
-        while b"were lost" not in told:
-            told += reader.read(65_536)
-        handler.handle(logging.LogRecord("x", logging.INFO, "f", 1, "the last one", (), None))
-        while b"the last one" not in told:
-            told += reader.read(65_536)
+        yield Pipe(reader)
 
-    lines = [json.loads(line)["event"] for line in told.splitlines()]
-    lost = sum(int(line.split()[0]) for line in lines if "were lost" in line)
-    assert lost + lines.count("a line of some length") == 3 * LINES_WAITING
+
+def test_lost_lines_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody has read is bounded, and its loss is said when lines go out again, without a later line."""
+    with small_pipe(monkeypatch) as pipe:
+        for sent in (SENT, 2 * SENT):
+            for _ in range(SENT):
+                pipe.log(LINE)
+            while pipe.lost + pipe.lines.count(LINE) < sent:
+                pipe.read()
+
+        assert pipe.lost + pipe.lines.count(LINE) == 2 * SENT
+        assert pipe.lost >= 2 * (SENT - LINES_WAITING) - 200  # more than the pipe takes
+        pipe.log("the last one")
+        while "the last one" not in pipe.lines:
+            pipe.read()
+
+
+def test_a_loss_that_no_line_follows_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The queue was full a moment ago, and all of it has gone out since."""
+
+    class Full(queue.SimpleQueue[bytes]):
+        def qsize(self) -> int:
+            return LINES_WAITING
+
+    with small_pipe(monkeypatch) as pipe:
+        pipe.handler._lines = Full()
+
+        pipe.log("this one is lost")
+
+        while not pipe.lost:
+            pipe.read()
+    assert pipe.lost == 1
+    assert not any("this one" in line for line in pipe.lines)

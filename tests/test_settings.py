@@ -425,8 +425,8 @@ def test_how_long_history_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert (settings.minutes_ms, settings.quarters_ms) == (72 * 3_600_000, 30 * 86_400_000)
     assert settings.days_ms == 365 * 86_400_000
-    assert settings.books == (60_000, "hll", 0)
-    assert load(history=False).books[0] == 0
+    assert settings.history_args == (60_000, "hll", 0)
+    assert load(history=False).history_args[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** A session says: I am here */
+        /** Record a heartbeat */
         post: operations["post_heartbeat"];
         delete?: never;
         options?: never;
@@ -30,7 +30,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** A session says: I am gone */
+        /** End a session */
         post: operations["post_leave"];
         delete?: never;
         options?: never;
@@ -45,7 +45,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who is there, in numbers */
+        /** The count of a course */
         get: operations["get_count"];
         put?: never;
         post?: never;
@@ -62,10 +62,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Numbers of many courses */
+        /** Counts of many courses */
         get: operations["get_counts"];
         put?: never;
-        /** The same of more courses than a query holds */
+        /** Counts of more courses than a query holds */
         post: operations["post_counts"];
         delete?: never;
         options?: never;
@@ -80,7 +80,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who is there, by name */
+        /** The named viewers of a course */
         get: operations["get_viewers"];
         put?: never;
         post?: never;
@@ -148,7 +148,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** WebSocket: join, be counted while it is open, hear of changes */
+        /** WebSocket: be counted while it is open, receive changes */
         get: operations["get_ws"];
         put?: never;
         post?: never;
@@ -168,7 +168,7 @@ export interface paths {
         /** Counts of a catalogue as they change */
         get: operations["get_live_catalogue"];
         put?: never;
-        /** The same of more courses than a query holds */
+        /** The same for more courses than a query holds */
         post: operations["post_live_catalogue"];
         delete?: never;
         options?: never;
@@ -200,7 +200,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What courses and chapters are called */
+        /** Titles of courses and chapters */
         get: operations["get_titles"];
         put?: never;
         post?: never;
@@ -217,7 +217,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Who calls, and which courses are theirs */
+        /** The caller's role and courses */
         get: operations["get_me"];
         put?: never;
         post?: never;
@@ -234,7 +234,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What was: peak, average and viewer minutes */
+        /** History: peak, average and viewer minutes */
         get: operations["get_history"];
         put?: never;
         post?: never;
@@ -251,7 +251,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** When it is watched: by weekday and hour */
+        /** History by weekday and hour */
         get: operations["get_calendar"];
         put?: never;
         post?: never;
@@ -268,7 +268,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Its chapters by quarters of an hour */
+        /** History of chapters by quarters of an hour */
         get: operations["get_heatmap"];
         put?: never;
         post?: never;
@@ -301,7 +301,7 @@ export interface components {
     schemas: {
         /**
          * ByeMessage
-         * @description This replica goes, or the socket is old: come back after `retry_ms`; nobody has left.
+         * @description This replica shuts down, or the socket has reached its lifetime: reconnect after `retry_ms`.
          */
         ByeMessage: {
             /**
@@ -356,7 +356,7 @@ export interface components {
         };
         /**
          * ChannelMessage
-         * @description A change of a course, whole: the next message takes its place.
+         * @description A course's complete count after a change: each message replaces the one before.
          */
         ChannelMessage: {
             /**
@@ -397,7 +397,7 @@ export interface components {
         };
         /**
          * ChapterMessage
-         * @description The viewer goes to another chapter; null = to none.
+         * @description The viewer moves to another chapter; null = to none.
          */
         ChapterMessage: {
             /** Chapter Id */
@@ -410,7 +410,7 @@ export interface components {
         };
         /**
          * Count
-         * @description The whole truth about a course at `as_of` (ms since 1970, Redis's clock).
+         * @description The complete count of a course at `as_of` (ms since 1970, Redis's clock).
          * @example {
          *       "course_id": "python-101",
          *       "total": 3,
@@ -446,7 +446,7 @@ export interface components {
         };
         /**
          * CountEvent
-         * @description The whole truth about a course at `as_of`; `chapters` are those that were asked for.
+         * @description The complete count of a course at `as_of`; `chapters` are those that were asked for.
          */
         CountEvent: {
             /** Course Id */
@@ -470,7 +470,7 @@ export interface components {
         };
         /**
          * CountMessage
-         * @description As the event, on a socket.
+         * @description The same as the event, on a socket.
          */
         CountMessage: {
             /** Course Id */
@@ -522,7 +522,7 @@ export interface components {
         };
         /**
          * CourseHeartbeat
-         * @description One heartbeat of a batch: says its course too.
+         * @description One heartbeat of a batch, with its course.
          */
         CourseHeartbeat: {
             viewer_id: string;
@@ -539,13 +539,13 @@ export interface components {
             chapter_id?: string | null;
             /**
              * Name
-             * @description shown to others; absent, or nothing to be seen = as it was
+             * @description shown to others; absent or blank = unchanged
              * @default null
              */
             name?: string | null;
             /**
              * Avatar Url
-             * @description https only; absent = as it was
+             * @description https only; absent = unchanged
              * @default null
              */
             avatar_url?: string | null;
@@ -563,13 +563,13 @@ export interface components {
             hidden?: boolean;
             /**
              * Seq
-             * @description grows with all that the session says
+             * @description increases with every message of the session
              * @default null
              */
             seq?: number | null;
             /**
              * Leave Token
-             * @description without a bearer token: whose session this was, before its viewer signed out
+             * @description without a bearer token: proves whose session this was before its viewer signed out
              * @default null
              */
             leave_token?: string | null;
@@ -605,7 +605,7 @@ export interface components {
         };
         /**
          * EndEvent
-         * @description The stream ends: come back after the pause that its retry field says, after reauth with a new token.
+         * @description The stream ends: reconnect after the time in its retry field; after reauth with a new token.
          */
         EndEvent: Record<string, never>;
         /**
@@ -641,7 +641,7 @@ export interface components {
         };
         /**
          * ExportRow
-         * @description A closed quarter of a course or of one of its chapters; rows with an equal `key` are the same.
+         * @description A closed quarter of a course or of one of its chapters; rows with equal `key` are duplicates.
          * @example {
          *       "key": "python-101//1789999200000",
          *       "course_id": "python-101",
@@ -676,7 +676,7 @@ export interface components {
         };
         /**
          * Heartbeat
-         * @description A session says: I am here. Its statement is whole: no `chapter_id` means in no chapter.
+         * @description A session is present. The body describes it completely: no `chapter_id` means in no chapter.
          * @example {
          *       "viewer_id": "u1",
          *       "session_id": "tab-1",
@@ -688,7 +688,7 @@ export interface components {
         Heartbeat: {
             /**
              * Viewer Id
-             * @description the viewer: an id; with AUTH=jwt that of the token, or what its claim says
+             * @description the viewer's id; with AUTH=jwt that of the token, or the value of its claim
              * @default null
              */
             viewer_id?: string | null;
@@ -705,13 +705,13 @@ export interface components {
             chapter_id?: string | null;
             /**
              * Name
-             * @description shown to others; absent, or nothing to be seen = as it was
+             * @description shown to others; absent or blank = unchanged
              * @default null
              */
             name?: string | null;
             /**
              * Avatar Url
-             * @description https only; absent = as it was
+             * @description https only; absent = unchanged
              * @default null
              */
             avatar_url?: string | null;
@@ -729,13 +729,13 @@ export interface components {
             hidden?: boolean;
             /**
              * Seq
-             * @description grows with all that the session says
+             * @description increases with every message of the session
              * @default null
              */
             seq?: number | null;
             /**
              * Leave Token
-             * @description without a bearer token: whose session this was, before its viewer signed out
+             * @description without a bearer token: proves whose session this was before its viewer signed out
              * @default null
              */
             leave_token?: string | null;
@@ -762,7 +762,7 @@ export interface components {
         };
         /**
          * HeartbeatReply
-         * @description `expires_at` in ms since 1970 by Redis's clock; not after now = the session has left.
+         * @description `expires_at` is in ms since 1970 by Redis's clock; not later than now = the session has left.
          * @example {
          *       "course_id": "python-101",
          *       "viewer_id": "u1",
@@ -790,7 +790,7 @@ export interface components {
             leave_token: string;
             /**
              * Pseudonym
-             * @description with PSEUDONYMS: what others see as this viewer's id
+             * @description with PSEUDONYMS: the id that others see for this viewer
              * @default null
              */
             pseudonym?: string | null;
@@ -959,12 +959,12 @@ export interface components {
         };
         /**
          * JoinMessage
-         * @description A socket's first message: a heartbeat, with a token if one is needed, and what to tell.
+         * @description A socket's first message: a heartbeat, with a token if one is needed, and what to send back.
          */
         JoinMessage: {
             /**
              * Viewer Id
-             * @description the viewer: an id; with AUTH=jwt that of the token, or what its claim says
+             * @description the viewer's id; with AUTH=jwt that of the token, or the value of its claim
              * @default null
              */
             viewer_id?: string | null;
@@ -981,13 +981,13 @@ export interface components {
             chapter_id?: string | null;
             /**
              * Name
-             * @description shown to others; absent, or nothing to be seen = as it was
+             * @description shown to others; absent or blank = unchanged
              * @default null
              */
             name?: string | null;
             /**
              * Avatar Url
-             * @description https only; absent = as it was
+             * @description https only; absent = unchanged
              * @default null
              */
             avatar_url?: string | null;
@@ -1005,13 +1005,13 @@ export interface components {
             hidden?: boolean;
             /**
              * Seq
-             * @description grows with all that the session says
+             * @description increases with every message of the session
              * @default null
              */
             seq?: number | null;
             /**
              * Leave Token
-             * @description without a bearer token: whose session this was, before its viewer signed out
+             * @description without a bearer token: proves whose session this was before its viewer signed out
              * @default null
              */
             leave_token?: string | null;
@@ -1022,19 +1022,19 @@ export interface components {
             token?: string | null;
             /**
              * Viewers
-             * @description how many names to tell
+             * @description how many names to send
              * @default 0
              */
             viewers?: number;
             /**
              * Chapters
-             * @description whose numbers to tell
+             * @description the chapters whose counts to send
              * @default all
              */
             chapters?: ("all" | "none") | string[];
             /**
              * Order
-             * @description joined: whoever is shown stays so while they are there
+             * @description joined: viewers who are shown stay shown while they are present
              * @default recent
              * @enum {string}
              */
@@ -1066,7 +1066,7 @@ export interface components {
             leave_token: string;
             /**
              * Pseudonym
-             * @description with PSEUDONYMS: what others see as this viewer's id
+             * @description with PSEUDONYMS: the id that others see for this viewer
              * @default null
              */
             pseudonym?: string | null;
@@ -1078,7 +1078,7 @@ export interface components {
         };
         /**
          * Leave
-         * @description A session says: I am gone. `soft` = perhaps a reload: the lease is cut to LEAVE_GRACE.
+         * @description A session leaves. `soft`: it may be a reload, so the lease is only shortened to LEAVE_GRACE.
          * @example {
          *       "viewer_id": "u1",
          *       "session_id": "tab-1",
@@ -1114,7 +1114,7 @@ export interface components {
             leave_token?: string | null;
             /**
              * Anonymous
-             * @description said by a visitor who has no leave token yet
+             * @description set by a visitor who has no leave token yet
              * @default false
              */
             anonymous?: boolean;
@@ -1133,7 +1133,7 @@ export interface components {
         };
         /**
          * LeftMessage
-         * @description Somebody else has ended the session: an eviction, or a leave by HTTP.
+         * @description Another request has ended the session: an eviction, or a leave by HTTP.
          */
         LeftMessage: {
             /**
@@ -1144,7 +1144,7 @@ export interface components {
         };
         /**
          * Me
-         * @description Who calls: `courses` are those whose creator they are; null = any.
+         * @description The caller: their role, and the courses whose creator they are; null = any.
          * @example {
          *       "role": "creator",
          *       "courses": [
@@ -1180,7 +1180,7 @@ export interface components {
         };
         /**
          * PeopleEvent
-         * @description Distinct viewers over all courses; when not `exact`, right within `bound_s` seconds.
+         * @description Distinct viewers over all courses; if not `exact`, right within `bound_s` seconds.
          */
         PeopleEvent: {
             /** People */
@@ -1194,7 +1194,7 @@ export interface components {
         };
         /**
          * Problem
-         * @description RFC 9457.
+         * @description An error (RFC 9457).
          * @example {
          *       "type": "urn:presence:invalid",
          *       "title": "Invalid input",
@@ -1238,7 +1238,7 @@ export interface components {
         };
         /**
          * RefusedEvent
-         * @description A course of a catalogue that is not told of (`what` is count), or without names (viewers), and why.
+         * @description A course of a catalogue that is left out (`what` is count) or sent without names (viewers), and why.
          */
         RefusedEvent: {
             /** Course Id */
@@ -1299,11 +1299,11 @@ export interface components {
         };
         /**
          * Stats
-         * @description Totals over all courses: `total` is the sum, with viewers of two courses twice; `people` are distinct.
+         * @description Totals over all courses: `total` counts a viewer of two courses twice, `people` only once.
          *
-         *     When these are not `exact`, they are right within `bound_s` seconds; null where they are not counted.
-         *     `page` has the courses that were asked for, the busiest first, those of the past last; none = absent.
-         *     `warming`: Redis has only begun, or a part of it, and what it says may be too low.
+         *     `people` is right within `bound_s` seconds if it is not `exact`; null if people are not counted. `page`
+         *     has the courses asked for, the busiest first and idle ones last; null if none were asked for. `warming`:
+         *     Redis, or a part of it, was started recently, and counts may be too low.
          * @example {
          *       "total": 5,
          *       "courses": 2,
@@ -1364,7 +1364,7 @@ export interface components {
         };
         /**
          * Title
-         * @description What a course, and those of its chapters that have one, are called.
+         * @description The title of a course, and of those of its chapters that have one.
          */
         Title: {
             /** Title */
@@ -1397,7 +1397,7 @@ export interface components {
         };
         /**
          * ViewersEvent
-         * @description Some of those who are there by name, and how many there are in all.
+         * @description Some of the named viewers, and how many viewers there are in all.
          */
         ViewersEvent: {
             /** Course Id */
@@ -1411,7 +1411,7 @@ export interface components {
         };
         /**
          * ViewersMessage
-         * @description As the event, on a socket.
+         * @description The same as the event, on a socket.
          */
         ViewersMessage: {
             /** Course Id */
@@ -2987,7 +2987,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description where the next page begins, also when it is not there yet */
+                    /** @description the cursor of the next page, even if it does not exist yet */
                     "Presence-Cursor"?: string;
                     [name: string]: unknown;
                 };

@@ -1,7 +1,7 @@
 """For Python services: calls of the service over HTTP, and changes of a course straight from Redis.
 
-What is named here is loaded when it is used: a program that only calls needs httpx2, pydantic and orjson, one
-that watches needs redis too, and neither needs what the server is made of.
+Names are imported on first use: a program that only makes calls needs httpx2, pydantic and orjson, one that
+watches also needs redis, and neither needs the server's dependencies.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ __all__ = sorted(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:
-    """Loads what is asked for, once."""
+    """Imports a name on first use."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(import_module(_MODULE_OF[name], __name__), name)

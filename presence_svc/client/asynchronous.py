@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class AsyncPresenceClient:
-    """As PresenceClient, awaited, on any number of event loops; `token` may be an async function too.
+    """PresenceClient for asyncio, on any number of event loops; `token` may also be an async function.
 
     async with AsyncPresenceClient("http://127.0.0.1:8000", api_key="...") as presence:
         await presence.heartbeat("python-101", viewer_id="u1", chapter_id="ch-1")
@@ -46,25 +46,25 @@ class AsyncPresenceClient:
         self._connections = LoopConnections(transport)
 
     async def heartbeat(self, course_id: str, **fields: Unpack[HeartbeatFields]) -> HeartbeatReply:
-        """A session says: I am here."""
+        """Records a heartbeat: the session is present."""
         return await self._make(calls.heartbeat(course_id, fields))
 
     async def heartbeats(self, batch: Iterable[CourseHeartbeat]) -> list[HeartbeatReply | Problem]:
-        """Many of them, of any courses; a reply or a problem for each, in order. Needs an API key."""
+        """Records heartbeats of any courses; a reply or a problem for each, in order. Needs an API key."""
         parts = calls.parts(batch, calls.HEARTBEATS_AT_ONCE)
         results = [await self._make(calls.heartbeats(part)) for part in parts]
         return [result for part in results for result in part]
 
     async def leave(self, course_id: str, **fields: Unpack[LeaveFields]) -> None:
-        """A session says: I am gone."""
+        """Ends a session."""
         await self._make(calls.leave(course_id, fields))
 
     async def count(self, course_id: str) -> Count:
-        """How many there are now, in total and by chapter."""
+        """The number of viewers now, in total and by chapter."""
         return await self._make(calls.count(course_id))
 
     async def counts(self, course_ids: Iterable[str]) -> list[Count]:
-        """In the order asked."""
+        """The counts of many courses, in the order asked."""
         parts = calls.parts(course_ids, calls.COURSES_AT_ONCE)
         found = [await self._make(calls.counts(part)) for part in parts]
         return [count for part in found for count in part]
@@ -72,11 +72,11 @@ class AsyncPresenceClient:
     async def viewers(
         self, course_id: str, *, limit: int = 20, cursor: str | None = None, chapter_id: str | None = None
     ) -> Roster:
-        """One page of who is there, the most recently heard from first; `limit` is at most 100."""
+        """One page of the named viewers, the most recently heard from first; `limit` is at most 100."""
         return await self._make(calls.viewers(course_id, limit, cursor, chapter_id))
 
     async def all_viewers(self, course_id: str, *, chapter_id: str | None = None) -> AsyncIterator[Viewer]:
-        """Everybody who stays throughout, each once; a call for each hundred."""
+        """All named viewers who stay until the end, each once; makes a call per hundred."""
         cursor: str | None = None
         seen: set[str] = set()
         while True:
@@ -89,7 +89,7 @@ class AsyncPresenceClient:
                 return
 
     async def evict(self, course_id: str, viewer_id: str, *, ban_s: int | None = None) -> None:
-        """Removes a viewer with all sessions, and hears nothing of them for `ban_s` seconds (a lease)."""
+        """Removes a viewer with all sessions, and bans them for `ban_s` seconds (by default one lease)."""
         await self._make(calls.evict(course_id, viewer_id, ban_s))
 
     async def history(
@@ -102,7 +102,7 @@ class AsyncPresenceClient:
         chapter_id: str | None = None,
         tz: str = "UTC",
     ) -> History:
-        """Peak, average and viewer minutes by steps; moments are datetimes with a zone, or ms since 1970."""
+        """Peak, average and viewer minutes by step. Moments are datetimes with a zone, or ms since 1970."""
         return await self._make(calls.history(course_id, step, begin, end, chapter_id, tz))
 
     async def calendar(self, course_id: str, *, weeks: int = 4, tz: str = "UTC") -> Calendar:
@@ -118,15 +118,15 @@ class AsyncPresenceClient:
         limit: int = 50,
         tz: str = "UTC",
     ) -> Heatmap:
-        """Its chapters, at most `limit`, by quarters of an hour."""
+        """The busiest chapters, at most `limit`, by quarters of an hour."""
         return await self._make(calls.heatmap(course_id, begin, end, limit, tz))
 
     async def export(self, *, cursor: str | None = None, limit: int = 1_000) -> ExportPage:
-        """Closed quarters of all courses in the order of closing, and where to go on. Needs an API key."""
+        """Closed quarters of all courses in the order of closing, and the next cursor. Needs an API key."""
         return await self._make(calls.export(cursor, limit))
 
     async def all_exported(self, *, cursor: str | None = None) -> AsyncIterator[ExportedRow]:
-        """All there is behind `cursor`, each row at least once: keep `row.cursor` with the row."""
+        """All rows after `cursor`, each at least once. Store `row.cursor` with the row, to continue there."""
         while (page := await self.export(cursor=cursor)).rows:
             for row in calls.exported(page, cursor):
                 yield row
@@ -135,11 +135,11 @@ class AsyncPresenceClient:
     async def stats(
         self, *, search: str | None = None, limit: int | None = None, cursor: str | None = None
     ) -> Stats:
-        """Totals over all courses; a page of courses when `search` or `limit` asks for one."""
+        """Totals over all courses, and a page of courses if `search` or `limit` is given."""
         return await self._make(calls.stats(search, limit, cursor))
 
     async def close(self) -> None:
-        """Closes the connections; a call after it raises RuntimeError."""
+        """Closes the connections. Later calls raise RuntimeError."""
         await self._connections.close()
 
     async def __aenter__(self) -> Self:

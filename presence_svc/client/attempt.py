@@ -1,4 +1,4 @@
-"""What both clients have in common around a call: its address, its credentials, its deadline, its retries."""
+"""What both clients share: how a call is addressed and authenticated, its deadline and its retries."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ UNAVAILABLE = 503
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How long a call may take in all, in s, and how often it is made again when it was put off."""
+    """How long a call may take in all, in seconds, and how often it is retried after a 503."""
 
     deadline_s: float
     retries: int
 
     def __post_init__(self) -> None:
         if self.deadline_s <= 0 or self.retries < 0:
-            raise ValueError("deadline_s must be above 0, and retries not below")
+            raise ValueError("deadline_s must be positive, and retries must not be negative")
 
 
 class Attempts:
-    """One call's attempts against its deadline: after a 503 that says when to come back, and once at once
-    after a connection that has ended without an answer.
+    """The attempts of one call: again after a 503 with Retry-After, and once at once if a connection ends
+    without an answer, until the deadline.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -56,9 +56,9 @@ class Attempts:
         _ = self.remaining_s
 
     def may_repeat(self, error: httpx2.HTTPError) -> bool:
-        """Whether to send it once more at once: its connection ended before any answer, as a kept one may.
+        """Whether to send it once more at once: an idle connection may have been closed by the server.
 
-        Whatever the service is told twice is the same as once.
+        That is safe, because every call of the service is idempotent.
         """
         is_cut = isinstance(error, httpx2.RemoteProtocolError | httpx2.ReadError | httpx2.WriteError)
         if not is_cut or self._has_repeated or not self._left:
@@ -67,11 +67,11 @@ class Attempts:
         return True
 
     def pause_s(self, error: ProblemError) -> float:
-        """How long to wait before the next attempt. Raises the error when there is no other, or no time."""
-        said = error.retry_after_s
-        if error.status != UNAVAILABLE or said is None or not self._left:
+        """Seconds to wait before the next attempt. Raises the error if no attempt or time is left."""
+        retry_after_s = error.retry_after_s
+        if error.status != UNAVAILABLE or retry_after_s is None or not self._left:
             raise error
-        pause = said * random.uniform(1, 1.25)  # all who were put off do not come back at once
+        pause = retry_after_s * random.uniform(1, 1.25)  # so that not all clients return at once
         if time.monotonic() + pause >= self._ends_at:
             raise error
         self._left -= 1
@@ -79,25 +79,25 @@ class Attempts:
 
 
 def checked_url(base_url: str) -> str:
-    """Where the service is, without a slash at its end. Raises ValueError for what is no http address.
+    """The URL without a trailing slash. Raises ValueError if it is not an http URL.
 
-    A password in it would be sent in place of the token, and be shown wherever the address is.
+    A password in it is refused: it would be sent instead of the token, and appear wherever the URL does.
     """
     parts = urlsplit(base_url)
     if "@" in parts.netloc:
-        raise ValueError("base_url must have no user or password: give api_key or token")
+        raise ValueError("base_url must not contain a user or password: give api_key or token")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("base_url must be an http or https address, such as https://presence.example")
     return base_url.rstrip("/")
 
 
 def request_of(call: Call[T], base_url: str, token: str, remaining_s: float) -> httpx2.Request:
-    """The call on its way to be sent; no part of it takes longer than what remains.
+    """The HTTP request of a call; no part of it may take longer than `remaining_s`.
 
-    Raises ValueError for a token that no header can carry: an error from further down would show it.
+    Raises ValueError for a token that does not fit into a header: a later error would show the token.
     """
     if not (token.isascii() and token.isprintable()) or " " in token:
-        raise ValueError("a token or API key has no blanks, line ends or letters beyond ASCII")
+        raise ValueError("a token or API key must not contain blanks, line breaks or characters beyond ASCII")
     headers = {"user-agent": AGENT, "accept": "application/json"}
     if token:
         headers["authorization"] = f"Bearer {token}"
@@ -112,12 +112,12 @@ def request_of(call: Call[T], base_url: str, token: str, remaining_s: float) -> 
 
 
 def timeouts(remaining_s: float) -> dict[str, Any]:
-    """What a request says of how long each part of it may take."""
+    """The extension of a request that limits how long each part of it may take."""
     return {"timeout": httpx2.Timeout(remaining_s).as_dict()}
 
 
 def result_of(call: Call[T], reply: httpx2.Response, content: bytes) -> T:
-    """What the caller gets. Raises ProblemError, also for a success in words that are not the service's."""
+    """The call's result. Raises ProblemError, also for a success whose body is not the service's."""
     if not reply.is_success:
         raise failure(reply.status_code, reply.headers, content)
     try:

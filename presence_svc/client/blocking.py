@@ -1,4 +1,4 @@
-"""`watch` for programs without an event loop: a thread listens, and the caller waits for what it hears."""
+"""`watch` for programs without an event loop: a thread listens, and the caller waits for its Counts."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def watch_sync(
     partitions: int | None = None,
     waiting: int = 100,
 ) -> BlockingWatch:
-    """What is true now, then the new Count at each change, to iterate over:
+    """Iterates over the current Count, and then over a new one for each change:
 
         with watch_sync("redis://localhost", "python-101") as counts:
             for count in counts:
                 print(count.total)
 
-    As `watch`, by a thread of its own. At most `waiting` Counts wait for a slow caller; the oldest are
-    dropped, since each is the whole truth. Raises ValueError for a malformed id, at the first Count.
+    Like `watch`, in a thread of its own. At most `waiting` Counts are kept for a slow caller; older ones are
+    dropped, because each Count is complete. Raises ValueError for a malformed id, at the first Count.
     """
     changes = watch(redis_url, course_id, key_prefix=key_prefix, partitions=partitions)
     return BlockingWatch(cast(AsyncGenerator[Count, None], changes), waiting)
 
 
 class BlockingWatch(Iterator[Count]):
-    """Counts as they come, until `close()`, which any thread may call."""
+    """An iterator over Counts until `close()`, which any thread may call."""
 
     def __init__(self, changes: AsyncGenerator[Count, None], waiting: int) -> None:
         if waiting < 1:
@@ -51,14 +51,14 @@ class BlockingWatch(Iterator[Count]):
         self._failure: BaseException | None = None
         self._loop = asyncio.new_event_loop()
         self._task: asyncio.Task[None] | None = None
-        # A daemon: a watch that nobody has closed does not keep the program from ending.
+        # A daemon thread: a watch that was not closed must not keep the program from ending.
         self._thread = threading.Thread(target=self._run, name="presence-watch", daemon=True)
         self._thread.start()
 
     def get(self, timeout_s: float | None = None) -> Count:
-        """The next Count. Raises TimeoutError when none comes in time, StopIteration after `close()`.
+        """The next Count. Raises TimeoutError if none comes in time, StopIteration after `close()`.
 
-        And RuntimeError in a process that was forked since: its thread has stayed with the parent.
+        Raises RuntimeError in a process that was forked since: the thread only runs in the parent.
         """
         if self._is_forked():
             raise RuntimeError("this watch was opened before a fork: open one in this process")
@@ -69,16 +69,16 @@ class BlockingWatch(Iterator[Count]):
                 raise StopIteration
             if self._heard:
                 return self._heard.popleft()
-            assert self._failure is not None  # noqa: S101 - told above
+            assert self._failure is not None  # noqa: S101 - checked above
             raise self._failure
 
     def __next__(self) -> Count:
         return self.get()
 
     def close(self) -> None:
-        """Ends the subscription and the thread; whoever waits for a Count stops waiting. May be repeated."""
+        """Ends the subscription and the thread, and wakes threads that wait. May be called repeatedly."""
         if self._is_forked():
-            return  # all of it is the parent's
+            return  # the thread and the subscription belong to the parent
         with self._news:
             self._is_over = True
             self._news.notify_all()

@@ -1,6 +1,6 @@
-"""Each call of the service as data: method, path, body, and how its answer is read. Sends nothing.
+"""Each call of the service as data: method, path, body, and how to parse its answer. Sends nothing.
 
-Used by both clients, which differ only in how they wait. Raises ValueError for what can be no id or field.
+Used by both clients, which differ only in how they wait. Raises ValueError for an invalid id or field.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _id = TypeAdapter(Id)
 
 
 class HeartbeatFields(TypedDict, total=False):
-    """What a heartbeat may say; model.Heartbeat says what each means."""
+    """The fields of a heartbeat; model.Heartbeat describes them."""
 
     viewer_id: str
     session_id: str
@@ -52,7 +52,7 @@ class HeartbeatFields(TypedDict, total=False):
 
 
 class LeaveFields(TypedDict, total=False):
-    """What a leave may say."""
+    """The fields of a leave; model.Leave describes them."""
 
     viewer_id: str
     session_id: str
@@ -62,13 +62,13 @@ class LeaveFields(TypedDict, total=False):
 
 
 class Results(BaseModel):
-    """What a batch is told: for each heartbeat, in order, its reply or its problem."""
+    """The answer to a batch: for each heartbeat, in order, its reply or its problem."""
 
     results: list[HeartbeatReply | Problem]
 
 
 class Answer(NamedTuple):
-    """A success: its body, and its headers by their names in small letters."""
+    """A successful answer: its body, and its headers by lower-case name."""
 
     content: bytes
     headers: Mapping[str, str]
@@ -76,7 +76,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One exchange with the service. `read` makes of the answer what the caller gets."""
+    """One request to the service. `read` parses the answer into the call's result."""
 
     method: str
     path: str
@@ -145,13 +145,13 @@ def export(cursor: str | None, limit: int) -> Call[ExportPage]:
 
 
 def exported(page: ExportPage, begin: str | None) -> Iterator[ExportedRow]:
-    """Each row with where to go on: until its page is through, where that has begun."""
+    """Adds a cursor to each row: before the page's last row it is the page's own, then that of the next."""
     for left, row in zip(reversed(range(len(page.rows))), page.rows, strict=True):
         yield ExportedRow(**dict(row), cursor=begin if left else page.cursor)
 
 
 def parts(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """What is too much for one call, as several."""
+    """Splits items into lists of at most `size`, for several calls."""
     rest = iter(items)
     while part := list(islice(rest, size)):
         yield part
@@ -175,12 +175,12 @@ def _said(body: BaseModel) -> dict[str, Any]:
 
 
 def course_path(course_id: str) -> str:
-    """What the address of all its routes begins with. Raises ValueError for what can be no id."""
+    """The beginning of all paths of a course. Raises ValueError for an invalid id."""
     return f"/v1/courses/{_segment(_id.validate_python(course_id))}"
 
 
 def _segment(text: str) -> str:
-    """One part of a path, whatever it is made of; a course may be called `..`."""
+    """Encodes an id as one segment of a path, even if it is `..`."""
     if not text:
         raise ValueError("an id must not be empty")
     return quote(text, safe="") if text.strip(".") else "%2E" * len(text)
@@ -191,7 +191,7 @@ def _params(**given: object) -> Params:
 
 
 def _ms(moment: Moment | None) -> int | None:
-    """Raises ValueError for a time without a zone: it would mean another moment on another machine."""
+    """ms since 1970. Raises ValueError for a datetime without a zone: it would depend on the machine."""
     if isinstance(moment, datetime):
         if moment.tzinfo is None:
             raise ValueError("a datetime must have a time zone")

@@ -1,7 +1,7 @@
 """For Python services: async iterators over the changes of a course, or of all courses, straight from Redis.
 
-Also what `presence-svc watch` is made of. Needs no running replica to talk to, only Redis: one server,
-Sentinels or a Cluster, as PRESENCE_REDIS_URL names them.
+Also used by `presence-svc watch`. They need no running replica, only Redis: one server, Sentinels or a
+Cluster, with the same URLs as PRESENCE_REDIS_URL.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ TIMEOUT_S = 2.0
 async def watch(
     redis_url: str, course_id: str, *, key_prefix: str | None = None, partitions: int | None = None
 ) -> AsyncIterator[Count]:
-    """Yields what is true now, then the new Count at each change, without an end.
+    """Yields the current Count, and then a new one for each change, without end.
 
         async for count in watch("redis://localhost", "python-101"):
             print(count.total, count.chapters)
 
-    While Redis is away it tries again, at most 5 s apart; when Redis is back it yields what is true
-    then. A Count with `warming` is not to be trusted yet: Redis has lost its data less than a lease
-    ago. `key_prefix` is by default PRESENCE_KEY_PREFIX, or `presence`, and `partitions` (of a Cluster)
-    PRESENCE_PARTITIONS, or 256. To end it early, cancel the task, or hold the iterator in
-    `contextlib.aclosing`. Raises ValueError for a malformed id, Misconfigured for another kind of Redis.
+    While Redis is away it retries at least every 5 s; when Redis is back it yields the Count of that moment.
+    A Count with `warming` cannot be trusted yet: Redis lost its data less than a lease ago. `key_prefix` is
+    by default PRESENCE_KEY_PREFIX, or `presence`, and `partitions` (of a Cluster) PRESENCE_PARTITIONS or 256.
+    To end it early, cancel the task, or use `contextlib.aclosing`. Raises ValueError for a malformed id,
+    Misconfigured for another kind of Redis.
     """
     TypeAdapter(Id).validate_python(course_id)
     async with aclosing(_watch(_settings(redis_url, key_prefix, partitions), course_id)) as counts:
@@ -44,10 +44,10 @@ async def watch(
 async def watch_all(
     redis_url: str, *, key_prefix: str | None = None, partitions: int | None = None
 ) -> AsyncIterator[Count]:
-    """The same for every course: those there are, those to come (a second later), each change of each.
+    """The same for every course, including those that appear later (within about a second).
 
-    A course that has emptied is yielded with a total of 0 and then forgotten. Costs a list of all courses per
-    second, and a subscription for each.
+    A course that becomes empty is yielded with a total of 0 and then forgotten. This lists all courses every
+    second, and subscribes to each.
     """
     async with aclosing(_watch(_settings(redis_url, key_prefix, partitions), None)) as counts:
         async for count in counts:

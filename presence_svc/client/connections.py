@@ -1,7 +1,7 @@
-"""The connections that a client keeps open: those of this process and, async, of the running event loop.
+"""The HTTP connections of a client, separate for each process and, if async, for each event loop.
 
-Others' are left alone: what a parent opened before a fork would mix up both processes' answers, and what
-belongs to a loop that has ended cannot be used. Used by both clients.
+Connections from before a fork are not used, because both processes would read each other's answers; those of
+a closed loop cannot be used. Used by both clients.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import httpx2
 
 
 class Connections:
-    """Of a client that waits. `transport` is the caller's own, for all of them."""
+    """The connections of the synchronous client. `transport` is passed on to httpx."""
 
     def __init__(self, transport: httpx2.BaseTransport | None) -> None:
         self._transport = transport
@@ -35,7 +35,7 @@ class Connections:
 
 
 class LoopConnections:
-    """Of a client on event loops: each loop has its own."""
+    """The connections of the asynchronous client: each event loop has its own."""
 
     def __init__(self, transport: httpx2.AsyncBaseTransport | None) -> None:
         self._transport = transport
@@ -43,7 +43,7 @@ class LoopConnections:
         self._is_closed = False
 
     def get(self) -> httpx2.AsyncClient:
-        """Those of the running loop. Raises RuntimeError after `close`."""
+        """The connections of the running loop. Raises RuntimeError after `close`."""
         if self._is_closed:
             raise RuntimeError("the client has been closed")
         loop = asyncio.get_running_loop()
@@ -55,7 +55,7 @@ class LoopConnections:
         return found
 
     async def close(self) -> None:
-        """Closes those of the running loop, and lets go of all others."""
+        """Closes the connections of the running loop, and drops all others."""
         self._is_closed = True
         mine, self._of_loops = self._of_loops.get(asyncio.get_running_loop()), {}
         if mine is not None:

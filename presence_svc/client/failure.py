@@ -1,4 +1,4 @@
-"""What a call of the service may raise: its problems as it tells them, and silence."""
+"""The exceptions of calls: ProblemError for what the service refuses, Unreachable for no answer."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from ..model import Problem
 
 
 class ClientError(Exception):
-    """Whatever went wrong with a call that was valid. A value that can be no id raises ValueError instead."""
+    """The base of all errors of a valid call. An invalid id or field raises ValueError instead."""
 
 
 class Unreachable(ClientError):
-    """No answer, or not a whole one, by the deadline. The call may have been carried out."""
+    """There was no complete answer by the deadline. The call may have been carried out."""
 
 
 class ProblemError(ClientError):
-    """The service refused. `status`, `title`, `detail`, `errors` and `type` are those of RFC 9457.
+    """The service refused the call. `status`, `title`, `detail`, `errors` and `type` are those of RFC 9457.
 
-    `errors` has a pair for each wrong field: a JSON pointer, and what is wrong there. `retry_after_s` is in
-    seconds, None when nothing was said.
+    `errors` has a pair for each invalid field: a JSON pointer, and what is wrong. `retry_after_s` is in
+    seconds, None without Retry-After.
     """
 
     def __init__(self, problem: Problem, retry_after_s: float | None = None) -> None:
@@ -35,20 +35,20 @@ class ProblemError(ClientError):
         self.retry_after_s = retry_after_s
 
     def __reduce__(self) -> tuple[type[ProblemError], tuple[Problem, float | None]]:
-        """Task queues carry exceptions from one process to another."""
+        """Makes it picklable, as task queues pass exceptions between processes."""
         return type(self), (self.problem, self.retry_after_s)
 
 
 def failure(status: int, headers: Mapping[str, str], content: bytes) -> ProblemError:
-    """What an answer says that is no success, also one by a proxy in words of its own."""
+    """The error for an unsuccessful answer, which may also come from a proxy."""
     try:
         problem = Problem.model_validate_json(content)
     except ValidationError:
-        detail = "an answer that is not the service's: is the address right?"
+        detail = "this answer is not the service's: is the address right?"
         problem = Problem(type="about:blank", title=f"HTTP {status}", status=status, detail=detail)
     return ProblemError(problem, _seconds(headers.get("retry-after", "")))
 
 
 def _seconds(text: str) -> float | None:
-    """The service says whole seconds; a date, which others may say, is not waited for."""
+    """Parses Retry-After in seconds, as the service sends it; None for a date, which a proxy may send."""
     return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else None

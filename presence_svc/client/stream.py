@@ -1,6 +1,6 @@
-"""A course's changes as a running service streams them, for `presence-svc watch` where no Redis is named.
+"""A course's changes from a running service's stream, for `presence-svc watch` without a Redis URL.
 
-Raises Unavailable when nobody answers at first, and another PresenceError for what the service refuses.
+Raises Unavailable if the first attempt gets no answer, and another PresenceError if the service refuses.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from ..errors import PresenceError, Unavailable
 from ..model import Count, Problem
 from .call import course_path
 
-SILENCE_S = 40.0  # a stream says something every 15 s
+SILENCE_S = 40.0  # a stream sends at least a comment every 15 s
 CONNECT_S = 5.0
 PAUSE_S = (0.5, 5.0)
-OTHER = "this is no presence service"
+OTHER = "this is not a presence service"
 
 
 async def stream(url: str, course_id: str, api_key: str = "") -> AsyncGenerator[Count, None]:
-    """What is true now, then each change. A stream that ends is opened again, for as long as it takes."""
+    """Yields the current Count, then one for each change. A stream that ends is opened again and again."""
     headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
     path = f"{course_path(course_id)}/live"
     is_known = False
@@ -44,7 +44,7 @@ async def stream(url: str, course_id: str, api_key: str = "") -> AsyncGenerator[
 
 
 async def _check(reply: httpx2.Response) -> None:
-    """Raises what the service says, or that it is none."""
+    """Raises the service's error, or one that says that this is not a presence service."""
     if reply.is_success and reply.headers.get("content-type", "").startswith("text/event-stream"):
         return
     content = await reply.aread()

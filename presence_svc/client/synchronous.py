@@ -1,4 +1,4 @@
-"""The service's calls for programs that wait: Django views, Celery tasks, management commands, scripts."""
+"""The client for programs without an event loop: Django views, Celery tasks, management commands, scripts."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ T = TypeVar("T")
 
 
 class PresenceClient:
-    """Calls the service at `base_url`, as a service by `api_key` or as a viewer by `token`.
+    """Calls the service at `base_url`, as a service with `api_key` or as a viewer with `token`.
 
         with PresenceClient("http://127.0.0.1:8000", api_key="...") as presence:
             presence.heartbeat("python-101", viewer_id="u1", chapter_id="ch-1")
             print(presence.count("python-101").total)
 
-    `token` may be a function that gives a fresh one for each call. A call takes at most `deadline_s` seconds
-    with all its attempts; it is made again, at most `retries` times, only when the service says 503 and when
-    to come back, and once at once when its connection ends without an answer. One client serves many threads,
-    and in a forked process opens connections of its own.
-    Every call raises ProblemError for what the service refuses and Unreachable for silence (both are
-    ClientError), and ValueError for what can be no id or field.
+    `token` may be a function that returns a fresh token for each call. A call takes at most `deadline_s`
+    seconds, including retries. It is retried, at most `retries` times, after a 503 with Retry-After, and once
+    at once if its connection ends without an answer. Many threads may share a client; in a forked process it
+    opens its own connections.
+    Every call raises ProblemError if the service refuses it, Unreachable if there is no answer (both are
+    ClientError), and ValueError for an invalid id or field.
     """
 
     def __init__(
@@ -52,35 +52,35 @@ class PresenceClient:
         self._connections = Connections(transport)
 
     def heartbeat(self, course_id: str, **fields: Unpack[HeartbeatFields]) -> HeartbeatReply:
-        """A session says: I am here."""
+        """Records a heartbeat: the session is present."""
         return self._make(calls.heartbeat(course_id, fields))
 
     def heartbeats(self, batch: Iterable[CourseHeartbeat]) -> list[HeartbeatReply | Problem]:
-        """Many of them, of any courses; a reply or a problem for each, in order. Needs an API key."""
+        """Records heartbeats of any courses; a reply or a problem for each, in order. Needs an API key."""
         parts = calls.parts(batch, calls.HEARTBEATS_AT_ONCE)
         return [result for part in parts for result in self._make(calls.heartbeats(part))]
 
     def leave(self, course_id: str, **fields: Unpack[LeaveFields]) -> None:
-        """A session says: I am gone."""
+        """Ends a session."""
         self._make(calls.leave(course_id, fields))
 
     def count(self, course_id: str) -> Count:
-        """How many there are now, in total and by chapter."""
+        """The number of viewers now, in total and by chapter."""
         return self._make(calls.count(course_id))
 
     def counts(self, course_ids: Iterable[str]) -> list[Count]:
-        """In the order asked."""
+        """The counts of many courses, in the order asked."""
         parts = calls.parts(course_ids, calls.COURSES_AT_ONCE)
         return [count for part in parts for count in self._make(calls.counts(part))]
 
     def viewers(
         self, course_id: str, *, limit: int = 20, cursor: str | None = None, chapter_id: str | None = None
     ) -> Roster:
-        """One page of who is there, the most recently heard from first; `limit` is at most 100."""
+        """One page of the named viewers, the most recently heard from first; `limit` is at most 100."""
         return self._make(calls.viewers(course_id, limit, cursor, chapter_id))
 
     def all_viewers(self, course_id: str, *, chapter_id: str | None = None) -> Iterator[Viewer]:
-        """Everybody who stays throughout, each once; a call for each hundred."""
+        """All named viewers who stay until the end, each once; makes a call per hundred."""
         cursor: str | None = None
         seen: set[str] = set()
         while True:
@@ -93,7 +93,7 @@ class PresenceClient:
                 return
 
     def evict(self, course_id: str, viewer_id: str, *, ban_s: int | None = None) -> None:
-        """Removes a viewer with all sessions, and hears nothing of them for `ban_s` seconds (a lease)."""
+        """Removes a viewer with all sessions, and bans them for `ban_s` seconds (by default one lease)."""
         self._make(calls.evict(course_id, viewer_id, ban_s))
 
     def history(
@@ -106,7 +106,7 @@ class PresenceClient:
         chapter_id: str | None = None,
         tz: str = "UTC",
     ) -> History:
-        """Peak, average and viewer minutes by steps; moments are datetimes with a zone, or ms since 1970."""
+        """Peak, average and viewer minutes by step. Moments are datetimes with a zone, or ms since 1970."""
         return self._make(calls.history(course_id, step, begin, end, chapter_id, tz))
 
     def calendar(self, course_id: str, *, weeks: int = 4, tz: str = "UTC") -> Calendar:
@@ -122,15 +122,15 @@ class PresenceClient:
         limit: int = 50,
         tz: str = "UTC",
     ) -> Heatmap:
-        """Its chapters, at most `limit`, by quarters of an hour."""
+        """The busiest chapters, at most `limit`, by quarters of an hour."""
         return self._make(calls.heatmap(course_id, begin, end, limit, tz))
 
     def export(self, *, cursor: str | None = None, limit: int = 1_000) -> ExportPage:
-        """Closed quarters of all courses in the order of closing, and where to go on. Needs an API key."""
+        """Closed quarters of all courses in the order of closing, and the next cursor. Needs an API key."""
         return self._make(calls.export(cursor, limit))
 
     def all_exported(self, *, cursor: str | None = None) -> Iterator[ExportedRow]:
-        """All there is behind `cursor`, each row at least once: keep `row.cursor` with the row."""
+        """All rows after `cursor`, each at least once. Store `row.cursor` with the row, to continue there."""
         while (page := self.export(cursor=cursor)).rows:
             yield from calls.exported(page, cursor)
             cursor = page.cursor
@@ -138,11 +138,11 @@ class PresenceClient:
     def stats(
         self, *, search: str | None = None, limit: int | None = None, cursor: str | None = None
     ) -> Stats:
-        """Totals over all courses; a page of courses when `search` or `limit` asks for one."""
+        """Totals over all courses, and a page of courses if `search` or `limit` is given."""
         return self._make(calls.stats(search, limit, cursor))
 
     def close(self) -> None:
-        """Closes the connections; a call after it raises RuntimeError."""
+        """Closes the connections. Later calls raise RuntimeError."""
         self._connections.close()
 
     def __enter__(self) -> Self:
@@ -184,7 +184,7 @@ class PresenceClient:
         return self._connections.get().send(request, stream=True)
 
     def _body(self, reply: httpx2.Response, attempts: Attempts) -> Iterator[bytes]:
-        """One that comes in drops is given up at the deadline."""
+        """Reads the body, and gives up at the deadline if it arrives too slowly."""
         for chunk in reply.iter_bytes():
             attempts.check()
             yield chunk

@@ -1,8 +1,8 @@
-"""What a client watches, one course or all: what is heard, and what must be read. Used by changes.
+"""Watches one course or all of them, by messages and by reads. Used by changes.
 
-A read tells what is true; a message is believed when it is newer than the last read, and not lower than what
-was known: perhaps Redis has just lost its data (S11). It survives whatever Redis does, and says so in the
-log.
+A read is always right. A message is used if it is newer than the last read and its total is not lower: a
+lower one may mean that Redis has just lost its data (S11), so that a read follows. Watching survives outages
+of Redis, which are logged.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from ..store.presence import Presence
 
 log = logging.getLogger("presence.client")
 PING_S = 5.0  # between two reads while Redis is warming
-LIST_S = 1.0  # between two looks at which courses there are
+LIST_S = 1.0  # between two lists of all courses
 RETRY_S = (0.1, 5.0)
-MOST_WAITING = 10_000  # messages; each is the whole truth, so that the oldest can go
+MOST_WAITING = 10_000  # messages; each is complete, so that the oldest can be dropped
 
 
 class Watcher:
-    """What is heard and what must be read, of one course or of all."""
+    """Collects the messages and the pending reads of one course or of all."""
 
     def __init__(self, presence: Presence, agenda: Agenda) -> None:
         self._presence = presence
         self._agenda = agenda
         self._courses: dict[str, CourseWatch] = {}
         self._heard: deque[tuple[str, bytes]] = deque(maxlen=MOST_WAITING)
-        self._to_read: dict[str, None] = {}  # in the order in which it became time to
+        self._to_read: dict[str, None] = {}  # courses that must be read, in this order
         self._woken = asyncio.Event()
         self._pause_s = RETRY_S[0]
         self._bus = Bus(presence.link, presence.keys, self._hear, self._subscribed, self._lost)
@@ -46,7 +46,7 @@ class Watcher:
         self._bus.on_marked = self._claim.release
 
     async def start(self, course_id: str | None) -> None:
-        """Raises Misconfigured; a Redis that is away is waited for."""
+        """Waits for Redis if it is away. Raises Misconfigured."""
         while True:
             try:
                 await self._presence.link.start()
@@ -70,14 +70,14 @@ class Watcher:
         await self._presence.close()
 
     async def news(self) -> list[Count]:
-        """Waits until there may be something new, and says what is."""
+        """Waits for messages or reads, and returns the Counts that are new."""
         warming = [course for course, known in self._courses.items() if known.is_warming]
         if not self._heard and not self._to_read:
             self._woken.clear()
             try:
                 async with asyncio.timeout(PING_S if warming else None):
                     await self._woken.wait()
-            except TimeoutError:  # only a read tells that Redis is to be trusted again
+            except TimeoutError:  # only a read shows when counts can be trusted again
                 self._to_read |= dict.fromkeys(warming)
         found: list[Count] = []
         while self._heard:
@@ -85,10 +85,10 @@ class Watcher:
             course = self._courses.get(course_id)
             if course is None or course_id in self._to_read:
                 continue
-            said = Count.model_validate(orjson.loads(data) | {"warming": False})
-            if course.must_read_for(said):
+            message = Count.model_validate(orjson.loads(data) | {"warming": False})
+            if course.must_read_for(message):
                 self._to_read[course_id] = None
-            elif count := course.take(said):
+            elif count := course.take(message):
                 found.append(count)
         if self._to_read:
             found += await self._read()
@@ -134,7 +134,7 @@ class Watcher:
                 self._bus.add(course_id)
 
     async def _list(self) -> None:
-        """Follows the courses that are on an agenda, and lets go those that have been empty for two looks."""
+        """Follows all courses on an agenda, and drops those that were empty and unlisted twice in a row."""
         before: set[str] = set()
         while True:
             try:
@@ -152,21 +152,21 @@ class Watcher:
 
 
 class CourseWatch:
-    """One course as its watcher knows it, over any number of subscriptions."""
+    """The known state of one course, over any number of subscriptions."""
 
     def __init__(self) -> None:
         self._newest: Count | None = None
-        self._version = 0  # of what was last heard or read
+        self._version = 0  # of the last message or read
 
     @property
     def is_warming(self) -> bool:
         return self._newest is not None and self._newest.warming
 
-    def must_read_for(self, said: Count) -> bool:
-        """Whether a message is not to be believed before a read: while warming, and when it says less."""
+    def must_read_for(self, message: Count) -> bool:
+        """Whether a read must confirm a message: while warming, and when its total is lower."""
         before = self._newest
         return before is not None and (
-            before.warming or (said.total < before.total and said.version > self._version)
+            before.warming or (message.total < before.total and message.version > self._version)
         )
 
     @property
@@ -174,19 +174,19 @@ class CourseWatch:
         return self._newest is not None and self._newest.total == 0
 
     def read(self, count: Count) -> Count | None:
-        """A read is newer than all that was heard before it, whatever version Redis remembers."""
+        """Takes a read: it is newer than every earlier message, whatever its version is."""
         self._version = count.version
         return self._keep(count)
 
     def take(self, count: Count) -> Count | None:
-        """A message that was on its way while we read is older than what we read."""
+        """Takes a message, unless it is older than the last read."""
         if count.version <= self._version:
             return None
         self._version = count.version
         return self._keep(count)
 
     def _keep(self, count: Count) -> Count | None:
-        """Redis forgets a version when it loses its data: to our reader it must not fall back."""
+        """Keeps versions from falling when Redis has lost its data. Returns None if nothing has changed."""
         before = self._newest
         if before is not None:
             count = count.model_copy(update={"version": max(count.version, before.version)})

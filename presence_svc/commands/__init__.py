@@ -1,1 +1,1 @@
-"""What each command of `presence-svc` does: one module per verb, imported by cli when it is called."""
+"""The commands of `presence-svc`: one module per verb, imported by cli when it is called."""

@@ -1,6 +1,6 @@
-"""Simulated viewers: who they are, when they come, move on to the next chapter, hide and go.
+"""Simulated viewers: who they are, and when they arrive, change chapter, hide their tab and leave.
 
-Pure: it takes the time and a random generator, and returns what viewers send. Used by demo and simulate.
+Pure: takes the time and a random generator, and returns what viewers send. Used by demo and simulate.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ STAY_S = 150.0
 
 @dataclass(slots=True)
 class Viewer:
-    """One simulated viewer with one session. Times are seconds of the caller's monotonic clock."""
+    """A simulated viewer with one session. Times are in seconds of the caller's monotonic clock."""
 
     viewer_id: str
     course_id: str
@@ -79,9 +79,9 @@ class Viewer:
 
 @dataclass(slots=True)
 class Crowd:
-    """About `size` viewers over some courses, the first of them the fullest.
+    """About `size` viewers over some courses, most of them in the first.
 
-    `run_id` keeps the viewers of two runs apart: a session that has left cannot come back.
+    `run_id` distinguishes the viewers of different runs, because a session that has left cannot return.
     """
 
     size: int
@@ -100,7 +100,7 @@ class Crowd:
             course_id=chance.choices(self.courses, weights)[0],
             name=self._name(),
             anonymous=chance.random() < ANONYMOUS_SHARE,
-            # Most are early in a course: the smaller of two draws.
+            # The smaller of two draws: most viewers are early in a course.
             chapter=min(chance.randrange(len(CHAPTERS)), chance.randrange(len(CHAPTERS))),
             leaves_at=now + 5 + chance.expovariate(1 / STAY_S),
             moves_at=now + chance.expovariate(1 / CHAPTER_S),
@@ -111,18 +111,18 @@ class Crowd:
         return viewer
 
     def _name(self) -> str:
-        """A name that nobody here has, as long as one is left."""
+        """A name that no other viewer has, while there are any left."""
         taken = {viewer.name for viewer in self.viewers}
         return self.chance.choice([name for name in NAMES if name not in taken] or NAMES)
 
     def step(self, now: float, seconds: float) -> tuple[list[Viewer], list[Viewer]]:
-        """Lets `seconds` pass; returns whose heartbeat is due, and who leaves.
+        """Lets `seconds` pass; returns the viewers whose heartbeat is due and those who leave.
 
-        A viewer who crashes is in neither list: the service must find out by itself.
+        A viewer who crashes is in neither list: the service has to notice by itself.
         """
         gone = [viewer for viewer in self.viewers if viewer.leaves_at <= now]
         self.viewers = [viewer for viewer in self.viewers if viewer.leaves_at > now]
-        # As many arrive during one stay as should be present at any time, and more while too few are.
+        # During one average stay as many arrive as should be present, and more while there are too few.
         missing = max(0, self.size - len(self.viewers))
         expected = self.size * seconds / STAY_S / 2 + missing * seconds / 15
         while (expected := expected - self.chance.expovariate(1)) > 0:

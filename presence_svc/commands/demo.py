@@ -1,6 +1,6 @@
-"""`presence-svc demo`: the service on an embedded server, and a crowd that talks to it over HTTP.
+"""`presence-svc demo`: the service on an embedded server, and a crowd of viewers that uses it over HTTP.
 
-The crowd lives in a thread of the parent process and knows nothing but the URL, as browsers do.
+The crowd runs in a thread of the parent process and knows only the URL, as browsers do.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ RETRY_S = 2.0
 
 
 def run(size: int, *, cluster: bool = False) -> None:
-    """Serves on loopback until a signal ends it, whatever Redis and identity the environment names."""
-    # Invented viewers do not belong in a real Redis, and have no tokens.
+    """Serves on loopback until a signal ends it. Redis and identity settings are ignored."""
+    # Simulated viewers do not belong in a real Redis, and have no tokens.
     _forget("host", "pages", "root_path", *RedisSettings.model_fields, *IdentitySettings.model_fields)
     os.environ |= {f"{ENV_PREFIX}HOST": "127.0.0.1", f"{ENV_PREFIX}AUTH": "trusted"}
     stop = threading.Event()
@@ -62,7 +62,7 @@ def run(size: int, *, cluster: bool = False) -> None:
 
 @contextmanager
 def _masters() -> Iterator[None]:
-    """Three embedded servers that are one Cluster, named in the environment as its owner would."""
+    """A Cluster of three embedded servers, whose URL is set in the environment."""
     with (
         tempfile.TemporaryDirectory(prefix="presence-cluster-") as data,
         EmbeddedCluster(Path(data)) as cluster,
@@ -74,7 +74,7 @@ def _masters() -> Iterator[None]:
 
 
 async def remember(settings: Settings, size: int) -> None:
-    """Two weeks of history for the courses, in a Redis that is empty."""
+    """Writes two weeks of history for the courses into an empty Redis."""
     if not settings.history:
         return
     link = open_link(settings)
@@ -110,7 +110,7 @@ def _live(url: str, crowd: Crowd, stop: threading.Event) -> None:
 
 
 async def live(url: str, crowd: Crowd, stop: threading.Event) -> None:
-    """Steps the crowd until told to stop; what could not be said is said again at the next step."""
+    """Runs the crowd until `stop` is set. What could not be sent is sent with the next step."""
     async with httpx2.AsyncClient(base_url=url, timeout=5) as client:
         while not stop.is_set():
             due, gone = crowd.step(monotonic(), STEP_S)
@@ -120,13 +120,15 @@ async def live(url: str, crowd: Crowd, stop: threading.Event) -> None:
                 for viewer in gone:
                     await client.post(f"/v1/courses/{viewer.course_id}/leave", json=viewer.leave())
             except httpx2.HTTPError as error:
-                if not await asyncio.to_thread(stop.wait, RETRY_S):  # else it is the end that we saw
-                    log.warning("the crowd has waited: %s", str(error) or type(error).__name__)
+                if not await asyncio.to_thread(stop.wait, RETRY_S):  # otherwise the service is stopping
+                    log.warning(
+                        "the crowd could not reach the service: %s", str(error) or type(error).__name__
+                    )
             await asyncio.to_thread(stop.wait, STEP_S)
 
 
 async def _heartbeats(client: httpx2.AsyncClient, viewers: list[Viewer]) -> None:
-    """One batch; each viewer beats again when its own result says so."""
+    """Sends one batch. Each viewer's next heartbeat is due when its result says so."""
     beats = [{"course_id": viewer.course_id, **viewer.heartbeat()} for viewer in viewers]
     reply = await client.post("/v1/heartbeats", json={"heartbeats": beats})
     reply.raise_for_status()

@@ -1,4 +1,4 @@
-"""`presence-svc doctor`: settings, the issuer's keys, Redis, its data, a line each; status 1 on trouble."""
+"""`presence-svc doctor`: checks settings, the issuer's keys, Redis and its data; status 1 if one fails."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONNECTIONS = 2
 
 
 def run(token: str | None = None, *, as_json: bool = False) -> int:
-    """Prints what was found, of a token too if one is given. 0 = all is well."""
+    """Prints the findings, also those about a token if one is given. Returns 0 if all is well, else 1."""
     findings = _findings(token)
     is_well = all(finding.fine for finding in findings)
     if as_json:
@@ -53,7 +53,7 @@ def _findings(token: str | None) -> list[Finding]:
 def _redis(settings: Settings) -> list[Finding]:
     if settings.redis_url is None:
         try:
-            return [Finding(True, "redis", f"none is named: embedded, {bundled_binary()}")]
+            return [Finding(True, "redis", f"no URL is set: embedded, {bundled_binary()}")]
         except Misconfigured as error:
             return [Finding(False, "redis", error.detail)]
     try:
@@ -77,7 +77,7 @@ async def _examine(settings: Settings) -> list[Finding]:
         found = await examine(
             client, keys, db=access.db, pool=pool, user=access.username, keeps_history=keeps
         )
-        await link.start()  # says so when it is a Cluster's
+        await link.start()  # raises if it is a node of a Cluster
         if isinstance(link, SentinelLink):
             found.insert(0, Finding(True, "sentinels", f"they name {link.node.address}"))
         return found

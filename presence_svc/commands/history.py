@@ -1,4 +1,4 @@
-"""`presence-svc history COURSE`: what was, as a sparkline and a table in the terminal, as JSON or as CSV."""
+"""`presence-svc history COURSE`: shows a course's history as a sparkline and a table, as JSON or as CSV."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TIMEOUT_S = 2.0
 
 
 class Question(NamedTuple):
-    """What is asked for; times as texts, "" = not said."""
+    """The options of the command; times are texts, "" = not given."""
 
     course_id: str
     chapter_id: str
@@ -43,7 +43,7 @@ class Question(NamedTuple):
 
 
 def run(question: Question) -> None:
-    """Prints it. Raises Misconfigured for what cannot be asked, Unavailable without a Redis."""
+    """Prints the history. Raises Misconfigured for invalid options, Unavailable if Redis is away."""
     settings = load()
     if settings.redis_url is None:
         raise Misconfigured("PRESENCE_REDIS_URL is not set: there is no history to show")
@@ -71,17 +71,17 @@ async def _ask(settings: Settings, question: Question) -> History:
     link = open_link(settings)
     try:
         answers = HistoryAnswers(link, settings)
-        known = await answers.known(question.course_id)
-        end = ranges.moment_in(question.end, "--to", here) if question.end else known.now
+        coverage = await answers.coverage(question.course_id)
+        end = ranges.moment_in(question.end, "--to", here) if question.end else coverage.now
         last_ms = LAST_MS[question.step]
         begin = ranges.moment_in(question.begin, "--from", here) if question.begin else end - last_ms
         if begin >= end:
             raise Invalid([("--from", "must be before --to")])
-        wanted = await steps_of(question.step, begin, min(end, known.now), here, limit=POINTS + 1)
+        wanted = await steps_of(question.step, begin, min(end, coverage.now), here, limit=POINTS + 1)
         if len(wanted) > POINTS:
             raise Invalid([("--from", f"gives more than {POINTS:,} steps")])
         return await answers.history(
-            known,
+            coverage,
             question.course_id,
             question.chapter_id or None,
             question.step,
@@ -93,7 +93,7 @@ async def _ask(settings: Settings, question: Question) -> History:
 
 
 def sparkline(values: list[float | None]) -> str:
-    """One character per value, the highest full; what is not known is a dot."""
+    """One character per value, a full block for the largest, a dot for unknown ones."""
     most = max((value for value in values if value is not None), default=0) or 1
     return "".join(
         UNKNOWN if value is None else BARS[min(len(BARS) - 1, int(value / most * len(BARS)))]
@@ -102,7 +102,7 @@ def sparkline(values: list[float | None]) -> str:
 
 
 def panel(found: History) -> RenderableType:
-    """The line over the table, the newest step at its end."""
+    """The sparkline above the table, with the newest step last."""
     here = ZoneInfo(found.tz)
     table = Table(box=None, padding=(0, 2), header_style="dim")
     for name in ("", "peak", "average", "viewer minutes", "unique", ""):

@@ -1,6 +1,6 @@
-"""`presence-svc keys COURSE`: the names under which a course stands in Redis, and the channel of its changes.
+"""`presence-svc keys COURSE`: the names of a course's keys in Redis, and the channel of its changes.
 
-For services that read them (a public contract: docs/data.md). Asks no Redis: names follow from the settings.
+For services that read them (a public contract: docs/data.md). Needs no Redis: names follow from the settings.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ VIEWER = "<viewer_id>"
 
 
 def run(course_id: str, *, as_json: bool) -> None:
-    """Raises Misconfigured for a malformed id."""
+    """Prints the names. Raises Misconfigured for a malformed id."""
     try:
         TypeAdapter(Id).validate_python(course_id)
     except ValidationError:

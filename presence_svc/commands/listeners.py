@@ -1,7 +1,7 @@
-"""The sockets that `serve` listens on: one address or several, IPv4 and IPv6, all on one port.
+"""The sockets that `serve` listens on: one address or several, IPv4 and IPv6, all on the same port.
 
-Each family has a socket of its own: on a shared one IPv4 clients would come under IPv6 names, which no list
-of proxies has.
+Each family has its own socket: on a shared one, IPv4 clients would have IPv6-mapped addresses, which lists of
+trusted proxies do not contain.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TRIES = 20
 
 
 def is_loopback(settings: Settings) -> bool:
-    """Whether nobody outside of this machine can reach any of the addresses."""
+    """Whether none of the addresses can be reached from outside this machine."""
     return all(_is_loopback(host) for host in settings.hosts)
 
 
@@ -35,7 +35,7 @@ def _is_loopback(host: str) -> bool:
 
 @contextmanager
 def listen(settings: Settings) -> Iterator[list[socket.socket]]:
-    """Open sockets, closed at the end. Raises Misconfigured."""
+    """Opens the sockets, and closes them at the end. Raises Misconfigured."""
     for tries_left in reversed(range(TRIES)):
         with ExitStack() as stack:
             try:
@@ -54,7 +54,7 @@ def _open(settings: Settings, stack: ExitStack) -> list[socket.socket]:
     port = settings.port
     for host in settings.hosts:
         for number, address in enumerate(BOTH.get(host, (host,))):
-            if address in named:  # "0.0.0.0,::" names the first of them twice
+            if address in named:  # "0.0.0.0,::" would open the first of them twice
                 continue
             named.add(address)
             try:
@@ -76,18 +76,18 @@ def _socket(address: str, port: int) -> socket.socket:
 
 
 class _Taken(Exception):
-    """The port that the system chose for the first address is somebody's on another."""
+    """The port that the system chose for the first address is taken on another one."""
 
 
 def _refusal(settings: Settings, host: str, error: OSError) -> Misconfigured:
-    reason = str(error.strerror).partition(" (while ")[0]  # a resolver's errno is none of the system's
+    reason = str(error.strerror).partition(" (while ")[0]  # a resolver has error numbers of its own
     return Misconfigured(
         f"cannot listen on {host}:{settings.port} ({reason}): set PRESENCE_HOST or PRESENCE_PORT"
     )
 
 
 def url_of(listener: socket.socket) -> str:
-    """The URL to open: of this machine when we listen everywhere."""
+    """The URL to open; it names this machine when we listen on all addresses."""
     address, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

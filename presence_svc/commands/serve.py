@@ -1,7 +1,7 @@
-"""`presence-svc serve`: listening sockets, uvicorn on them, a Redis of our own if none is named.
+"""`presence-svc serve`: runs uvicorn on our sockets, with an embedded server if no Redis URL is set.
 
-The parent process owns what workers share: the sockets, the embedded server, the metrics directory.
-Refuses to listen on anything but loopback without PRESENCE_AUTH.
+The parent process owns what workers share: the sockets, the embedded server and the metrics directory.
+Without PRESENCE_AUTH it refuses to listen on anything but loopback.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from .listeners import is_loopback, listen, url_of
 from .stop import Server, Stop
 from .workers import Workers, metrics_directory, startup
 
-GRACE_S = 5  # backstop of the drain; with DRAIN_SPREAD before it we end before a container's 10 s
-POLITE = 65_536  # bytes up to which a message is told why it is too large; beyond it the socket just closes
+GRACE_S = 5  # the longest drain; together with DRAIN_SPREAD it is less than a container's 10 s
+POLITE = 65_536  # larger messages (bytes) close a WebSocket without an explanation
 GC_THRESHOLDS = (20_000, 50, 100)
 
 
@@ -42,21 +42,21 @@ def run(
     data_dir: Path | None = None,
     on_listening: Callable[[str], None] = lambda url: None,
 ) -> None:
-    """Serves until a signal ends it. `on_listening` gets the URL before the first request."""
+    """Serves until a signal ends it. `on_listening` is called with the URL before the first request."""
     stop = Stop()
-    stop.listen()  # at once: of what has no handler, a container's first process hears nothing
+    stop.listen()  # first of all: the first process of a container ignores signals without a handler
     settings = load()
     check_exposure(settings)
     if data_dir is not None and settings.redis_url is not None:
         raise Misconfigured(
-            "--data is for the embedded server, and PRESENCE_REDIS_URL names another one: give one of them"
+            "--data is for the embedded server, but PRESENCE_REDIS_URL names another one: give one of them"
         )
     raise_limit()
     if settings.redis_url is not None:
-        asyncio.run(_preflight(settings))  # what is wrong is said before anybody is told that we listen
+        asyncio.run(_preflight(settings))  # report problems before we say that we listen
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     if others := ignored_names():
-        say(f"ignored, since no settings of ours have these names or values: {', '.join(others)}")
+        say(f"ignored, because no setting has this name or value: {', '.join(others)}")
     with ExitStack() as stack:
         listeners = stack.enter_context(listen(settings))
         if settings.redis_url is None:
@@ -76,7 +76,7 @@ def run(
 
 
 async def _preflight(settings: Settings) -> None:
-    """Raises Misconfigured for a Redis that cannot serve us. One that is away now may come later."""
+    """Raises Misconfigured if Redis is unsuitable. If it is away, the service starts and waits for it."""
     link = open_link(settings)
     try:
         with suppress(Unavailable):
@@ -87,7 +87,7 @@ async def _preflight(settings: Settings) -> None:
 
 
 def check_exposure(settings: Settings) -> None:
-    """Who may reach us must be decided in so many words. Raises Misconfigured."""
+    """Beyond loopback PRESENCE_AUTH must be set explicitly. Raises Misconfigured."""
     if is_loopback(settings):
         return
     if settings.auth is None:
@@ -103,7 +103,7 @@ def check_exposure(settings: Settings) -> None:
 
 
 def server_options(settings: Settings) -> dict[str, Any]:
-    """How uvicorn runs us: the one place where that is said."""
+    """All options with which uvicorn runs us."""
     return {
         "app": f"{__name__}:app",
         "factory": True,
@@ -128,14 +128,14 @@ def server_options(settings: Settings) -> dict[str, Any]:
 
 
 def app() -> Any:
-    """The ASGI app of one process, by the environment that `run` has checked. Named by server_options()."""
-    gc.disable()  # until all is here
+    """Makes the ASGI app of one process, from the environment that `run` has checked."""
+    gc.disable()  # until everything is imported
     with startup():
         from ..app import create_app
 
         made = create_app(load())
-    # What is here now stays: it need not be looked at again. What requests leave behind dies by its reference
-    # count; looking for cycles among a hundred thousand remembered sessions every few requests finds nothing.
+    # What exists now is permanent, so the collector may skip it. Requests leave no reference cycles: looking
+    # for some among a hundred thousand cached sessions every few requests would find nothing.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     gc.enable()

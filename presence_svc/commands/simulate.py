@@ -69,15 +69,15 @@ def run(plan: Plan, *, as_json: bool = False) -> int:
 
 
 def trouble_at(url: str) -> str | None:
-    """Why nobody can be simulated at this address, in a sentence; None when the service is there."""
+    """Why viewers cannot be simulated at this address, in a sentence; None if the service answers."""
     advice = "name the service with --url, as in http://127.0.0.1:8000"
     try:
         parts = httpx2.URL(url)
         if parts.scheme not in ("http", "https") or not parts.host:
-            return f"{url!r} is no URL of a service: {advice}"
+            return f"{url!r} is not the URL of a service: {advice}"
         reply = httpx2.get(f"{url.rstrip('/')}/livez", timeout=PROBE_S)
     except (httpx2.InvalidURL, ValueError):
-        return f"{url!r} is no URL of a service: {advice}"
+        return f"{url!r} is not the URL of a service: {advice}"
     except httpx2.HTTPError as error:
         return f"nobody answers at {url} ({str(error) or type(error).__name__}): {advice}"
     return None if reply.is_success else f"{url} is something else (/livez: {reply.status_code}): {advice}"
@@ -98,7 +98,7 @@ def figures(tally: Tally) -> dict[str, Any]:
 
 
 def summary(tally: Tally) -> Table:
-    """One line for each kind of call, and one for each kind of error."""
+    """A table with a row for each kind of call and of error."""
     table = Table("call", "answered", "p50 ms", "p95 ms", "p99 ms", "max ms")
     for name, latencies in (("heartbeat", tally.heartbeats), ("leave", tally.leaves)):
         figures = [percentile(latencies, share) for share in (0.5, 0.95, 0.99, 1)]
@@ -132,7 +132,7 @@ async def _simulate(plan: Plan, tally: Tally, console: Console) -> None:
 
 
 async def _show(plan: Plan, tally: Tally, console: Console) -> None:
-    """Shows a bar that fills with time, and beside it how many are present and what was sent."""
+    """Shows a progress bar, with how many viewers are present and what was sent."""
     columns = (BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("", total=plan.seconds)

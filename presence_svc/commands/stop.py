@@ -7,8 +7,10 @@ callback of a weak reference or a `__del__`, and each import ends with such a ca
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 
 import uvicorn
 
@@ -32,6 +34,20 @@ class Stop:
         self.heard.append(number)
 
 
+class Asked(threading.Event):
+    """uvicorn's wish to end, set as soon as a signal waits: it looks at its queue between its steps only.
+
+    One of these steps replaces every worker, and would go on with the next after Ctrl-C.
+    """
+
+    def __init__(self, queue: list[int]) -> None:
+        super().__init__()
+        self._queue = queue
+
+    def is_set(self) -> bool:
+        return super().is_set() or not {*self._queue, *signal.sigpending()}.isdisjoint(NUMBERS)
+
+
 class Server(uvicorn.Server):
     """uvicorn in this process. After its end the signals are written down again."""
 
@@ -45,3 +61,17 @@ class Server(uvicorn.Server):
             for number in self._stop.heard[:1]:  # a second one would cut off what has not begun
                 self.handle_exit(number, None)
             yield
+
+
+@contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Workers that start inside begin with SIGINT blocked, until `workers.startup` unblocks it.
+
+    Ctrl-C reaches the whole process group. A worker that is still importing would die with a traceback.
+    """
+    resource_tracker.ensure_running()  # if it started inside, it would unblock SIGINT
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,6 +1,6 @@
-"""`presence-svc sweep`: one pass over the agenda, as the service's own sweeper makes them.
+"""`presence-svc sweep`: one pass over the agenda, like those of the service's own sweeper.
 
-For a Redis whose service is down: what has expired goes, what is due is published.
+For a Redis whose service is down: removes what has expired and publishes what is due.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Swept(NamedTuple):
 
 
 def run(*, as_json: bool = False) -> None:
-    """Raises Misconfigured without a Redis to sweep, Unavailable when it, or some of it, does not answer."""
+    """Prints the result. Raises Misconfigured without a Redis URL, Unavailable if part of it is away."""
     settings = load()
     if settings.redis_url is None:
         raise Misconfigured("PRESENCE_REDIS_URL is not set: there is nothing to sweep")
@@ -36,13 +36,13 @@ def run(*, as_json: bool = False) -> None:
     if as_json:
         print(json.dumps({"courses": swept.courses, "viewers": swept.viewers}))
     else:
-        Console().print(f"{swept.courses:,} courses looked at, {swept.viewers:,} viewers removed")
+        Console().print(f"{swept.courses:,} courses checked, {swept.viewers:,} viewers removed")
     if swept.missed:
-        raise Unavailable(f"{swept.missed} partitions were not looked at: no master of theirs answers")
+        raise Unavailable(f"{swept.missed} partitions were not checked: their master does not answer")
 
 
 async def sweep(settings: Settings) -> Swept:
-    """Takes off the agenda what is due now, and the messages that this makes due."""
+    """Sweeps the courses that are due now, and again when the messages that this has caused are due."""
     link = open_link(settings)
     try:
         agenda = Agenda(link, settings)

@@ -1,4 +1,4 @@
-"""How commands end in a terminal: what is said when there is nothing to talk to, and after Ctrl-C."""
+"""How commands end in a terminal: with an error message, or after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from contextlib import contextmanager
 
 import typer
 
-FAILED, INTERRUPTED = 1, 130  # as shells have it: 128 and the signal's number
+FAILED, INTERRUPTED = 1, 130  # 128 plus the signal's number, as in shells
 
 
 def fail(message: str) -> int:
-    """One sentence, and the status to exit with."""
+    """Prints an error message and returns the exit status."""
     typer.secho(message, fg="red", err=True)
     return FAILED
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within, SIGTERM ends as Ctrl-C does: by itself it would leave the cursor hidden."""
+    """Makes SIGTERM end the command like Ctrl-C does: otherwise the cursor would stay hidden."""
     before = signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     try:
         yield

@@ -1,7 +1,7 @@
-"""`presence-svc token` makes a token for development; `doctor --token` examines one with what is here.
+"""`presence-svc token` makes a token for development; `doctor --token` checks one.
 
-Tokens are signed with PRESENCE_JWT_SECRET. Refuses without it, since other keys belong to an issuer that
-makes tokens itself, and refuses to make a token that the service would not accept.
+Tokens are signed with PRESENCE_JWT_SECRET. Without it the command refuses, since other keys belong to an
+issuer that makes its own tokens. It also refuses to make a token that the service would not accept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..store.checkup.finding import Finding
 
 
 def make(viewer_id: str, *, name: str | None, courses: tuple[str, ...], seconds: float) -> str:
-    """A token, valid for `seconds`, for a service with the same settings. Raises Misconfigured."""
+    """Makes a token, valid for `seconds`, for a service with the same settings. Raises Misconfigured."""
     settings = load()
     if settings.jwt_secret is None:
         raise Misconfigured(
@@ -67,7 +67,7 @@ def _claims(
 
 
 def examine(settings: Settings, token: str | None) -> list[Finding]:
-    """Findings about the issuer's keys and about the token: is it accepted, and if not, why?"""
+    """Findings about the issuer's keys, and about the token: whether it is accepted, or why not."""
     if settings.auth == "jwt":
         return asyncio.run(_examine(settings, token))
     if token is None:
@@ -112,7 +112,7 @@ async def _verdict(tokens: Tokens, token: str, claim: str | None) -> Finding:
 
 
 async def _judge(tokens: Tokens, token: str) -> Caller:
-    """Takes a token alone, or as it stands in a header behind `Bearer`."""
+    """Takes a bare token, or one with `Bearer` before it as in a header."""
     scheme, _, rest = token.strip().partition(" ")
     bare = rest if scheme.lower() == "bearer" else token
     caller = tokens.judge(bare.strip().encode(errors="surrogateescape"))

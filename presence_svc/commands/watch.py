@@ -1,6 +1,6 @@
 """`presence-svc watch COURSE`: shows the count live in a terminal, or prints a line per change.
 
-Heard on the channel of PRESENCE_REDIS_URL, or, where that is not set, on a stream of a running service.
+It listens to the channel in PRESENCE_REDIS_URL or, if that is not set, to a stream of a running service.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TIMEOUT_S = 3.0
 
 
 def run(course_id: str, *, url: str = "", as_json: bool) -> int:
-    """Runs until Ctrl-C; the exit status. `url` is a service's. Raises Misconfigured for no course id."""
+    """Runs until Ctrl-C and returns the exit status. Raises Misconfigured for an invalid course id."""
     settings = load()
     try:
         TypeAdapter(Id).validate_python(course_id)
@@ -69,18 +69,18 @@ async def _show(counts: AsyncIterator[Count], *, as_json: bool) -> None:
 
 
 async def _heard(settings: Settings, course_id: str) -> AsyncIterator[Count]:
-    """By the channel. Raises Unavailable when no Redis answers at first; later it may go and come back."""
-    assert settings.redis_url is not None  # noqa: S101 - told by the caller
+    """Counts from the channel. Raises Unavailable if Redis does not answer first; later it may go away."""
+    assert settings.redis_url is not None  # noqa: S101 - checked by the caller
     url = settings.redis_url.get_secret_value()
-    await _look(url)
+    await _check(url)
     async for count in watch(url, course_id, key_prefix=settings.key_prefix):
         yield count
 
 
-async def _look(url: str) -> None:
-    """Raises Unavailable when no Redis answers at this address."""
+async def _check(url: str) -> None:
+    """Raises Unavailable if Redis does not answer at this URL."""
     link = link_to(url, timeout_s=TIMEOUT_S)
-    logging.disable(logging.WARNING)  # one sentence says it all
+    logging.disable(logging.WARNING)  # the error message is enough
     try:
         await Presence(link, load_beside_others(redis_url=url)).ping()
     finally:

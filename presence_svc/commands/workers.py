@@ -14,17 +14,17 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from pathlib import Path
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from ..errors import Misconfigured
-from .stop import NUMBERS, Stop
+from .stop import Asked, Stop, interrupts_wait
 
 log = logging.getLogger("presence.serve")
 FORCED_S = 5.0  # for workers to end after a second signal
@@ -32,22 +32,10 @@ METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 METRICS_PREFIX = "presence-metrics-"
 
 
-class Asked(threading.Event):
-    """uvicorn's wish to end, set as soon as a signal waits: it looks at its queue between its steps only.
-
-    One of these steps replaces every worker, and would go on with the next after Ctrl-C.
-    """
-
-    def __init__(self, queue: list[int]) -> None:
-        super().__init__()
-        self._queue = queue
-
-    def is_set(self) -> bool:
-        return super().is_set() or not {*self._queue, *signal.sigpending()}.isdisjoint(NUMBERS)
-
-
 class Workers(Multiprocess):
     """Starts, watches and ends `config.workers` processes; they have `patience_s` to end by themselves."""
+
+    _leaving: Sequence[Process] = ()  # told to end, with another in its place
 
     def __init__(
         self, config: uvicorn.Config, listeners: list[socket.socket], stop: Stop, patience_s: float
@@ -66,34 +54,55 @@ class Workers(Multiprocess):
     def join_all(self) -> None:
         """A second signal goes on to the workers: they end at once. Who does not end is killed."""
         deadline = time.monotonic() + self._patience_s
-        for process in self.processes:
+        for process in (*self._leaving, *self.processes):
             while process.process.is_alive():
-                process.process.join(0.1)
+                _join(process, deadline)
                 if self.signal_queue:
                     self.signal_queue.clear()
                     self._signal_all(signal.SIGTERM)
                     deadline = min(deadline, time.monotonic() + FORCED_S)
-                if time.monotonic() > deadline:
-                    log.error("worker %s does not end: it is killed", process.pid)
-                    process.process.kill()
 
     def _signal_all(self, number: int) -> None:
-        for process in self.processes:
+        for process in (*self._leaving, *self.processes):
             if process.process.is_alive() and process.pid is not None:
                 os.kill(process.pid, number)
 
     def init_processes(self) -> None:
         if not self.should_exit.is_set():
-            with _interrupts_wait():
+            with interrupts_wait():
                 super().init_processes()
 
     def restart_all(self) -> None:
-        """On SIGHUP: one after the other, each in order."""
-        with self._forgetting(), _interrupts_wait():
-            super().restart_all()
+        """On SIGHUP: one after the other. Each ends in order once another serves in its place."""
+        with interrupts_wait():
+            for index, old in enumerate(self.processes):
+                if self.should_exit.is_set() or (new := self._start_for(old)) is None:
+                    return
+                self.processes[index], self._leaving = new, [old]
+                old.terminate()
+                deadline = time.monotonic() + self._patience_s
+                while old.process.is_alive():
+                    if self.should_exit.is_set():
+                        return  # it goes on leaving, beside the others
+                    _join(old, deadline)
+                self._leaving = []
+                forget(old.pid)
+
+    def _start_for(self, old: Process) -> Process | None:
+        """A worker that serves beside the old one; None where the new one does not come to serve."""
+        new = Process(self.config, self.sockets)
+        new.start()
+        if new.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit):
+            return new
+        new.kill()
+        new.join()
+        forget(new.pid)
+        if not self.should_exit.is_set():
+            log.error("worker %s does not start in place of worker %s, which goes on", new.pid, old.pid)
+        return None
 
     def handle_ttin(self) -> None:
-        with _interrupts_wait():
+        with interrupts_wait():
             super().handle_ttin()
 
     def keep_subprocess_alive(self) -> None:
@@ -103,7 +112,7 @@ class Workers(Multiprocess):
             process.child_conn.close()  # the worker has its own: without ours, its death ends a ping
             if not process.is_alive(timeout=self.config.timeout_worker_healthcheck):
                 process.kill()  # now, so that no ping is waited for while interrupts wait
-        with self._forgetting(), _interrupts_wait():
+        with self._forgetting(), interrupts_wait():
             super().keep_subprocess_alive()
 
     @contextmanager
@@ -115,18 +124,12 @@ class Workers(Multiprocess):
             forget(pid)
 
 
-@contextmanager
-def _interrupts_wait() -> Iterator[None]:
-    """Workers that start inside begin with SIGINT blocked, until `startup` unblocks it.
-
-    Ctrl-C reaches the whole process group. A worker that is still importing would die with a traceback.
-    """
-    resource_tracker.ensure_running()  # if it started inside, it would unblock SIGINT
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def _join(process: Process, deadline: float) -> None:
+    """Waits a moment for its end. Kills it after the deadline."""
+    process.process.join(0.1)
+    if process.process.is_alive() and time.monotonic() > deadline:
+        log.error("worker %s does not end: it is killed", process.pid)
+        process.process.kill()
 
 
 def forget(pid: int | None) -> None:

@@ -1,1 +1,1 @@
-"""What runs by itself in every replica: the pub/sub reader, the local fan-out, the sweeper."""
+"""The background tasks of every replica: pub/sub, the local fan-out, the sweeper, the renewer."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from time import perf_counter
 
 from ..model import Count, Roster, Viewer
+from .audience import Audience
 from .frame import Frame, count_frame, viewers_frame
 from .listener import Listener, Selection
 
@@ -24,7 +25,7 @@ class Feed:
 
     def __init__(self, course_id: str) -> None:
         self.course_id = course_id
-        self.listeners: set[Listener] = set()
+        self.listeners = Audience(course_id)
         self.latest: Count | None = None
         self.reading = False
         self.read_again = False
@@ -33,14 +34,9 @@ class Feed:
         self._timer: asyncio.TimerHandle | None = None
         self._not_before = 0.0
 
-    @property
-    def viewers(self) -> int:
-        """How many names the most curious listener wants."""
-        return max((listener.wants(self.course_id) for listener in self.listeners), default=0)
-
     def kept(self) -> list[str]:
         """Those whom listeners that want them to stay are shown now."""
-        wanted = {listener.viewers for listener in self.listeners if listener.is_steady}
+        wanted = {n for n, is_steady in self.listeners.by_names if is_steady}
         self._shown = {n: ids for n, ids in self._shown.items() if n in wanted}
         return list(dict.fromkeys(viewer_id for ids in self._shown.values() for viewer_id in ids))
 
@@ -66,13 +62,11 @@ class Feed:
     def _send(self) -> None:
         self._timer = None
         began = perf_counter()
-        frames: dict[Selection, Frame] = {}
         if latest := self.latest:
-            for listener in self.listeners:  # a crowd: no call for each that need not be
-                frame = frames.get(listener.chapters)
-                if frame is None:
-                    frame = frames[listener.chapters] = self._frame(latest, listener.chapters)
-                listener.offer(frame)
+            for selection, listeners in self.listeners.by_chapters.items():
+                frame = self._frame(latest, selection)
+                for listener in listeners:  # a crowd: nothing for each but this
+                    listener.offer(frame)
         self._rest_after(perf_counter() - began)
 
     def _rest_after(self, cost_s: float) -> None:
@@ -104,8 +98,8 @@ class Feed:
         if selection is not None:
             chapters = {name: n for name, n in chapters.items() if name in selection}
         frame = count_frame(latest, chapters)
-        if len(self._frames) > len(self.listeners):
-            wanted = {listener.chapters for listener in self.listeners}
+        wanted = self.listeners.by_chapters
+        if len(self._frames) > 2 * len(wanted):
             self._frames = {key: known for key, known in self._frames.items() if key in wanted}
         self._frames[selection] = latest, frame
         return frame
@@ -119,17 +113,12 @@ class Feed:
         """
         began = perf_counter()
         version = self.latest.version if self.latest else 0
-        frames: dict[tuple[int, bool], Frame] = {}
-        for listener in self.listeners:
-            n, is_steady = listener.wants(self.course_id), listener.is_steady
-            if not n:
-                continue
-            frame = frames.get((n, is_steady))
-            if frame is None:
-                shown = self._steady(n, roster, kept) if is_steady else roster.viewers[:n]
-                told = [seen(viewer) for viewer in shown]
-                frame = frames[n, is_steady] = viewers_frame(self.course_id, told, roster.total, version)
-            listener.offer(frame)
+        for (n, is_steady), listeners in self.listeners.by_names.items():
+            shown = self._steady(n, roster, kept) if is_steady else roster.viewers[:n]
+            told = [seen(viewer) for viewer in shown]
+            frame = viewers_frame(self.course_id, told, roster.total, version)
+            for listener in listeners:
+                listener.offer(frame)
         self._rest_after(perf_counter() - began)
 
     def _steady(self, n: int, roster: Roster, kept: list[Viewer]) -> list[Viewer]:

@@ -178,8 +178,10 @@ class Hub:
 
     def _refresh_viewers(self, feed: Feed) -> None:
         """At most one read of names under way per course; what changes meanwhile asks for one more."""
-        if feed.viewers and feed.reading:
+        if not feed.listeners.by_names:
+            return
+        if feed.reading:
             feed.read_again = True
-        elif feed.viewers:
+        else:
             feed.reading = True
             self._reads.start(tell_names(feed, self._rosters))

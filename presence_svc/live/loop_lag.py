@@ -1,6 +1,6 @@
-"""Measures how late the event loop comes to what is due: what everybody waits for when one thing takes long.
+"""Measures the lag of the event loop: how late a timer fires, which delays everybody on this replica.
 
-Owned by app. A timer every quarter of a second.
+Owned by app. A timer fires every quarter of a second.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ EVERY_S = 0.25
 
 
 class LoopLag:
-    """`on_lag` gets seconds."""
+    """Calls `on_lag` with the lag in seconds."""
 
     def __init__(self, on_lag: Callable[[float], None]) -> None:
         self._on_lag = on_lag

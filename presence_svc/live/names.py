@@ -22,10 +22,10 @@ async def tell_names(feed: Feed, rosters: Rosters) -> None:
 
 
 async def _tell(feed: Feed, rosters: Rosters) -> None:
-    many = min(feed.viewers, MAX_VIEWERS)
+    many = min(feed.listeners.most_names, MAX_VIEWERS)
     if not many:
         return
     roster = await rosters.read(feed.course_id, limit=many)
     listed = {viewer.viewer_id for viewer in roster.viewers}
-    kept = await rosters.those(feed.course_id, [v for v in feed.kept() if v not in listed])
+    kept = await rosters.find_named(feed.course_id, [v for v in feed.kept() if v not in listed])
     feed.tell_viewers(roster, kept, partial(rosters.seen, feed.course_id))

@@ -1,4 +1,4 @@
-"""Reads that nobody awaits: live.hub starts them, and what they find goes to whoever listens then."""
+"""Background reads: live.hub starts them, and their results go to whoever listens when they end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = logging.getLogger("presence.hub")
 
 
 class Reads:
-    """Those under way. One that fails is made again with the subscription, when Redis is back."""
+    """The reads under way. A failed one is not retried: the next subscription triggers a new read."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()

@@ -1,8 +1,8 @@
-"""Renews the leases of those whose socket is open on this replica, so that they need no heartbeats.
+"""Renews the leases of sessions that have a WebSocket on this replica, so that they need no heartbeats.
 
-Owned by app, used by web.ws. Each lease is renewed when a player would have sent a heartbeat; what is due
-at the same time shares exchanges with Redis (group commit). It survives Redis's absence: what failed is due
-again a moment later, and a lease outlives several such moments.
+Owned by app, used by web.ws. A lease is renewed when a player would send its heartbeat; renewals that are due
+together share exchanges with Redis (group commit). It survives outages of Redis: a failed renewal is repeated
+a moment later, and a lease is long enough for several attempts.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from ..store.write import HeartbeatWrite, Outcome
 log = logging.getLogger("presence.renewer")
 TICK_S = 0.5
 AGAIN_S = 1.0
-STEP = 500  # posted at once, before others may run
+STEP = 500  # renewals in a row before other tasks may run
 
 
 class Held:
-    """A lease that an open socket holds; each renewal writes `write` with `seq` (as it travels)."""
+    """A lease that an open socket holds. Each renewal writes `write` with `seq` (RESP-encoded)."""
 
-    __slots__ = ("life", "on_left", "on_over", "released", "seq", "write")
+    __slots__ = ("epoch", "on_left", "on_over", "released", "seq", "write")
 
     def __init__(
         self,
@@ -41,12 +41,14 @@ class Held:
         self.write, self.seq = write, seq
         self.on_left, self.on_over = on_left, on_over
         self.released = False
-        self.life = 0  # the renewer's when it was held
+        self.epoch = 0
 
 
 class Renewer:
-    """`hold` a lease until `release`; `on_left` is called when its session was ended by somebody else, `on_over`
-    when the lease ended because this process stood still.
+    """Renews a lease from `hold` to `release`.
+
+    Calls `on_left` if another request ends its session, `on_over` if the lease ended while this process was
+    suspended.
     """
 
     def __init__(self, presence: Presence, settings: Settings) -> None:
@@ -55,7 +57,7 @@ class Renewer:
         self._tick_s = min(TICK_S, self._interval_s / 10)
         self._due: list[tuple[float, int, Held]] = []
         self._number = count()
-        self._life = 0  # another one after all leases have ended
+        self._epoch = 0  # counts the suspensions that ended all leases
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
@@ -79,19 +81,19 @@ class Renewer:
         on_left: Callable[[], None],
         on_over: Callable[[], None] = lambda: None,
     ) -> Held:
-        """Renews what was recorded just now."""
+        """Begins to renew a lease that was recorded just now."""
         held = Held(write, seq, on_left, on_over)
-        held.life = self._life
+        held.epoch = self._epoch
         self._plan(held, self._pause_s())
         return held
 
     def release(self, held: Held) -> None:
         held.released = True
 
-    def stood_still(self, seconds: float) -> None:
-        """After more than a TTL all leases have ended, and nobody knows who has left elsewhere meanwhile."""
+    def on_suspension(self, seconds: float) -> None:
+        """Ends all that is held after more than a TTL: the leases are over, and viewers may have left."""
         if seconds > self._ttl_s:
-            self._life += 1
+            self._epoch += 1
             over, self._due = self._due, []
             for _, _, held in over:
                 self._end(held)
@@ -102,7 +104,7 @@ class Renewer:
             held.on_over()
 
     def _pause_s(self) -> float:
-        """As next_heartbeat_ms: those who have joined together do not stay in step."""
+        """Jittered like next_heartbeat_ms, so that sessions that joined together do not stay in step."""
         return self._interval_s * random.uniform(0.8, 0.9)
 
     def _plan(self, held: Held, in_s: float) -> None:
@@ -140,7 +142,7 @@ class Renewer:
     def _renewed(self, held: Held, result: Outcome) -> None:
         if held.released:
             return
-        if held.life != self._life:
+        if held.epoch != self._epoch:
             self._end(held)
         elif isinstance(result, PresenceError):
             self._plan(held, random.uniform(0.5, 1.0) * min(AGAIN_S, self._interval_s / 4))

@@ -15,7 +15,7 @@ from types import CodeType
 from typing import Any
 
 log = logging.getLogger("presence.server")
-HTTP = "uvicorn.protocols.http.httptools_impl"
+HTTP, SUPERVISOR = "uvicorn.protocols.http.httptools_impl", "uvicorn.supervisors.multiprocess"
 FALLBACK = "auto"  # whichever protocol uvicorn takes by itself
 
 
@@ -136,12 +136,12 @@ NEEDED = (
 # Of commands.workers, which has nothing to fall back to; held by the test alone.
 NEEDED_BY_WORKERS = (
     Needed(
-        "uvicorn.supervisors.multiprocess",
+        SUPERVISOR,
         "Multiprocess",
         {"init_processes": "", "keep_subprocess_alive": "", "restart_all": "", "run": ""},
         "processes",
     ),
-    Needed("uvicorn.supervisors.multiprocess", "Process", attributes="child_conn exitcode pid"),
+    Needed(SUPERVISOR, "Process", {"wait_until_ready": "timeout should_exit"}, "child_conn exitcode process"),
     Needed("uvicorn.config", "STARTUP_FAILURE"),
 )
 

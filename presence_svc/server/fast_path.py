@@ -42,7 +42,8 @@ class FastPathProtocol(HttpProtocol):
             self._packet = b""
             super().data_received(data)
             return
-        end = data.find(b"\r\n\r\n") + 4
+        # The last line end is the head's. A body that has a carriage return too is the parser's to read.
+        end = data.rfind(b"\r") + 2
         head = self._heads.find(data[:end])
         if head is None or len(data) != end + head.length or end > self._head_limit:
             self._packet = data
@@ -50,8 +51,9 @@ class FastPathProtocol(HttpProtocol):
             return
         # A whole request, and nothing else, whose head the parser need not read again.
         self._due = None
-        self.cycle = cycle = cast(Any, HeartbeatCycle(head))
+        cycle: Any = HeartbeatCycle(head)
         cycle.more_body = False
+        self.cycle = cycle
         self._begin(cycle, data[end:])
 
     def _is_between(self) -> bool:

@@ -75,10 +75,10 @@ class HeadCache:
         """What this head says, if its like was read before."""
         head = self._whole.get(raw) if self._whole else None
         if head is None and self._parts:
-            before, bearer, behind = _split(raw)
+            before, token, behind = _split(raw)
             like = self._parts.get((before, behind))
-            if like is not None and len(bearer) > len(BEARER) and bearer.translate(None, TOKEN) == b" ":
-                return new_tuple(HeartbeatHead, (like.course_id, bearer, like.origin, like.length))
+            if like is not None and token and not token.translate(None, TOKEN):
+                return new_tuple(HeartbeatHead, (like.course_id, BEARER + token, like.origin, like.length))
         return head
 
     def remember(self, raw: bytes, head: HeartbeatHead) -> None:
@@ -87,16 +87,16 @@ class HeadCache:
         if head.authorization is None:
             _keep(self._whole, raw, head)
             return
-        before, bearer, behind = _split(raw)
-        if bearer == head.authorization and before.endswith(LINES):
+        before, token, behind = _split(raw)
+        if BEARER + token == head.authorization and before.endswith(LINES):
             _keep(self._parts, (before, behind), head._replace(authorization=None))
 
 
 def _split(raw: bytes) -> tuple[bytes, bytes, bytes]:
-    """A head up to its bearer token, the token with its scheme, and what is behind it."""
-    start = raw.find(BEARER)
-    end = raw.find(b"\r", start)
-    return raw[:start], raw[start:end], raw[end:]
+    """A head up to its bearer token's scheme, the token, and what is behind its line."""
+    before, _, rest = raw.partition(BEARER)
+    token, _, behind = rest.partition(b"\r")
+    return before, token, behind
 
 
 def _keep(heads: dict[Like, HeartbeatHead], raw: Like, head: HeartbeatHead) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 STEP_S = 0.05
 GOODBYES_PER_S = 100  # at least: a few need not wait for each other
 FORCED_S = 1.0  # what uvicorn has, after a second signal, to end by itself
+LAST_REQUEST_S = 1.0  # of a connection that was accepted, while its client does not know that we end
 
 
 class Closable(Protocol):
@@ -59,6 +60,11 @@ class Shutdown:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._before[number] = signal.getsignal(number)
             signal.signal(number, self._hear)
+
+    @property
+    def last_request_s(self) -> float:
+        """How long a connection on which nothing is under way may still send a request."""
+        return 0.0 if self._first == signal.SIGINT else LAST_REQUEST_S
 
     def restore(self) -> None:
         if self._task is not None:
@@ -111,13 +117,13 @@ async def say_goodbye(listeners: Sequence[Closable], spread_s: float) -> None:
 @contextlib.contextmanager
 def on_shutdown(
     hub: Draining, delay_s: float, spread_s: float, on_begin: Callable[[], None] = lambda: None
-) -> Iterator[None]:
+) -> Iterator[Shutdown]:
     """Within, signals end the replica in order; at its end whoever is left is told as well."""
     shutdown = Shutdown(hub, delay_s, spread_s, on_begin)
     with contextlib.suppress(ValueError):  # not the main thread: somebody else owns the signals
         shutdown.listen()
     try:
-        yield
+        yield shutdown
     finally:
         hub.close()
         shutdown.restore()

@@ -12,6 +12,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ..web.services import Services
+from .shutdown import Shutdown
 
 
 class TimeoutProtocol(HttpToolsProtocol):
@@ -61,8 +62,20 @@ class TimeoutProtocol(HttpToolsProtocol):
         self._end_if_closing()
 
     def shutdown(self) -> None:
-        super().shutdown()
-        self._end_if_closing()
+        """A request that is on its way is answered: its client cannot know yet that this process ends."""
+        ending: Shutdown | None = self.app_state.get("shutdown")
+        if ending is None or not ending.last_request_s or not self._is_idle():
+            super().shutdown()
+            self._end_if_closing()
+            return
+        self._request_s = min(self._request_s, ending.last_request_s)
+        if self._due is None or self._due > self.loop.time() + self._request_s:
+            self._wait(self._request_s)
+
+    def _is_idle(self) -> bool:
+        """No answer is under way; a part of a request may be."""
+        served = self.cycle is None or self.cycle.response_complete
+        return served and not self._stalled and not self.transport.is_closing()
 
     def _close(self) -> None:
         self.transport.close()

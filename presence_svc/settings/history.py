@@ -63,8 +63,8 @@ class HistorySettings(BaseSettings):
         ]
 
     @property
-    def books(self) -> tuple[int, str, int]:
-        """What every script that changes who is there takes: minute ms (0 = off), uniques, people."""
+    def history_args(self) -> tuple[int, str, int]:
+        """Arguments of every script that records joins or ends: minute ms (0 = off), uniques, people."""
         return self.minute_ms if self.history else 0, self.uniques, int(self.people)
 
     @property

@@ -1,1 +1,1 @@
-"""Everything that touches Redis data."""
+"""Everything that reads or writes data in Redis."""

@@ -187,7 +187,7 @@ class Agenda:
         partition = keys.partition_of(course_id)
         names: tuple[str, ...] = (partition.agenda, partition.where, *keys.course(course_id))
         args: tuple[int | str, ...] = (settings.publish_interval_ms, MEMBERS, settings.hidden_ttl_ms)
-        args += settings.books
+        args += settings.history_args
         if settings.history:
             quarter = self._now_of(course_id) // (15 * settings.minute_ms)
             names += keys.tiers(course_id, minute, quarter)

@@ -1,6 +1,6 @@
-"""The calls of heartbeat, take_over and leave.lua for many writes, and what their replies say.
+"""Builds the calls of heartbeat, take_over and leave.lua for many writes, and parses their replies.
 
-Pure: data in, data out, no Redis. Used by store.recorder; the scripts' headers name every argument.
+Pure: data in, data out, no Redis. Used by store.recorder. The scripts' headers describe every argument.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from .redis.link import Command
 from .redis.resp import ScriptCall, new_tuple, pack, pack_int, unpack
 from .write import HeartbeatResult, Outcome, WithSeq
 
-MAX_WORDS = 3_880  # of a call, beside the few in front
-LEAVE_WORDS, TAKE_OVER_WORDS, HEARTBEAT_WORDS, COURSE_WORDS = 11, 14, 7, 6
+MAX_ARGS = 3_880  # of a call, not counting the few that come first
+LEAVE_ARGS, TAKE_OVER_ARGS, HEARTBEAT_ARGS, COURSE_ARGS = 11, 14, 7, 6
 Item = TypeVar("Item")
 REFUSED = {-1: "too many chapters in this course", -2: "too many sessions of this viewer"}
 
 
-def bounded(items: Sequence[Item], words_of: Callable[[Item], int]) -> Iterator[Sequence[Item]]:
-    """Cuts what would make a call of too many words: some servers take 3,999 at most."""
-    start, words = 0, 0
+def bounded(items: Sequence[Item], args_of: Callable[[Item], int]) -> Iterator[Sequence[Item]]:
+    """Splits items so that no call has too many arguments: some servers allow 3,999 at most."""
+    start, count = 0, 0
     for at, item in enumerate(items):
-        words += words_of(item)
-        if words > MAX_WORDS and at > start:
+        count += args_of(item)
+        if count > MAX_ARGS and at > start:
             yield items[start:at]
-            start, words = at, words_of(item)
+            start, count = at, args_of(item)
     yield items[start:]
 
 
 def by_course(writes: Sequence[Any], indices: list[int]) -> dict[str, list[int]]:
-    """The indices of a round's heartbeats, gathered by course, in order of arrival."""
+    """The indices of a round's heartbeats by course, in order of arrival."""
     courses: defaultdict[str, list[int]] = defaultdict(list)
     for index in indices:
         courses[writes[index][0].course_id].append(index)
@@ -51,7 +51,7 @@ def heartbeat_call(
     refresh: Collection[str],
     partition: Partition,
 ) -> ScriptCall:
-    """The call that records the heartbeats of `courses`; in `refresh`: whose sets' expiry is pushed on."""
+    """The call that records the heartbeats of `courses`. `refresh`: courses whose sets' expiry to extend."""
     names: list[bytes] = [partition.packed_agenda]
     args: list[bytes] = [
         pack(
@@ -60,7 +60,7 @@ def heartbeat_call(
             settings.hidden_ttl_ms,
             settings.sessions_per_viewer,
             settings.chapters_per_course,
-            *settings.books,
+            *settings.history_args,
             len(courses),
         )
     ]
@@ -81,12 +81,12 @@ def heartbeat_call(
 def heartbeat_results(
     reply: list[Any], courses: dict[str, list[int]], results: list[Outcome], settings: Settings
 ) -> int:
-    """Puts each heartbeat's result in its place; returns in how many ms a message is due (0 = none)."""
+    """Stores each heartbeat's result at its index; returns in how many ms a message is due (0 = none)."""
     now, at, soonest = reply[0], 1, 0
     for indices in courses.values():
         total, due = reply[at], reply[at + 1]
         at += 2
-        found: dict[Any, Outcome] = {}  # of a course's leases nearly all end at one moment
+        found: dict[Any, Outcome] = {}  # by lease end: nearly all of a course's leases end together
         for index, ends in zip(indices, reply[at : at + len(indices)], strict=True):
             result = found.get(ends)
             if result is None:
@@ -98,8 +98,8 @@ def heartbeat_results(
 
 
 def _result(total: int, now: int, ends: Any, settings: Settings) -> Outcome:
-    """What heartbeat.lua answers for one heartbeat."""
-    if type(ends) is not int:  # of the NEWEST: its lease, and the seq that it was given
+    """The result of one heartbeat, from the reply of heartbeat.lua."""
+    if type(ends) is not int:  # the reply to NEWEST: the end of the lease and the seq that was assigned
         lease, seq = ends.split()
         return HeartbeatResult(total, int(lease), now, int(seq))
     if ends < 0:
@@ -110,16 +110,17 @@ def _result(total: int, now: int, ends: Any, settings: Settings) -> Outcome:
 def take_over_call(
     keys: Keys, settings: Settings, writes: Sequence[WithSeq], partition: Partition
 ) -> Command:
-    """The call that makes anonymous sessions those of the viewers whose heartbeats follow.
+    """The call that gives anonymous sessions to the viewers whose heartbeats follow.
 
-    By its text: an unknown SHA would be sent again behind the heartbeats, which had counted people twice.
+    It sends the script's text: after an unknown SHA it would be sent again after the heartbeats, and they
+    would have counted the same people twice.
     """
     names: list[str] = [partition.agenda, partition.where]
     args: list[Any] = [
         settings.publish_interval_ms,
         settings.ttl_ms,
         settings.sessions_per_viewer,
-        *settings.books,
+        *settings.history_args,
         len(writes),
     ]
     for write, seq in writes:
@@ -135,13 +136,13 @@ def take_over_call(
 def leave_call(
     keys: Keys, settings: Settings, writes: Sequence[Any], indices: Sequence[int], partition: Partition
 ) -> Command:
-    """The call that ends the sessions of a round's leaves."""
+    """The call that records a round's leaves."""
     names: list[str] = [partition.agenda, partition.where]
     args: list[Any] = [
         settings.publish_interval_ms,
         settings.leave_grace_ms,
         settings.ttl_ms,
-        *settings.books,
+        *settings.history_args,
         len(indices),
     ]
     for index in indices:

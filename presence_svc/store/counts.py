@@ -1,4 +1,4 @@
-"""Counts of many courses at one moment, in short steps (S4). Group commit calls it for store.presence."""
+"""Reads the counts of many courses at one moment, in short steps (S4). Called by group commit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .redis.link import Command, Link
 
 
 class Counts:
-    """Reads the counts that were asked for together; those of one call are of one moment."""
+    """Reads counts that were asked for together; those in one script call are of the same moment."""
 
     def __init__(self, link: Link, settings: Settings, keys: Keys) -> None:
         self._link = link
@@ -22,10 +22,10 @@ class Counts:
         self._keys = keys
 
     async def read(self, course_ids: list[str]) -> list[Count | PresenceError]:
-        """A count or an error for each, every course asked for once. Raises Unavailable when nothing came."""
+        """A count or an error for each id; repeated ids are read once. Raises Unavailable without a reply."""
         left = self._by_partition(course_ids)
         counts: dict[str, Count | PresenceError] = {}
-        while left:  # nearly always once: the script ends early where chapters are many
+        while left:  # nearly always once; with very many chapters the script stops early
             counts |= await self._step(left)
             left = {
                 number: rest
@@ -44,7 +44,7 @@ class Counts:
         commands: list[Command] = []
         for number, courses in parts.items():
             commands += (count_call(self._keys, courses), ("GET", self._keys.partitions[number].since))
-        replies: list[Any] = await self._link.results(commands, patient=True)
+        replies: list[Any] = await self._link.results(commands, low_priority=True)
         found: dict[str, Count | PresenceError] = {}
         for courses, reply, since in zip(parts.values(), replies[::2], replies[1::2], strict=True):
             if wrong := next((one for one in (reply, since) if isinstance(one, PresenceError)), None):
@@ -57,13 +57,13 @@ class Counts:
 
 
 def count_call(keys: Keys, courses: Sequence[str]) -> Command:
-    """The call that counts these courses at one moment."""
+    """The script call that counts these courses at one moment."""
     names = [key for course_id in courses for key in keys.course(course_id)]
     return ("EVALSHA", scripts.COUNT, len(names), *names, len(courses))
 
 
 def count_results(reply: list[Any], courses: Sequence[str], *, warming: bool) -> list[Count]:
-    """The counts in the reply of count.lua, in the order of the call: of the courses that it came to."""
+    """Parses the reply of count.lua: counts in the order of the call, for as many courses as it came to."""
     now, at, counts = reply[0], 1, []
     for course_id in courses:
         if at == len(reply):

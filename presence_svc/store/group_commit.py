@@ -1,8 +1,8 @@
-"""Group commit: what is submitted while an exchange with Redis is under way shares the next one.
+"""Group commit: operations that are submitted while an exchange with Redis is under way share the next one.
 
 Used for heartbeats and leaves (store.presence) and for reads. Latency when idle is one round trip; under
-load groups grow by themselves. Bounded: beyond `limit` waiting submissions it refuses with Unavailable,
-and when an exchange fails, those who waited for it fail with it rather than wait for a second deadline.
+load groups grow by themselves. Bounded: beyond `limit` waiting operations it raises Unavailable, and when
+an exchange fails, all that wait fail with it instead of waiting for another deadline.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Op = TypeVar("Op")
 Result = TypeVar("Result")
 Done = Callable[[Result | PresenceError], None]
 MAX_GROUP = 500
-LATE = "this has waited too long here: who said it may be gone"
+LATE = "this request has waited here for too long, and its sender may be gone"
 FULL = "too many requests are waiting for Redis"
 
 
 class GroupCommit(Generic[Op, Result]):
-    """`commit` takes a group in order of arrival and returns a result, or an error to raise, for each."""
+    """`commit` takes a group in order of arrival and returns, for each, a result or an error to raise."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class GroupCommit(Generic[Op, Result]):
 
     @property
     def is_busy(self) -> bool:
-        """Whether something waits or is under way."""
+        """Whether anything waits or is under way."""
         return self._task is not None
 
     def submit(self, op: Op) -> asyncio.Future[Result]:
@@ -60,14 +60,14 @@ class GroupCommit(Generic[Op, Result]):
         return future
 
     def post(self, op: Op, done: Done[Result]) -> None:
-        """Calls `done` with the result or the error. Raises Unavailable when the queue is full."""
+        """Calls `done` with the result or the error later. Raises Unavailable when the queue is full."""
         if len(self._waiting) >= self._limit:
             raise Unavailable(FULL)
         self._waiting.append((op, done))
         self._start()
 
     def submit_many(self, ops: Sequence[Op]) -> asyncio.Future[list[Result | PresenceError]]:
-        """A future for all results, in order, which raises none: those beyond the limit are Unavailable."""
+        """A future for all results, in order. Errors are values: Unavailable for those beyond the limit."""
         future: asyncio.Future[list[Result | PresenceError]] = asyncio.get_running_loop().create_future()
         taken = ops[: max(0, self._limit - len(self._waiting))]
         refused: list[Result | PresenceError] = [Unavailable(FULL) for _ in ops[len(taken) :]]
@@ -81,18 +81,18 @@ class GroupCommit(Generic[Op, Result]):
             if not future.done():
                 future.set_result(results + refused)
 
-        # Results come in the order of submission: whoever waits is woken by the last one, once.
+        # Results come in the order of submission, so that only the last one has to wake the caller.
         self._waiting += zip(taken, [*[results.append] * (len(taken) - 1), last], strict=True)
         self._start()
         return future
 
     def _start(self) -> None:
         if self._task is None:
-            # A task starts at the loop's next turn: what has arrived in this turn shares its group.
+            # The task starts in the loop's next iteration: all that arrives in this one shares a group.
             self._task = asyncio.get_running_loop().create_task(self._drain())
 
     async def close(self) -> None:
-        """Waits for what is under way; the deadline of an exchange bounds it."""
+        """Waits for everything under way, at most until the deadline of its exchange."""
         while self._task is not None:
             with contextlib.suppress(Exception):
                 await asyncio.shield(self._task)
@@ -121,7 +121,7 @@ class GroupCommit(Generic[Op, Result]):
             results = [error] * len(group)
         except Exception:
             log.exception("a group failed")
-            results = [Unavailable("this could not be recorded")] * len(group)
+            results = [Unavailable("the request failed")] * len(group)
         for (_, done), result in zip(group, results, strict=True):
             try:
                 done(result)
@@ -130,7 +130,7 @@ class GroupCommit(Generic[Op, Result]):
 
 
 def _settle(future: asyncio.Future[Result], result: Result | PresenceError) -> None:
-    """A caller that has given up meanwhile is not told."""
+    """Resolves the future, unless its caller has given up meanwhile."""
     if future.done():
         return
     if isinstance(result, PresenceError):

@@ -1,73 +1,76 @@
-"""The Redis data model: every key that exists, who may read it, and why it has this shape.
+"""The Redis data model: every key, who may read it, and why it has this shape.
 
-All keys of a course carry its id as hash tag, or its partition's, so that one script call stays in one
-Cluster slot, and every key that a script touches is passed as KEYS. `P` is the prefix, `C` a course, `V` a
-viewer, `S` a session. Scores and times are whole milliseconds since 1970 by Redis's clock.
+All keys of a course have its id as hash tag, or its partition's tag, so that one script call stays in one
+Cluster slot, and every key that a script touches is passed in KEYS. `P` is the prefix, `C` a course, `V` a
+viewer, `S` a session. Scores and times are integers: milliseconds since 1970 by Redis's clock.
 
-    P:{C}:viewers    zset  V by the end of their last lease                       (public contract)
+    P:{C}:viewers    zset  V, scored by the end of their last lease               (public contract)
     P:{C}:viewer:V   hash  name, avatar_url, joined_at and one field per session  (public contract);
                            hidden_name, hidden_avatar_url while a session is anonymous
                            s:S = "lease seq place flags digest chapter"
-    P:{C}:places     zset  "place V" by place * 2^42 + end of V's last lease there
-                           "0<day> V" by when they came: to be counted among the day's distinct viewers
-    P:{C}:chapters   hash  chapter -> place, a small number (1, 2, ...)
-    P:{C}:anonymous  zset  V by the end of their last anonymous lease
-    P:{C}:state      hash  version, published (when the last message went out) and told (the total in it),
-                           dirty (when one is due); and the books of history: lua/shared/history, minutes
-    P:{C}:left:V     hash  S -> "!" (left for good), or the seq by which it left softly or became another
-                           viewer's (an anonymous session that signs in); outlives late packets;
-                           and "!" -> until when V is evicted (ms)
-    P:agenda:0       zset  C by when somebody must look at it: first lease end, or a message due
-    P:since          str   since when heartbeats have been heard without a gap (rule S11)
-    P:secret         str   the key that leave tokens are made with, common to all replicas
-    P:{C}:changes    the channel: one message per change, each the whole truth
-    P:{C}:minutes:H  str   a line for each closed minute of hour H: "minute peak area number";
-                           area = viewer ms; "!" behind it = a part is unknown
-    P:{C}:quarters:D hash  quarter of day D (0-95) -> "peak area"; "quarter.number" for a chapter
-    P:{C}:days:B     hash  day of block B, of 365 days -> "peak area"; "day.number"; "day.u" -> unique viewers
-    P:{C}:uniques:D  HLL   V of day D (UNIQUES=exact: set)
-    P:{C}:numbers    hash  chapter -> its number in history, never given to another
-    P:seen:0         zset  C by when its history was last written
+    P:{C}:places     zset  "place V", scored by place * 2^42 + the end of V's last lease in that chapter;
+                           "0<day> V", scored by when V joined: to be counted among the day's distinct viewers
+    P:{C}:chapters   hash  chapter -> place: the small number (1, 2, ...) of an occupied chapter, which may
+                           go to another chapter once it is empty
+    P:{C}:anonymous  zset  V, scored by the end of their last anonymous lease
+    P:{C}:state      hash  version, published (when the last message was sent), told (the total in it),
+                           dirty (when a message is due); events of open minutes: lua/shared/history, minutes
+    P:{C}:left:V     hash  S -> "!" (left for good), or the seq of a soft leave or of a take-over (an
+                           anonymous session that signed in); kept for longer than packets can be late;
+                           and "!" -> until when V is banned (ms)
+    P:agenda:0       zset  C, scored by when it is due: a lease ends, a message is due or a minute ends
+    P:since          str   since when heartbeats have been recorded without a gap (rule S11)
+    P:secret         str   the key from which leave tokens are made, common to all replicas
+    P:{C}:changes    the channel: one message per change, each the complete state
+    P:{C}:minutes:H  str   a line for each closed minute of hour H: "minute peak viewer_ms number"; "!" after
+                           viewer_ms = a part is unknown; no number = the course itself
+    P:{C}:quarters:D hash  quarter of day D (0-95) -> "peak viewer_ms"; "quarter.number" for a chapter
+    P:{C}:days:B     hash  day of block B (365 days) -> "peak viewer_ms"; "day.number" for a chapter;
+                           "day.u" -> distinct viewers
+    P:{C}:uniques:D  HLL   the distinct viewers of day D (UNIQUES=exact: a set)
+    P:{C}:numbers    hash  chapter -> its number in history, which never goes to another chapter
+    P:seen:0         zset  C, scored by when its history was last written
     P:closed:Q       str   a line for each quarter that was closed in quarter Q: "C quarter ms", ms = how late
     P:heard:0        hash  first, last: since when and until when history has been kept; pulse: see since.lua
-    P:gaps:0         list  "from to": when nobody did, and so nobody heard heartbeats
-    P:where          hash  V -> the courses that they are in (PEOPLE)
-    P:bus:D          a channel without messages, which keeps a reader's connection subscribed and says that
-                     somebody works in database D: channels know no databases, so that one prefix is in one
-    P:{check}:*      scratch keys of check.lua, and P:bus:check its channel: gone when it ends
+    P:gaps:0         list  "from to": times in which no replica ran or Redis was away
+    P:where          hash  V -> the courses that they are in, which people are counted from (PEOPLE)
+    P:bus:D          a channel without messages: it keeps a connection subscribed, and shows that this prefix
+                     is in use in database D. Channels are common to all databases of a Redis, so that a
+                     prefix may be used in only one of them
+    P:{check}:*      scratch keys of check.lua, deleted when it ends; P:bus:check is its channel
 
 On a Cluster a course is in one of PARTITIONS partitions (redis/cluster/slots.py), each with a tag T, and all
-keys of a partition are in one slot. `P:{C}:viewers` is `P:{T}:C:viewers` there, and so with every key of a
-course and its channel; further:
+keys of a partition are in one slot. There, `P:{C}:viewers` is `P:{T}:C:viewers`, and likewise every other key
+of a course and its channel. The keys above without a course are:
 
     P:{T}:agenda     as P:agenda:0, for the courses of this partition
-    P:{T}:since      as P:since, for this partition: a master that comes back empty warms its own
+    P:{T}:since      as P:since, for this partition: when one master comes back empty, only it is warming
     P:{T}:where, P:{T}:heard, P:{T}:gaps, P:{T}:seen, P:{T}:closed:Q   likewise
-    P:{T}:nothing    never exists: a script that names it cannot run while the slot is moved key by key, as
-                     heartbeats cannot, and so does not say that they were heard
-    P:partitions     str   how many partitions there are; another number would look for courses elsewhere
+    P:{T}:nothing    never exists: a script that names it cannot run while the slot is migrated key by key.
+                     Heartbeats cannot run then either, so that it never claims that they were recorded
+    P:partitions     str   how many partitions there are; with another number, courses would not be found
 
-So a script call takes many courses of a partition, with their agenda, and stays atomic. Refused: a slot per
-course (a call per course, and agendas that must be registered before they can be swept).
+So one script call takes many courses of a partition, with their agenda, and stays atomic. Rejected: a slot
+per course (a call per course, and agendas that must be registered before they can be swept).
 
-Why sorted sets by expiry: a count is ZCOUNT from now on, O(log n) and exact with no sweeper alive (S4);
-there is no counter that could drift. Why one zset for all chapters and not one each: leaving a chapter
-must remove the viewer from where they were, and only the session's own record knows where that was. A
-key built inside Lua would break the Cluster rule, so the chapter is a number in the score instead, and
-a chapter's count is ZCOUNT over its stretch of scores: 2^42 ms reach to the year 2109, and 2^53 (what a
-double holds exactly) leaves room for 2,047 chapters at once. Why a lease in the session's record as well
-as in the scores: a viewer's score is the largest lease of their sessions, and when one leaves, what is
-left must be known. Why a digest: one HGET then tells that nothing but the lease has changed.
+Why sorted sets by expiry: a count is a ZCOUNT from now on, O(log n), and exact without any sweeper (S4);
+there is no counter that could drift. Why one zset for all chapters and not one each: a viewer who leaves a
+chapter must be removed from its set, and only the session's record knows which chapter that is. A key built
+inside Lua would break the Cluster rule. So the chapter is a number in the score instead, its place, and the
+chapter's count is a ZCOUNT over the place's range of scores. 2^42 ms last until the year 2109, and 2^53 (up
+to which doubles are exact) allows 2,047 places. Why leases in the sessions' records as well as in scores: a
+viewer's score is the largest lease of their sessions, and when one session leaves, the largest of the others
+must be known. Why a digest: one HGET is then enough to see that only the lease has changed.
 
-History counts hours, days and so on from 1970, in UTC. Each tier is written when a minute is closed: a read
-adds up nothing that is long past, and a tier may be lost without the others.
+History counts hours, days and so on from 1970, in UTC. Every tier is written when a minute is closed, so that
+reads of the past add up little, and each tier can be lost without the others.
 
-Refused: a counter per course (drifts when a replica dies between two commands); keyspace notifications
+Rejected: a counter per course (drifts when a replica dies between two commands); keyspace notifications
 (late, lossy, one per key); hash-field expiry (not in Redis 7.0); a key per session (350 bytes each).
 
-Every key is mortal (S12): a viewer's hash dies with the lease, `left:V` a TTL after the leave, the course's
-sets once their longest lease is well over, `state` a day after the last change, history after HISTORY_*. The
-agenda and `where` empty themselves.
+Every key expires (S12): a viewer's hash with its lease, `left:V` a TTL after the leave, a course's sets once
+their longest lease is well over, `state` a day after the last change, history after HISTORY_*. The agenda and
+`where` empty themselves.
 """
 
 from __future__ import annotations
@@ -96,9 +99,9 @@ class CourseKeys(NamedTuple):
 
 
 class Keys(HistoryKeys):
-    """Builds key names; the only place where a hash tag is written.
+    """Builds key names. No other code writes a hash tag.
 
-    `partitions` of a Cluster, 0 = one server: it has a single partition with the names above.
+    `partitions` is the number on a Cluster; 0 = one server, which has a single partition.
     """
 
     def __init__(self, prefix: str, partitions: int = 0) -> None:
@@ -116,7 +119,7 @@ class Keys(HistoryKeys):
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The names that these settings ask for."""
+        """The names for these settings."""
         is_cluster = settings.redis_kind == "cluster"
         return cls(settings.key_prefix, settings.partitions if is_cluster else 0)
 
@@ -132,7 +135,7 @@ class Keys(HistoryKeys):
         return self.partitions[slot_of_tag(course_id.encode()) // self._width]
 
     def _base(self, course_id: str) -> str:
-        """What every name of this course begins with."""
+        """The beginning of every name of this course."""
         if self.is_partitioned:
             return f"{self.partition_of(course_id).base}{course_id}:"
         return f"{self.prefix}:{{{course_id}}}:"
@@ -156,7 +159,7 @@ class Keys(HistoryKeys):
         return f"{self._base(course_id)}changes"
 
     def check(self, partition: Partition) -> tuple[str, ...]:
-        """Keys that hold nothing for longer than a script runs: to see what we may do."""
+        """Scratch keys for check.lua, which deletes them before it ends."""
         base = f"{partition.base}check" if self.is_partitioned else f"{self.prefix}:{{check}}"
         return tuple(f"{base}:{kind}" for kind in ("hash", "zset", "string"))
 
@@ -164,7 +167,7 @@ class Keys(HistoryKeys):
         return f"{partition.base}check" if self.is_partitioned else f"{self.bus}:check"
 
     def names(self, course_id: str, viewer_id: str) -> dict[str, str]:
-        """Every key of a course, those of one viewer among them, by what it is."""
+        """The keys of a course, including those of one viewer, by what they are."""
         partition = self.partition_of(course_id)
         return self.course(course_id)._asdict() | {
             "viewer": self.viewer(course_id, viewer_id),
@@ -174,12 +177,12 @@ class Keys(HistoryKeys):
         }
 
     def course_of(self, name: str, ending: str = "changes") -> str:
-        """The course that a channel's message is about, or that a key with this ending belongs to."""
+        """The course of a channel, or of a key with this ending."""
         tag, _, rest = name[len(self.prefix) + 2 : -len(ending) - 1].partition("}")
         return rest[1:] if self.is_partitioned else tag
 
     def viewer_of(self, key: str) -> tuple[str, str]:
-        """The course and the viewer that a viewer's hash is of. Ids may hold what stands between them."""
+        """The course and the viewer of a viewer's hash. Ids may themselves contain ":viewer:"."""
         tag, _, rest = key[len(self.prefix) + 2 :].partition("}")
         if not self.is_partitioned:
             return tag, rest.removeprefix(":viewer:")
@@ -189,5 +192,5 @@ class Keys(HistoryKeys):
         return rest[1:at], rest[at + len(":viewer:") :]
 
     def pattern(self, ending: str) -> str:
-        """Fits every key of a course that ends so."""
+        """A pattern for all keys of courses with this ending."""
         return f"{self.prefix}:{{*}}:*:{ending}" if self.is_partitioned else f"{self.prefix}:{{*}}:{ending}"

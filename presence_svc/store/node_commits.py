@@ -1,8 +1,7 @@
-"""A group commit per master: one that answers late holds up its own courses, and no others.
+"""One group commit per master, so that a slow master delays its own courses and no others.
 
-Used by store.presence on a Cluster, where one server's group commit would stand. When slots move, what was
-submitted for a course before is through before what comes after is sent: an order that two queues could not
-keep.
+Used by store.presence on a Cluster instead of the single group commit. After slots have moved, new queues
+wait until the former ones are empty: otherwise two operations of a course could be sent in the wrong order.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ Commit = Callable[[list[Op]], Awaitable[list[Result | PresenceError]]]
 
 
 class NodeCommits(Generic[Op, Result]):
-    """As GroupCommit, with a queue per node. `node_of` may answer anew when `link.version` has changed."""
+    """As GroupCommit, with a queue per node. `node_of` may answer differently once `link.version` changes."""
 
     def __init__(
         self,
@@ -50,7 +49,7 @@ class NodeCommits(Generic[Op, Result]):
         self._queue(self._node_of(op)).post(op, done)
 
     def submit_many(self, ops: Sequence[Op]) -> asyncio.Future[list[Result | PresenceError]]:
-        """A future for all results, in order, which raises none."""
+        """A future for all results, in order. Errors are values."""
         parts: dict[Hashable, list[int]] = {}
         for index, op in enumerate(ops):
             parts.setdefault(self._node_of(op), []).append(index)
@@ -63,7 +62,7 @@ class NodeCommits(Generic[Op, Result]):
         return asyncio.ensure_future(_in_order(asked, list(parts.values())))
 
     async def close(self) -> None:
-        """Waits for what is under way; the deadlines of exchanges bound it."""
+        """Waits for everything under way, at most until the deadlines of its exchanges."""
         for queue in [*self._former, *self._queues.values()]:
             await queue.close()
 

@@ -1,7 +1,7 @@
-"""What others call in store: heartbeat, leave, evict, count, and who is present, as rules S1-S8 have them.
+"""The operations on presence: heartbeat, leave, evict, count, and who is present (S1-S8).
 
-Called by web and live, never by a browser's word alone: callers have validated ids and decided who may.
-Heartbeats and leaves go by group commit in order of arrival; reads of a moment share one exchange (S4).
+Called by web and live, which have validated ids and checked permissions. Heartbeats and leaves go through
+group commit in order of arrival; concurrent reads share one exchange (S4).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from .write import HeartbeatResult, HeartbeatWrite, LeaveWrite, Outcome, WithSeq
 
 
 class Presence:
-    """Who is where. `on_due(delay_ms, partition)` hears when a message is due, `on_group` of group sizes.
+    """Calls `on_due(delay_ms, partition)` when a message is due, and `on_group(size)` for each group.
 
-    On a Cluster each master has a group commit of its own.
+    On a Cluster each master has its own group commit.
     """
 
     def __init__(self, link: Link, settings: Settings) -> None:
@@ -36,7 +36,7 @@ class Presence:
         self.keys = Keys.of(settings)
         self.on_due: Callable[[int, int], None] = lambda delay_ms, partition: None
         self.on_group: Callable[[int], None] = lambda size: None
-        self.is_late: Callable[[], bool] = lambda: False  # what is at hand was said too long ago
+        self.is_late: Callable[[], bool] = lambda: False  # whether requests at hand are outdated
         self.recorder = Recorder(link, settings, self.keys, lambda *due: self.on_due(*due))
         self._counts = Counts(link, settings, self.keys)
         self._group_commit = _group_commits(link, settings)
@@ -66,27 +66,27 @@ class Presence:
         return self.link.node_of(self.keys.partition_of(course_id).slot)
 
     async def close(self) -> None:
-        """Lets what is under way come to its end."""
+        """Waits for everything under way."""
         await self._writes.close()
         await self._reads.close()
 
     def heartbeat(self, write: HeartbeatWrite, seq: bytes | None = None) -> asyncio.Future[HeartbeatResult]:
-        """Records presence, with the heartbeat's own seq or another (as it travels).
+        """Records a heartbeat, with its own seq or the given one (RESP-encoded).
 
-        The future, or this call, raises Limited or Unavailable.
+        This call, or the future, raises Limited or Unavailable.
         """
         return self._writes.submit((write, write.seq if seq is None else seq))
 
     def heartbeats(self, writes: Sequence[WithSeq]) -> asyncio.Future[list[Outcome]]:
-        """Records many, in order; what is wrong with one, or with all, stands in its place."""
+        """Records many heartbeats in order. Errors are values in the list of results."""
         return self._writes.submit_many(writes)
 
     def post(self, write: HeartbeatWrite, seq: bytes, done: Callable[[Outcome], None]) -> None:
-        """As heartbeat, for callers with no task to wait in. Raises Unavailable when too many wait."""
+        """As heartbeat, for callers without a task to wait in. Raises Unavailable when too many wait."""
         self._writes.post((write, seq), done)
 
     async def leave(self, write: LeaveWrite) -> None:
-        """Ends a session, or cuts its lease when the leave is soft (S5). Raises Unavailable."""
+        """Ends a session, or shortens its lease if the leave is soft (S5). Raises Unavailable."""
         await self._writes.submit(write)
 
     async def count(self, course_id: str) -> Count:
@@ -98,7 +98,7 @@ class Presence:
         return list(await asyncio.gather(*map(self._reads.submit, course_ids)))
 
     async def counts_or_errors(self, course_ids: Iterable[str]) -> list[Count | PresenceError]:
-        """The same, with an error in the place of a course whose master is away."""
+        """The same, with an error instead of a count for a course whose master is away."""
         asked = [self._reads.submit(course_id) for course_id in course_ids]
         found = await asyncio.gather(*asked, return_exceptions=True)
         for count in found:
@@ -107,9 +107,9 @@ class Presence:
         return cast(list[Count | PresenceError], found)
 
     async def are_present(self, pairs: Sequence[tuple[str, str]]) -> list[bool | PresenceError]:
-        """Which of these (course, viewer) are present now, by Redis's clock. Raises Unavailable."""
+        """Which of these (course, viewer) pairs are present now, by Redis's clock. Raises Unavailable."""
         scores = [("ZSCORE", self.keys.course(course).viewers, viewer) for course, viewer in pairs]
-        time, *ends = await self.link.results([("TIME",), *scores], patient=True)
+        time, *ends = await self.link.results([("TIME",), *scores], low_priority=True)
         if isinstance(time, PresenceError):
             raise time
         now = int(time[0]) * 1000 + int(time[1]) // 1000
@@ -118,16 +118,16 @@ class Presence:
         ]
 
     async def ping(self) -> None:
-        """Asks Redis for an answer. Raises Unavailable."""
+        """Checks that Redis answers. Raises Unavailable."""
         await self.link.pipeline([("PING",)])
 
     async def evict(
-        self, course_id: str, viewer_id: str, ban_s: float = 0, *, is_last_word: bool = False
+        self, course_id: str, viewer_id: str, ban_s: float = 0, *, replaces_ban: bool = False
     ) -> None:
-        """Removes a viewer with all sessions, which do not come back within a TTL. Raises Unavailable.
+        """Removes a viewer with all sessions, which are then ignored for a TTL. Raises Unavailable.
 
-        Within `ban_s` nothing that the viewer says counts, whatever their session. A longer ban that there is
-        stays, unless this is the last word.
+        For `ban_s` seconds everything from the viewer is ignored, in any session. A longer existing ban stays
+        unless `replaces_ban`.
         """
         keys, settings = self.keys, self.settings
         partition = keys.partition_of(course_id)
@@ -141,17 +141,17 @@ class Presence:
         args = (
             settings.publish_interval_ms,
             settings.ttl_ms,
-            *settings.books,
+            *settings.history_args,
             viewer_id,
             round(ban_s * 1000),
-            int(is_last_word),
+            int(replaces_ban),
         )
-        if await self.link.call(scripts.EVICT, names, args, patient=True):
+        if await self.link.call(scripts.EVICT, names, args, low_priority=True):
             self.on_due(settings.publish_interval_ms, partition.number)
 
 
 def _group_commits(link: Link, settings: Settings) -> type[GroupCommit[Any, Any]]:
-    """The plain one, unless groups and exchanges are to be traced."""
+    """The plain class, or the traced one if tracing is on."""
     if not settings.otel:
         return GroupCommit
     from .traced.commit import TracedCommit  # OpenTelemetry is an extra

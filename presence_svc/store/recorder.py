@@ -1,7 +1,7 @@
 """Records a group of heartbeats and leaves: builds its calls, sends them in one exchange, reads the replies.
 
-Called by store.group_commit, which gathers the group; owned by store.presence. What is wrong with one write,
-or with the master of its course, stands in its place.
+Called by store.group_commit with the group; owned by store.presence. An error of one write, or of its
+course's master, is the result of that write and affects no others.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from .redis.resp import ScriptCall
 from .write import HeartbeatResult, HeartbeatWrite, LeaveWrite, Outcome, WithSeq, Write
 
 REFRESHED_LIMIT = 50_000  # courses
-TAKEN_LIMIT = 50_000  # sessions that have changed hands
+TAKEN_LIMIT = 50_000  # remembered sessions that were taken over
 WRITES_OF_A_SESSION = 8
 Courses = dict[str, list[int]]
 
 
 class _Call(NamedTuple):
-    """A call on its way: whose heartbeats, leaves or take-overs its reply is about."""
+    """A call, and which heartbeats, leaves or take-overs its reply is about."""
 
     command: Command | ScriptCall
     partition: Partition
     courses: Courses | None = None
     indices: Sequence[int] = ()
     refreshed: frozenset[str] = frozenset()
-    told: Sequence[WithSeq] = ()
+    take_overs: Sequence[WithSeq] = ()
 
 
 class Recorder:
-    """`on_due(delay_ms, partition)` is called when a message of ours falls due."""
+    """Calls `on_due(delay_ms, partition)` when a write has made a message due."""
 
     def __init__(
         self, link: Link, settings: Settings, keys: Keys, on_due: Callable[[int, int], None]
@@ -45,16 +45,18 @@ class Recorder:
         self._settings = settings
         self._keys = keys
         self._on_due = on_due
-        self.refreshed: dict[str, float] = {}  # courses by when, as monotonic has it
-        self._taken: dict[rounds.Who, list[HeartbeatWrite]] = {}  # by whose session it was
+        self.refreshed: dict[
+            str, float
+        ] = {}  # when, by monotonic, the expiry of a course's sets was extended
+        self._taken: dict[rounds.CourseViewer, list[HeartbeatWrite]] = {}  # by former owner
 
     async def record(self, writes: list[Write]) -> list[Outcome]:
-        """One exchange for all, and one call per partition and kind. Nobody is told what is not recorded.
+        """One exchange for all, with one call per partition and kind. A result means that it is recorded.
 
-        Raises Unavailable when nothing was.
+        Raises Unavailable when nothing was recorded.
         """
         outcomes: list[Outcome] = [HeartbeatResult(0, 0, 0)] * len(writes)
-        self._rearm(writes)
+        self._reset_take_overs(writes)
         taken_over = rounds.taken_over(writes) if self._settings.allow_anonymous else ()
         planned: list[_Call] = []
         for indices in rounds.by_partition(writes, self._keys):
@@ -65,21 +67,23 @@ class Recorder:
         return outcomes
 
     def _plan(
-        self, writes: list[Write], indices: list[int], taken_over: Collection[rounds.Who]
+        self, writes: list[Write], indices: list[int], taken_over: Collection[rounds.CourseViewer]
     ) -> Iterator[_Call]:
         """The calls of one partition, in order."""
         keys, settings = self._keys, self._settings
         partition = keys.partition_of(rounds.course_of(writes[indices[0]]))
         for heartbeats, leaves in rounds.rounds(writes, taken_over, indices):
             if taken_over and (found := rounds.take_overs(writes, heartbeats)):
-                for some in calls.bounded(found, lambda pair: calls.TAKE_OVER_WORDS):
+                for some in calls.bounded(found, lambda pair: calls.TAKE_OVER_ARGS):
                     command = calls.take_over_call(keys, settings, some, partition)
-                    yield _Call(command, partition, told=some)
+                    yield _Call(command, partition, take_overs=some)
             if heartbeats:
                 yield from self._plan_heartbeats(writes, heartbeats, partition)
-            for left in calls.bounded(leaves, lambda index: calls.LEAVE_WORDS) if leaves else ():
+            for some_leaves in calls.bounded(leaves, lambda index: calls.LEAVE_ARGS) if leaves else ():
                 yield _Call(
-                    calls.leave_call(keys, settings, writes, left, partition), partition, indices=left
+                    calls.leave_call(keys, settings, writes, some_leaves, partition),
+                    partition,
+                    indices=some_leaves,
                 )
 
     def _plan_heartbeats(
@@ -88,14 +92,14 @@ class Recorder:
         courses = calls.by_course(writes, indices)
         refresh = self._to_refresh(courses)
         parts: Iterable[Courses] = (courses,)
-        if calls.COURSE_WORDS * len(courses) + calls.HEARTBEAT_WORDS * len(indices) > calls.MAX_WORDS:
-            parts = map(dict, calls.bounded(list(courses.items()), _words))
+        if calls.COURSE_ARGS * len(courses) + calls.HEARTBEAT_ARGS * len(indices) > calls.MAX_ARGS:
+            parts = map(dict, calls.bounded(list(courses.items()), _args_of))
         for part in parts:
             command = calls.heartbeat_call(self._keys, self._settings, writes, part, refresh, partition)
             yield _Call(command, partition, courses=part, refreshed=refresh)
 
     def _read(self, reply: Any, call: _Call, outcomes: list[Outcome]) -> None:
-        """Puts what has come of a call into its writes' places."""
+        """Stores the results of a call at the indices of its writes."""
         if isinstance(reply, PresenceError):
             for indices in (call.indices, *(call.courses or {}).values()):
                 for index in indices:
@@ -108,11 +112,11 @@ class Recorder:
             self._note(call.refreshed & call.courses.keys())
         if due_ms:
             self._on_due(due_ms, call.partition.number)
-        for write, _ in call.told:
-            self._disarm(write)
+        for write, _ in call.take_overs:
+            self._mark_taken_over(write)
 
-    def _disarm(self, write: HeartbeatWrite) -> None:
-        """Redis knows whose the session is now: it need not be told with every heartbeat."""
+    def _mark_taken_over(self, write: HeartbeatWrite) -> None:
+        """The session is the new viewer's now: the next heartbeats need no take-over."""
         known = self._taken.setdefault((write.course_id, write.take_over_from), [])
         known.append(write)
         del known[:-WRITES_OF_A_SESSION]
@@ -120,8 +124,8 @@ class Recorder:
         if len(self._taken) > TAKEN_LIMIT:
             del self._taken[next(iter(self._taken))]
 
-    def _rearm(self, writes: Sequence[Write]) -> None:
-        """Who was taken over from speaks again (signs out, say): the next take-over must be told anew."""
+    def _reset_take_overs(self, writes: Sequence[Write]) -> None:
+        """A former owner sends a heartbeat again (has signed out, say): the next take-over must be sent."""
         if not self._taken:
             return
         for write in writes:
@@ -131,7 +135,7 @@ class Recorder:
                     known.take_over_from = who[1]
 
     def _to_refresh(self, courses: Iterable[str]) -> frozenset[str]:
-        """Courses whose sets we have not kept alive lately. Their expiry has room for half of HIDDEN_TTL."""
+        """Courses whose sets' expiry we have not extended lately. It has half of HIDDEN_TTL to spare."""
         old = monotonic() - self._settings.hidden_ttl / 4
         return frozenset(course_id for course_id in courses if self.refreshed.get(course_id, old) <= old)
 
@@ -143,5 +147,5 @@ class Recorder:
         self.refreshed.update(dict.fromkeys(courses, monotonic()))
 
 
-def _words(course: tuple[str, list[int]]) -> int:
-    return calls.COURSE_WORDS + calls.HEARTBEAT_WORDS * len(course[1])
+def _args_of(course: tuple[str, list[int]]) -> int:
+    return calls.COURSE_ARGS + calls.HEARTBEAT_ARGS * len(course[1])

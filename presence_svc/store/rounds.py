@@ -1,4 +1,4 @@
-"""Which writes of a group may share a call, and which must wait for the next: their order counts.
+"""Splits a group of writes into rounds: writes whose order matters must not share a call.
 
 Pure; used by store.recorder.
 """
@@ -11,11 +11,11 @@ from typing import Any
 from .keys import Keys
 from .write import HeartbeatWrite, LeaveWrite, WithSeq, Write
 
-Who = tuple[str, str]  # a viewer in a course
+CourseViewer = tuple[str, str]  # a viewer in a course
 
 
 def by_partition(writes: Sequence[Write], keys: Keys) -> list[list[int]]:
-    """The indices of a group's writes, gathered by partition, in order of arrival: one on one server."""
+    """The indices of a group's writes by partition, in order of arrival. One server has one partition."""
     if not keys.is_partitioned:
         return [list(range(len(writes)))]
     found: dict[int, list[int]] = {}
@@ -29,22 +29,22 @@ def course_of(write: Write) -> str:
     return write.course_id if isinstance(write, LeaveWrite) else write[0].course_id
 
 
-def taken_over(writes: Sequence[Write]) -> set[Who]:
-    """The anonymous viewers whose sessions are to be somebody's."""
+def taken_over(writes: Sequence[Write]) -> set[CourseViewer]:
+    """The anonymous viewers whose sessions are to be taken over."""
     found = [write[0] for write in writes if not isinstance(write, LeaveWrite)]
     return {(write.course_id, write.take_over_from) for write in found if write.take_over_from}
 
 
 def rounds(
-    writes: Sequence[Write], taken_over: Collection[Who] = (), indices: Sequence[int] | None = None
+    writes: Sequence[Write], taken_over: Collection[CourseViewer] = (), indices: Sequence[int] | None = None
 ) -> list[tuple[list[int], list[int]]]:
-    """Splits a group, or a part of it, into (heartbeats, leaves), each round's heartbeats before its leaves.
+    """Splits a group, or a part of it, into rounds of (heartbeats, leaves): heartbeats are sent first.
 
-    A heartbeat that follows a leave of the same viewer starts a new round, and so does one that takes over
-    from an anonymous viewer who has just spoken: their order counts.
+    A heartbeat after a leave of the same viewer starts a new round, and so does one that takes over from an
+    anonymous viewer with an earlier heartbeat in this round.
     """
     found: list[tuple[list[int], list[int]]] = [([], [])]
-    touched: set[Who] = set()
+    touched: set[CourseViewer] = set()
     for index in range(len(writes)) if indices is None else indices:
         write = writes[index]
         if isinstance(write, LeaveWrite):
@@ -60,12 +60,12 @@ def rounds(
     return found
 
 
-def _viewers(write: HeartbeatWrite) -> list[Who]:
-    """Whose heartbeat this is, and whose the session was."""
+def _viewers(write: HeartbeatWrite) -> list[CourseViewer]:
+    """The viewer of a heartbeat, and the one whose session it takes over, if any."""
     before = [(write.course_id, write.take_over_from)] if write.take_over_from else []
     return [(write.course_id, write.viewer_id), *before]
 
 
 def take_overs(writes: Sequence[Any], indices: list[int]) -> list[WithSeq]:
-    """Those of a round's heartbeats that take a session over from an anonymous viewer."""
+    """Those of a round's heartbeats that take over a session from an anonymous viewer."""
     return [writes[index] for index in indices if writes[index][0].take_over_from]

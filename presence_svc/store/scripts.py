@@ -1,6 +1,6 @@
-"""The Lua scripts, read once from `lua/`: a name, its text with the shared parts put in, and its SHA1.
+"""The Lua scripts, read once from `lua/`: each with its name, its text including shared parts, and its SHA1.
 
-A line `--@include shared/course` stands for that file. What is in `lua/shared` is only included.
+A line `--@include shared/course` is replaced by that file. Files in `lua/shared` are only included.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PUBLISH = "local PUBLISH = 'PUBLISH'"
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One Lua script; `sha` is what EVALSHA calls it."""
+    """One Lua script; `sha` is its name for EVALSHA."""
 
     name: str
     text: str
@@ -23,7 +23,7 @@ class Script:
     sharded: Script | None = None  # the same with SPUBLISH
 
     def publishing(self, *, sharded: bool) -> Script:
-        """The script as it is for sharded channels, or for those that all servers hear."""
+        """The script for sharded channels or for global ones."""
         return self.sharded if sharded and self.sharded else self
 
 
@@ -57,7 +57,7 @@ SWEEP = script("sweep")
 DUE = script("due")
 SINCE = script("since")
 PEOPLE = script("people")
-MEND = script("mend")
+REPAIR = script("repair")
 CHECK = script("check")
 
 

@@ -1,6 +1,6 @@
-"""Live totals over all courses, people, and pages of courses to look for. Called by web.api.courses.
+"""Live totals over all courses, people, and pages of courses that match a search. Called by web.api.courses.
 
-However many poll, Redis is walked once: what is now about every second, what has a history twice a minute.
+However many clients poll, Redis is scanned once: live counts about every second, history twice a minute.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import NamedTuple
 from ..errors import Invalid
 from ..model import CourseTotal, Stats
 from ..settings import Settings
+from .cached_read import CachedRead
 from .census import FRESH_S, Census, listed_courses
 from .keys import Keys
 from .people.counter import PeopleCounter
-from .reading import Reading
 from .redis.link import Link
 
 PAST_S = 30.0
-LISTED = 50_000  # courses that are listed although nobody is in them
+LISTED = 50_000  # idle courses in the list, at most
 TOP = 20
 
 Rank = tuple[int, str]  # (-total, course): the order in which courses are listed
@@ -34,7 +34,7 @@ class _Now(NamedTuple):
 
 
 class Totals:
-    """Built by app, one per replica. All calls raise Unavailable."""
+    """One per replica, built by replica. All calls raise Unavailable."""
 
     def __init__(
         self, link: Link, settings: Settings, keys: Keys, census: Census, people: PeopleCounter
@@ -45,18 +45,18 @@ class Totals:
         self._census = census
         self._people = people
         self._past = _Listing()
-        self._now = Reading(self._read, FRESH_S)
-        self._walk = Reading(self._walk_past, PAST_S)
+        self._now = CachedRead(self._read, FRESH_S)
+        self._walk = CachedRead(self._walk_past, PAST_S)
 
     async def stats(self) -> Stats:
-        """The sum over courses, how many have somebody in them, the busiest, people."""
+        """The total over all courses, how many are occupied, the busiest ones, and people."""
         return (await self._now.get()).stats
 
     async def search(self, text: str, limit: int, cursor: str | None) -> Stats:
-        """The same, with a page of the courses whose id has `text` in it, whatever its case.
+        """The same, with a page of the courses whose id contains `text`, ignoring case.
 
-        Raises Invalid for a cursor that no page has given out. Courses that change their place between two
-        pages may be in both, or in none.
+        Raises Invalid for a malformed cursor. A course whose rank changes between two pages may be in both of
+        them or in neither.
         """
         after = _decoded(cursor) if cursor else None
         await self._walk.get()
@@ -68,12 +68,12 @@ class Totals:
         return now.stats.model_copy(update={"page": shown, "next_cursor": more})
 
     async def close(self) -> None:
-        """Ends what is under way, the walk of the census with it."""
+        """Cancels the reads under way, including the census."""
         for reading in (self._now, self._walk, self._census):
             await reading.close()
 
     def _in_order(self, now: _Now, after: Rank | None) -> Iterator[Rank]:
-        """The busy ones, then those that nobody is in, from behind `after` on."""
+        """The occupied courses by total, then the idle ones by name, beginning after `after`."""
         busy = now.ranked[bisect_right(now.ranked, after) if after else 0 :]
         idle = self._past.names[bisect_right(self._past.names, after[1]) if after and not after[0] else 0 :]
         return chain(busy, ((0, course) for course in idle if not now.totals.get(course)))
@@ -82,7 +82,7 @@ class Totals:
         count = await self._census.taken()
         people = await self._people.count()
         ranked = sorted((-n, course) for course, n in count.totals.items() if n)
-        if self._has_past:  # a course that has just been left will be in the walks to come
+        if self._has_past:  # so that a course is still listed when its last viewer leaves
             self._past.add(count.totals)
         stats = Stats(
             total=count.viewers,
@@ -97,20 +97,20 @@ class Totals:
         return _Now(stats, ranked, count.totals)
 
     async def _walk_past(self) -> None:
-        """Courses that have a history, also those that nobody watches now."""
+        """Lists the courses that have a history, including idle ones."""
         sets = [one.seen for one in self._keys.partitions] if self._has_past else []
         self._past.keep({course async for courses in listed_courses(self._link, sets) for course in courses})
 
 
 class _Listing:
-    """Courses in the order of their ids, so many at most."""
+    """Courses in the order of their ids, at most LISTED."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
         self._known: set[str] = set()
 
     def keep(self, found: set[str]) -> None:
-        """These and no others."""
+        """Keeps these and drops all others."""
         self._known &= found
         self.names = [name for name in self.names if name in found]
         self.add(found)
@@ -122,8 +122,8 @@ class _Listing:
         self.names.sort()  # two lists in order: Python's sort merges them
 
 
-def _encoded(place: Rank) -> str:
-    return base64.urlsafe_b64encode(f"{-place[0]} {place[1]}".encode()).decode().rstrip("=")
+def _encoded(rank: Rank) -> str:
+    return base64.urlsafe_b64encode(f"{-rank[0]} {rank[1]}".encode()).decode().rstrip("=")
 
 
 def _decoded(cursor: str) -> Rank:

@@ -1,4 +1,4 @@
-"""A heartbeat and a leave as they are written to Redis, and what Redis answered.
+"""A heartbeat and a leave as they are written to Redis, and the result.
 
 Made by auth.admission and web.api, kept by web.heartbeat_cache, recorded by store.recorder.
 """
@@ -14,14 +14,14 @@ from .keys import Keys
 from .redis.resp import pack, pack_int
 
 NO_SEQ = pack("")
-NEWEST = pack("+")  # newer than all that the session has said, also than its leave: it begins anew
+NEWEST = pack("+")  # newer than everything from this session, even its leave: the session starts over
 
 
 class HeartbeatWrite:
     """A heartbeat of `viewer_id` in `course_id`. Written again with another seq it is the session's next one.
 
-    `take_over_from` is the anonymous viewer whose this session was, perhaps, before it showed a token;
-    "" for none, and once Redis has been told. `keys`, `head` and `tail` are what travels, but for the seq.
+    `take_over_from` is the anonymous viewer who may have had this session before it presented a token; ""
+    if there is none, and after the take-over. `keys`, `head` and `tail` are RESP-encoded: all but the seq.
     """
 
     __slots__ = ("course_id", "head", "heartbeat", "keys", "tail", "take_over_from", "viewer_id")
@@ -31,9 +31,11 @@ class HeartbeatWrite:
     ) -> None:
         self.course_id, self.viewer_id, self.heartbeat = course_id, viewer_id, heartbeat
         self.take_over_from = take_over_from
-        self.keys = b""  # packed by the first call that carries it: names of keys are the store's
+        self.keys = b""  # encoded by the first call, because only store knows the names of keys
         name, avatar = heartbeat.name or "", heartbeat.avatar_url or ""
-        profile = f"{avatar}\n{name}"  # in this order: a checked address holds no newline, a name may
+        profile = (
+            f"{avatar}\n{name}"  # in this order, because a validated URL contains no newline and a name may
+        )
         digest = f"{zlib.crc32(profile.encode()):08x}" if name or avatar else "-"
         flags = ("h" if heartbeat.hidden else "-") + ("a" if heartbeat.anonymous else "-")
         self.head = pack(viewer_id, "s:" + heartbeat.session_id)
@@ -41,11 +43,11 @@ class HeartbeatWrite:
 
     @property
     def seq(self) -> bytes:
-        """The seq that the heartbeat was read with, as it travels."""
+        """The heartbeat's own seq, RESP-encoded."""
         return pack_seq(self.heartbeat.seq)
 
     def pack_keys(self, keys: Keys) -> bytes:
-        """The session's own keys as they travel, packed once."""
+        """The viewer's keys, RESP-encoded, once."""
         course_id, viewer_id = self.course_id, self.viewer_id
         self.keys = pack(keys.viewer(course_id, viewer_id), keys.left(course_id, viewer_id))
         return self.keys
@@ -60,9 +62,9 @@ class LeaveWrite(NamedTuple):
 
 
 class HeartbeatResult(NamedTuple):
-    """What Redis answered, times in ms by its clock; `expires_at` not after `as_of` = not present.
+    """The result of a heartbeat, times in ms by Redis's clock; `expires_at` <= `as_of` means not present.
 
-    `seq` is the one that a heartbeat was given that was sent as the NEWEST.
+    `seq` is the one that was assigned to a heartbeat sent as NEWEST.
     """
 
     total: int
@@ -71,11 +73,11 @@ class HeartbeatResult(NamedTuple):
     seq: int = 0
 
 
-WithSeq = tuple[HeartbeatWrite, bytes]  # one heartbeat, and its seq as it travels
+WithSeq = tuple[HeartbeatWrite, bytes]  # a heartbeat and its RESP-encoded seq
 Write = WithSeq | LeaveWrite
 Outcome = HeartbeatResult | PresenceError
 
 
 def pack_seq(seq: int | None) -> bytes:
-    """A seq as it travels."""
+    """Encodes a seq (RESP)."""
     return NO_SEQ if seq is None else pack_int(seq)

@@ -1,1 +1,1 @@
-"""Everything that a browser or an HTTP client touches."""
+"""The HTTP interface: routes, streams, sockets and pages."""

@@ -1,7 +1,7 @@
-"""Counts every answer by route and status, and logs a sampled one-line record. Pure ASGI, in web.dispatch.
+"""Counts every answer by route and status, and logs a line for a sample of them. Pure ASGI, in web.dispatch.
 
-Adds the headers that no answer may lack: whoever has said nothing about caching is not cached. Heartbeats
-and WebSockets do not come through here: web.heartbeat and web.ws do the same for theirs.
+It also adds the headers that every answer needs: by default nothing may be cached. Heartbeats and WebSockets
+do not pass through here; web.heartbeat and web.ws do the same for them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from ..logs import clean
 from ..metrics import Metrics
 
 log = logging.getLogger("presence.access")
-UNLESS_SAID = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+DEFAULTS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
 class AccessLog:
-    """`sample` is the share of requests that are logged, with addresses only when asked for."""
+    """`sample` is the share of requests that are logged; `addresses`: with the clients' addresses."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, sample: float, *, addresses: bool = False) -> None:
         self.app = app
@@ -51,7 +51,7 @@ class AccessLog:
             self.log(scope, status, began)
 
     def log(self, scope: Scope, status: int, began: float) -> None:
-        """One line for the share of answers that is wanted; `began` by perf_counter."""
+        """Logs one line, for the sampled share of answers; `began` is a time of perf_counter."""
         if random.random() < self.sample:
             client = scope.get("client")
             fields = {
@@ -66,5 +66,5 @@ class AccessLog:
 
 
 def _complete(headers: Collection[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    said = {name for name, _ in headers}
-    return [*headers, *(header for header in UNLESS_SAID if header[0] not in said)]
+    names = {name for name, _ in headers}
+    return [*headers, *(header for header in DEFAULTS if header[0] not in names)]

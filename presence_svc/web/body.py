@@ -1,4 +1,4 @@
-"""Reads a request's body within a cap and a deadline, and turns it into a validated model."""
+"""Reads a request's body within a size limit and a deadline, and parses it into a validated model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,13 @@ BATCH_CAP = 1024 * 1024
 JSON = (b"application/json",)
 IDENTITY = b"identity"
 JSON_OR_TEXT = (b"application/json", b"text/plain")
-MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0")  # of UTF-8, and how UTF-16 and 32 begin
+MARKS = (
+    b"\xef\xbb\xbf",
+    b"\xff\xfe",
+    b"\xfe\xff",
+    b"{\0",
+    b"\0",
+)  # byte order marks, and how UTF-16 and UTF-32 begin without one
 _ID = re.compile(ID)
 _id: TypeAdapter[str] = TypeAdapter(Id)
 
@@ -36,14 +42,14 @@ def header(scope: Scope, name: bytes) -> bytes | None:
 
 
 def headers(scope: Scope) -> dict[bytes, bytes]:
-    """A request's headers by their lower-case names; of equal ones the first counts."""
+    """A request's headers by lower-case name; of repeated ones the first."""
     return dict(reversed(scope["headers"]))
 
 
 async def read(
     scope: Scope, receive: Receive, *, cap: int, deadline_s: float, media: tuple[bytes, ...] = JSON
 ) -> bytes:
-    """The body. Raises TooLarge before it has read more than `cap` bytes, also when it comes in chunks."""
+    """Reads the body. Raises TooLarge at `cap` bytes, before it reads more, even if it is chunked."""
     return await read_fields(headers(scope), receive, cap=cap, deadline_s=deadline_s, media=media)
 
 
@@ -55,16 +61,16 @@ async def read_fields(
     deadline_s: float,
     media: tuple[bytes, ...] = JSON,
 ) -> bytes:
-    """As read, for who has the headers by name already."""
+    """As `read`, for callers that already have the headers by name."""
     kind = fields.get(b"content-type")
     if kind not in media and kind is not None and kind.split(b";", 1)[0].strip().lower() not in media:
         raise Unsupported(f"send {' or '.join(m.decode() for m in media)}")
     if fields.get(b"content-encoding", IDENTITY).lower() not in (IDENTITY, b""):
         raise Encoded("send the body as it is, without a Content-Encoding")
     length = fields.get(b"content-length")
-    if length is not None and length.isdigit() and int(length[-20:]) > cap:  # any zeros may stand in front
+    if length is not None and length.isdigit() and int(length[-20:]) > cap:  # it may have leading zeros
         raise TooLarge("the body is over its limit")
-    # A body nearly always comes whole. Until it begins, the server's own deadline holds (server.http).
+    # A body nearly always arrives in one piece. Until its first byte the server's own deadline applies.
     message = await receive()
     body = _part(message, cap)
     if message.get("more_body"):
@@ -85,18 +91,18 @@ async def _rest(begun: bytes, receive: Receive, cap: int) -> bytes:
     return bytes(body)
 
 
-def _part(message: Message, room: int) -> bytes:
-    """What a message brings of a body. Raises BadRequest when the client is gone, TooLarge over `room`."""
+def _part(message: Message, limit: int) -> bytes:
+    """The part of a body in a message. Raises BadRequest if the client is gone, TooLarge beyond `limit`."""
     if message["type"] == "http.disconnect":
         raise BadRequest("the body is not complete")
     part: bytes = message.get("body", b"")
-    if len(part) > room:
+    if len(part) > limit:
         raise TooLarge("the body is over its limit")
     return part
 
 
 def parse(body: bytes, metrics: Metrics) -> dict[str, Any]:
-    """The JSON object in a body. Raises BadRequest (not JSON) or Invalid (not an object)."""
+    """Parses the JSON object in a body. Raises BadRequest (not JSON) or Invalid (not an object)."""
     try:
         value = text.loads(body, metrics.repaired.inc)
     except orjson.JSONDecodeError as error:
@@ -108,7 +114,7 @@ def parse(body: bytes, metrics: Metrics) -> dict[str, Any]:
 
 
 def validate(model: type[Model], value: Any, *base: str | int) -> Model:
-    """Raises Invalid, with a JSON pointer for each wrong field."""
+    """Validates by a model. Raises Invalid, with a JSON pointer for each wrong field."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -121,7 +127,7 @@ def course_id(scope: Scope) -> str:
 
 
 def checked_id(value: str, pointer: str) -> str:
-    """The id, if it is one. Raises Invalid."""
+    """The same id. Raises Invalid if it is malformed."""
     if _ID.fullmatch(value):
         return value
     try:

@@ -1,6 +1,6 @@
-"""The outermost ASGI app: heartbeats and WebSockets go straight to their endpoints, all else to Starlette.
+"""The outermost ASGI app: heartbeats and WebSockets go straight to their endpoints, the rest to Starlette.
 
-On any ASGI server, past the access log and the router; `serve` answers most heartbeats even earlier
+This bypasses the access log and the router, on any ASGI server. `serve` answers most heartbeats even earlier
 (server.fast_path).
 """
 
@@ -24,7 +24,7 @@ SOCKET_PATH = matcher(SOCKET)
 class Dispatch:
     """Heartbeats go to `handler`, WebSockets to `sockets`; `app` gets the rest, and the lifespan.
 
-    An open socket waits in all that it has come through: so it comes through this alone.
+    Every layer that a socket passes keeps a coroutine waiting while it is open, so it passes only this one.
     """
 
     def __init__(self, app: AccessLog, handler: HeartbeatHandler, root_path: str = "") -> None:

@@ -1,7 +1,7 @@
-"""What both paths do with a heartbeat: from a path, headers and a body to a reply, byte for byte the same.
+"""Handles a heartbeat for both paths: from path, headers and body to a reply that is the same to the byte.
 
 web.dispatch (any ASGI server) and server.fast_path (straight from uvicorn's parser) call it, so that
-validation, identity, limits, metrics and CORS cannot differ between them. It waits for nothing itself.
+validation, identity, limits, metrics and CORS cannot differ between them. It never awaits anything itself.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ OK_HEADERS: tuple[Header, ...] = (
 
 
 class RawResponse(NamedTuple):
-    """A whole response; whoever sends it adds the content-length as the last header."""
+    """A whole response; the sender adds content-length as the last header."""
 
     status: int
     headers: tuple[Header, ...]
     body: bytes
 
 
-Admitted = tuple[CachedHeartbeat, bytes]  # a heartbeat that may be recorded, and its seq as it travels
+Admitted = tuple[CachedHeartbeat, bytes]  # a heartbeat that may be recorded, and its RESP-encoded seq
 
 
 class HeartbeatHandler:
-    """One per process; `service` is set when the app has started."""
+    """One per process; `service` is set when the app starts."""
 
     service: Services
 
@@ -67,19 +67,19 @@ class HeartbeatHandler:
         self.interval_ms = settings.heartbeat_interval * 1000
         self._cache = HeartbeatCache(settings.heartbeat_cache_limit)
         self._secret = b""
-        # No token is kept, also not as a key. Takes half the time of blake2b; nobody ever sees a digest.
+        # Tokens are not kept, not even as keys. sha256 takes half the time of blake2b; digests stay in here.
         self._salted = sha256(secrets.token_bytes(64))
         self._asks = settings.auth == "jwt"
 
     def admit(
         self, authorization: bytes | None, peer: str, course_id: str, content: bytes
     ) -> Admitted | Awaitable[Admitted]:
-        """A heartbeat that may be recorded, at once or once something is fetched. Raises what is wrong."""
+        """Admits a heartbeat, at once or after fetching the issuer's keys. Raises a PresenceError."""
         service = self.service
         admission = service.admission
         if authorization is None or not self._asks:
             digest = b""
-        else:  # not a function's: this is the hottest path
+        else:  # inlined, because this is the hottest path
             salted = self._salted.copy()
             salted.update(authorization)
             digest = salted.digest()
@@ -98,7 +98,7 @@ class HeartbeatHandler:
         return cached, write.seq
 
     def cache(self) -> HeartbeatCache:
-        """What is remembered holds leave tokens, which die with the secret that they were made with."""
+        """The cache; it is cleared when the secret changes from which its leave tokens were made."""
         secret = self.service.leave_tokens.secret
         if secret is not self._secret:
             self._secret = secret
@@ -112,13 +112,13 @@ class HeartbeatHandler:
     def prepare(
         self, write: HeartbeatWrite, caller: Caller | None = None, pace: Pace | None = None
     ) -> CachedHeartbeat:
-        """A write with what its reply is made from; kept in the cache only with a caller."""
+        """A write together with its prepared reply; it is cached only if it has a caller."""
         service = self.service
         pseudonym = service.seen_rosters.alias(write.course_id, write.viewer_id)
         return CachedHeartbeat(write, service.leave_tokens, caller=caller, pace=pace, pseudonym=pseudonym)
 
     def recorded(self, cached: CachedHeartbeat, result: HeartbeatResult, origin: bytes | None) -> RawResponse:
-        """The answer to a heartbeat that Redis has taken."""
+        """The answer to a recorded heartbeat."""
         self.service.metrics.answered(ROUTE, 200)
         return new_tuple(RawResponse, (200, self._ok_headers(origin), cached.reply(result, self.interval_ms)))
 
@@ -131,14 +131,14 @@ class HeartbeatHandler:
         return RawResponse(error.status, (*headers, *self.cors_headers(origin)), orjson.dumps(problem(error)))
 
     def broken(self, origin: bytes | None) -> RawResponse:
-        """The answer to whoever has met a bug, from its handler: its trace is logged, and not told."""
+        """The answer to a bug, called from its exception handler: the traceback goes to the log only."""
         log.exception("a heartbeat failed")
         self.service.metrics.answered(ROUTE, 500)
         headers = ((b"content-type", MEDIA_TYPE.encode()), *self.cors_headers(origin))
         return RawResponse(500, headers, orjson.dumps(BUG))
 
     def _cors_headers(self, origin: bytes | None) -> tuple[Header, ...]:
-        """What the middleware adds for this origin: asked once, by a request that awaits nothing."""
+        """The headers that the CORS middleware adds for this origin, found by running it once."""
         sent: list[Message] = []
 
         async def send(message: Message) -> None:

@@ -1,8 +1,8 @@
-"""What sessions have said before, ready to be written again: only the seq differs from the last.
+"""Caches each session's last heartbeat, ready to be written again: usually only the seq differs.
 
-Owned by web.heartbeat. Reading and judging a body costs more than all else in a heartbeat; one that was read
-before, byte for byte but for the digits of its seq, under the same credentials, means the same. Credentials
-are asked for and limits counted all the same, every time. One per session, bounded; holds no token.
+Owned by web.heartbeat. Parsing and validating a body costs more than the rest of a heartbeat. A body that is
+the same to the byte but for the digits of its seq, with the same credentials, means the same. Credentials and
+rate limits are still checked every time. One entry per session, bounded; holds no bearer token.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from ..auth.rates import Pace
 from ..store.redis.resp import pack_digits
 from ..store.write import NO_SEQ, HeartbeatResult, HeartbeatWrite
 
-LONGEST = 3_072  # bytes of a body: longer ones are read anew each time
-# Digits as JSON writes a whole number, few enough to be exact (model.MAX_SAFE_INT).
+LONGEST = 3_072  # bytes of a body; longer ones are parsed every time
+# An integer as JSON writes it, short enough to be exact (model.MAX_SAFE_INT).
 SEQ = re.compile(rb'"seq": ?(0|[1-9][0-9]{0,14})(?=[,}])')
 
 
-# A body in two parts, without the digits of its seq between them; or a whole one without a seq: never equal.
-# Before them: a digest of the credentials that it came with, and its course.
+# A digest of the credentials, the course, and the body: in two parts without the digits of its seq between
+# them, or whole if it has no seq. The two kinds are never equal.
 BodyKey = tuple[bytes, str, bytes, bytes] | tuple[bytes, str, bytes]
 Session = tuple[str, str, str]  # course, viewer, session
 
 
 class CachedHeartbeat:
-    """A session's write, for whom it was admitted, and its reply but for the numbers.
+    """A session's write, the caller it was admitted for, and its reply except the numbers.
 
-    `caller` is None for one that may not be kept.
+    `caller` is None if it must not be cached.
     """
 
     __slots__ = ("_after", "_before", "caller", "pace", "session", "write")
@@ -48,7 +48,7 @@ class CachedHeartbeat:
         token = leave_tokens.make(course_id, viewer_id, session_id)
         self.write, self.caller, self.pace = write, caller, pace
         self.session: Session = (course_id, viewer_id, session_id)
-        # Ids hold nothing that JSON would escape (model.ID_PATTERN): the hottest path needs no encoder.
+        # Ids contain nothing that JSON would escape (model.ID_PATTERN): the hottest path needs no encoder.
         self._before = (
             f'{{"course_id":"{course_id}","viewer_id":"{viewer_id}","session_id":"{session_id}","total":'
         ).encode()
@@ -56,7 +56,7 @@ class CachedHeartbeat:
         self._after = f',"leave_token":"{token}"{other}}}'.encode()
 
     def reply(self, result: HeartbeatResult, interval_ms: float) -> bytes:
-        """The next is due in HEARTBEAT_INTERVAL less 10 to 20 %, so that no crowd beats in step."""
+        """The reply. The next heartbeat is due in HEARTBEAT_INTERVAL less 10 to 20 %, to spread crowds."""
         return b'%b%d,"expires_at":%d,"next_heartbeat_ms":%d%b' % (
             self._before,
             result.total,
@@ -72,17 +72,17 @@ Key = (
 
 
 class HeartbeatCache(dict[Key, CachedHeartbeat]):
-    """What each of `room` sessions said last: about 2 KB each, up to 8 for bodies of the largest kind."""
+    """The last heartbeats of `limit` sessions: about 2 KB each, up to 8 KB for the largest bodies."""
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, limit: int) -> None:
         super().__init__()
-        self._room = room
-        self._keys: dict[Session, Key] = {}  # what each session is kept under
+        self._limit = limit
+        self._keys: dict[Session, Key] = {}  # the key of each session's entry
 
     def remember(self, key: BodyKey, content: bytes, cached: CachedHeartbeat) -> None:
-        """Keeps it, unless nobody may be remembered, or the seq that was split off may not be the one read.
+        """Caches it, unless it has no caller, or the seq that was split off may not be the parsed one.
 
-        A body without a seq to split off is sent on without one; if one was read in it, it is read again.
+        A hit for a body without a split-off seq is written without one, so a parsed seq prevents caching.
         """
         if cached.caller is None or not _is_certain(key, content, cached.write.heartbeat.seq):
             return
@@ -91,14 +91,11 @@ class HeartbeatCache(dict[Key, CachedHeartbeat]):
         self.keep(key, cached)
 
     def keep(self, key: Key, cached: CachedHeartbeat) -> None:
-        """Keeps it under a key that stands for nothing else, in place of what its session has said before.
-
-        The oldest makes room.
-        """
+        """Caches it under a unique key, in place of its session's former entry. Drops the oldest if full."""
         before = self._keys.get(cached.session)
         if before is not None and before != key:
-            self._forget(before)  # another token, chapter or name: that one is not said again
-        elif key not in self and len(self) >= self._room:
+            self._forget(before)  # the token, chapter or name has changed: the old one will not return
+        elif key not in self and len(self) >= self._limit:
             self._forget(next(iter(self)))
         self[key] = cached
         self._keys[cached.session] = key
@@ -112,7 +109,7 @@ class HeartbeatCache(dict[Key, CachedHeartbeat]):
 
 
 def split_seq(credentials: bytes, course_id: str, content: bytes) -> tuple[BodyKey, bytes]:
-    """A body's key, and its seq as it travels to Redis."""
+    """A body's key, and its seq, RESP-encoded."""
     seq = SEQ.search(content)
     if seq is None:
         return (credentials, course_id, content), NO_SEQ
@@ -121,7 +118,7 @@ def split_seq(credentials: bytes, course_id: str, content: bytes) -> tuple[BodyK
 
 
 def _is_certain(key: BodyKey, content: bytes, seq: int | None) -> bool:
-    """No second "seq" in the body, none written with an escape, and what was found is what was read."""
+    """Whether the split-off seq is certainly the one that was parsed: the only "seq", without escapes."""
     has_seq = len(key) == 4
     if seq is None or not has_seq:
         return seq is None and not has_seq

@@ -1,7 +1,7 @@
-"""Which pages may read (CORS), and which may write or open a socket; both on either path of a heartbeat.
+"""Which pages may read (CORS), and which may write or open a socket (Origins), on both paths of a heartbeat.
 
-CORS alone does not stop a foreign page: a POST without our headers, and a WebSocket, need no preflight.
-Every route that changes something asks Origins.
+CORS alone does not stop a foreign page: a simple POST and a WebSocket need no preflight. So every route that
+changes something checks Origins.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ DAY_S = 86_400
 
 
 class Origins:
-    """Those that are listed ("*": any), and our own: the demo may always speak to who has served it."""
+    """The listed origins ("*": any), and our own: the demo may always use the service that served it."""
 
     def __init__(self, listed: Sequence[str]) -> None:
         self._any = "*" in listed
         self._listed = frozenset(origin.encode() for origin in listed)
 
     def allow(self, fields: Mapping[bytes, bytes]) -> bool:
-        """By a request's headers, lower-case. Programs send no origin, and browsers always do."""
+        """Judges by a request's headers (lower-case). Browsers always send an origin, programs do not."""
         origin = fields.get(b"origin")
         if origin is None or self._any or origin in self._listed:
             return True
-        # What the browser itself says of it: a proxy may have changed the host that it asked for.
+        # The browser's own verdict comes first, because a proxy may have changed the Host header.
         site = fields.get(b"sec-fetch-site")
         if site is not None:
             return site == b"same-origin"
@@ -47,11 +47,11 @@ class Origins:
 
 
 class Cors(CORSMiddleware):
-    """Lets pages of the listed origins read, without credentials that a browser adds by itself.
+    """Lets pages of the listed origins read, without cookies or other implicit credentials.
 
-    They may send any header: tracing (`traceparent`, `baggage`), readers of streams (`Last-Event-ID`) and
-    pages' own wrappers of fetch add some, and none but Authorization means anything here. What is public
-    for every origin stays the same for each, since some caches do not look at `Vary`.
+    They may send any header: tracing (`traceparent`, `baggage`), stream readers (`Last-Event-ID`) and
+    wrappers of fetch add some, and only Authorization has a meaning here. Answers that are public for every
+    origin are the same for each, since some caches ignore `Vary`.
     """
 
     def __init__(self, app: ASGIApp, listed: Sequence[str]) -> None:
@@ -60,13 +60,13 @@ class Cors(CORSMiddleware):
             allow_origins=listed,
             allow_methods=("GET", "HEAD", "POST", "DELETE"),
             allow_headers=("*",),
-            allow_private_network=True,  # an origin that is let in may be a public site, and we inside
+            allow_private_network=True,  # an allowed origin may be a public site, and we in a private network
             expose_headers=EXPOSED,
             max_age=DAY_S,
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """As Starlette's, but a refusal is a problem like any other."""
+        """As in Starlette, but a refusal is problem+json."""
         found = super().preflight_response(request_headers)
         if found.status_code < 400:
             return found

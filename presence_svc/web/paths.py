@@ -1,4 +1,4 @@
-"""The paths of a course, for the router and for those who go past it, and how an id looks in them."""
+"""The paths of a course, for the router and for code that bypasses it, and the pattern of an id in them."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ ID = ID_PATTERN.removeprefix("^").removesuffix("$")
 
 
 def matcher(path: str, course_id: str = "[^/]+") -> re.Pattern[str]:
-    """Matches a path whole; its one group is the course. `course_id` says how that may look."""
+    """Matches a whole path; its one group is the course. `course_id` is the pattern of that group."""
     return re.compile(path.replace("{course_id}", f"({course_id})") + r"\Z")

@@ -1,4 +1,4 @@
-"""Every error as RFC 9457 problem+json, whoever raised it: our rooms, the framework or a bug."""
+"""Every error as RFC 9457 problem+json, whether from our code, the framework or a bug."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TITLES = {404: "Not found", 405: "Method not allowed"}
 
 
 def problem(error: PresenceError) -> dict[str, Any]:
-    """The body that tells of this error."""
+    """The body for this error."""
     body: dict[str, Any] = {
         "type": f"urn:presence:{type(error).__name__.lower()}",
         "title": error.title,
@@ -38,7 +38,7 @@ def problem(error: PresenceError) -> dict[str, Any]:
 
 
 def headers_of(error: PresenceError) -> dict[str, str]:
-    """Retry-After in whole seconds, never 0; a challenge with every 401."""
+    """The headers for this error: Retry-After in whole seconds, never 0; a challenge with every 401."""
     headers = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
@@ -54,7 +54,7 @@ def headers_of(error: PresenceError) -> dict[str, str]:
 
 
 def _challenge(error: Unauthorized) -> str:
-    """RFC 6750: says why a token was refused; whoever has shown none is only told that one is needed."""
+    """RFC 6750: says why a token was refused; without a token it only says that one is needed."""
     refused = isinstance(error, TokenRefused)
     return f'Bearer error="invalid_token", error_description="{error.detail}"' if refused else "Bearer"
 
@@ -64,7 +64,7 @@ def problem_response(error: PresenceError) -> Response:
 
 
 def invalid(error: ValidationError, *base: str | int) -> Invalid:
-    """pydantic's findings as JSON pointers below `base`."""
+    """Turns pydantic's errors into JSON pointers below `base`."""
     return Invalid(
         [
             (_pointer(*base, *fault["loc"]), fault["msg"].removeprefix("Value error, "))
@@ -85,7 +85,7 @@ async def on_presence_error(request: Request, error: Exception) -> Response:
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
-    """Starlette's own 404 and 405."""
+    """Handles Starlette's own 404 and 405."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
     title = _TITLES.get(error.status_code, "Error")
     body = {
@@ -98,7 +98,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 
 
 async def on_bug(request: Request, error: Exception) -> Response:
-    """Anything else is ours to mend: the client learns that, and nothing of the inside."""
+    """Any other exception is a bug of ours: the client learns that, and no details."""
     log.error("unhandled %s in %s", type(error).__name__, clean(request.scope.get("path", ""), 200))
     return Response(orjson.dumps(BUG), 500, media_type=MEDIA_TYPE)
 

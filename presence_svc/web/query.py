@@ -1,6 +1,6 @@
-"""Parameters of a query: each is read, refused and described by the one object that its route names.
+"""Query parameters: each is parsed, validated and described by one object, which its route lists.
 
-Used by routes, which read them, and by web.api.openapi, which describes them. Refuses with Invalid.
+Used by routes, which read them, and by web.api.openapi, which describes them. Raises Invalid.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ID_SCHEMA = {"type": "string", "pattern": ID_PATTERN}
 
 
 class Parameter(Protocol):
-    """What a route says of a parameter; its `read` differs by what comes of it."""
+    """The description of a parameter. Each kind also has a `read`, with its own return type."""
 
     @property
     def name(self) -> str: ...
@@ -43,7 +43,7 @@ class Whole:
         return {"type": "integer", "minimum": self.low, "maximum": self.high, "default": self.default}
 
     def read(self, request: HTTPConnection) -> int:
-        """Raises Invalid outside of its range."""
+        """Raises Invalid for anything but a whole number in the range."""
         text = request.query_params.get(self.name, str(self.default))
         if not (text.isascii() and text.isdigit() and len(text) < 10 and self.low <= int(text) <= self.high):
             raise Invalid([(f"/{self.name}", f"must be a whole number from {self.low} to {self.high}")])
@@ -52,7 +52,7 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """One id or more, up to `most`, by repeating the name."""
+    """One or more ids, up to `most`, by repeating the name."""
 
     name: str
     most: int
@@ -63,7 +63,7 @@ class Ids:
         return {"type": "array", "items": ID_SCHEMA, "minItems": 1, "maxItems": self.most}
 
     def read(self, request: HTTPConnection) -> list[str]:
-        """Raises Invalid for none, too many, or ids that cannot be."""
+        """Raises Invalid for none, too many, or malformed ids."""
         ids = request.query_params.getlist(self.name)
         if not 1 <= len(ids) <= self.most:
             raise Invalid([(f"/{self.name}", f"give 1 to {self.most} of them")])
@@ -82,14 +82,14 @@ class OneId:
         return ID_SCHEMA
 
     def read(self, request: HTTPConnection) -> str | None:
-        """Raises Invalid for what can be no id."""
+        """Raises Invalid for a malformed id."""
         text = request.query_params.get(self.name)
         return None if text is None else body.checked_id(text, f"/{self.name}")
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text that its reader judges, of `most` characters; empty is none."""
+    """A text of at most `most` characters, which the route validates; an empty one counts as none."""
 
     name: str
     is_required: bool = False
@@ -100,7 +100,7 @@ class Text:
         return {"type": "string"} | ({"maxLength": self.most} if self.most else {})
 
     def read(self, request: HTTPConnection) -> str | None:
-        """Raises Invalid for one that is too long."""
+        """Raises Invalid if it is too long."""
         text = request.query_params.get(self.name) or None
         if text and self.most and len(text) > self.most:
             raise Invalid([(f"/{self.name}", f"must have {self.most} characters at most")])
@@ -109,7 +109,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of some words; the first is what is meant when none is said."""
+    """One of several words; the first is the default."""
 
     name: str
     options: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What every route asks of a request: the services, and who calls; and a JSON answer."""
+"""What every route needs: the services, the caller, and JSON answers."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def service_of(request: Request) -> Services:
 
 
 def credentials(scope: Scope) -> tuple[bytes | None, str]:
-    """What admission asks for: the Authorization header, and the address for those who have none."""
+    """What admission needs: the Authorization header, and the client's address for those without one."""
     client = scope.get("client")
     return body.header(scope, b"authorization"), client[0] if client else ""
 
 
 async def enter(request: Request, action: Action, *courses: str) -> Caller:
-    """Who asks, if they may. Raises Unauthorized, Forbidden or Limited."""
+    """The caller, if the action is allowed. Raises Unauthorized, Forbidden or Limited."""
     return await service_of(request).admission.enter(*credentials(request.scope), action, *courses)
 
 
 def check_origin(request: Request) -> None:
-    """For what changes something. Raises Forbidden for a page that may not."""
+    """For routes that change something. Raises Forbidden if the page's origin is not allowed."""
     request.app.state.handler.origins.check(body.headers(request.scope))

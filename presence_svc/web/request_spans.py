@@ -1,7 +1,7 @@
 """The outermost ASGI app with PRESENCE_OTEL=on: a span per API request. Made by app, and imported only then.
 
-A stream's and a socket's span ends when it has opened: what comes after belongs to no request. Pages, health
-checks and what is not described by the API leave none.
+The span of a stream or socket ends when it is open, as what follows belongs to no request. Pages, health
+checks and undocumented routes have no spans.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from .api.routes import ROUTES, STREAM
 from .root_path import below
 
 PATHS = [(route.method.upper(), route.path, compile_path(route.path)[0]) for route in ROUTES if route.summary]
-CLOSED = 403  # what a server answers when a socket is closed before it was opened
+CLOSED = 403  # what servers answer if a socket is closed before the handshake
 
 
 class RequestSpans:
-    """Begins to export when it is made, and ends with the lifespan. Raises Misconfigured."""
+    """Starts to export when it is created, and stops with the lifespan. Raises Misconfigured."""
 
     def __init__(self, app: ASGIApp, root_path: str = "") -> None:
         self._app = app
@@ -59,7 +59,7 @@ class RequestSpans:
             await self._app(scope, receive, seen)
 
     async def _socket(self, route: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """The span is never current: tasks that live as long as the socket would keep it."""
+        """The span is never made current: tasks that live as long as the socket would inherit it."""
         opening: tracing.Span | None = _open("GET", route, scope)
 
         async def seen(message: Message) -> None:

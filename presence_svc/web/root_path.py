@@ -1,6 +1,6 @@
-"""Requests below a path of a proxy's (ROOT_PATH): with or without that path, they are the same requests.
+"""Requests below a proxy's path prefix (ROOT_PATH): with or without the prefix they are the same requests.
 
-Used by web.dispatch. What we answer has relative links only, so that nothing else needs to know the path.
+Used by web.dispatch. Our pages have only relative links, so that nothing else needs to know the prefix.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from starlette.types import Scope, Send
 
 
 def is_bare(scope: Scope, root: str) -> bool:
-    """Whether this asks for the path itself, from where relative links would lead outside of it."""
+    """Whether this requests the prefix without a slash: relative links there would lead outside of it."""
     return scope["type"] == "http" and bool(scope["path"] == root)
 
 
 def below(scope: Scope, root: str) -> Scope:
-    """The scope as if the proxy had taken its path away."""
+    """The scope without the prefix, as if the proxy had removed it."""
     path: str = scope["path"]
     if not path.startswith(f"{root}/"):
         return scope
@@ -23,7 +23,7 @@ def below(scope: Scope, root: str) -> Scope:
 
 
 async def redirect(root: str, send: Send) -> None:
-    """To the path with its slash, on whatever host the client knows."""
+    """Redirects to the prefix with a slash, on whatever host the client uses."""
     headers = [(b"location", f"{root}/".encode()), (b"content-length", b"0")]
     await send({"type": "http.response.start", "status": 307, "headers": headers})
     await send({"type": "http.response.body", "body": b""})

@@ -1,6 +1,6 @@
-"""Which courses, chapters and names a client wants to hear of, by a query or a body.
+"""Which courses, chapters and names a client asks for, in a query or a body.
 
-Used by api, sse and ws. Refuses with Invalid, which names the field.
+Used by api, sse and ws. Raises Invalid, which names the field.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .query import ID_SCHEMA, Ids, Whole
 from .request import service_of
 
 MAX_COURSES_ASKED = 500
-BODY_CAP = 128 * 1024  # of 500 ids at their longest, with their quotes
+BODY_CAP = 128 * 1024  # enough for 500 ids of the greatest length
 ORDERS = ("recent", "joined")
 
 
@@ -38,7 +38,7 @@ class Watch(Courses):
 
 
 class Wanted(NamedTuple):
-    """`is_steady`: who is shown by name stays so while they are there."""
+    """`is_steady`: viewers who are shown by name stay shown while they are present."""
 
     courses: tuple[str, ...]
     chapters: Selection = None
@@ -48,7 +48,7 @@ class Wanted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ChaptersParameter:
-    """`chapters=none`, `chapters=all` (the default) or ids, repeated or with commas between them."""
+    """`chapters=none`, `chapters=all` (the default) or ids, repeated or separated by commas."""
 
     name: str = "chapters"
     is_required: bool = False
@@ -58,7 +58,7 @@ class ChaptersParameter:
         return {"type": "array", "items": ID_SCHEMA, "maxItems": MAX_CHAPTERS_ASKED}
 
     def read(self, request: HTTPConnection) -> Selection:
-        """Raises Invalid for too many, or ids that cannot be."""
+        """Raises Invalid for too many or malformed ids."""
         listed = [name for value in request.query_params.getlist(self.name) for name in value.split(",")]
         if listed in ([], ["all"]):
             return None
@@ -71,7 +71,7 @@ class ChaptersParameter:
 
 @dataclass(frozen=True, slots=True)
 class OrderParameter:
-    """Whose names: of those heard from last, or of those who joined and are shown until they leave."""
+    """Which names: of the viewers heard from most recently, or of those who joined, until they leave."""
 
     name: str = "order"
     is_required: bool = False
@@ -81,7 +81,7 @@ class OrderParameter:
         return {"type": "string", "enum": list(ORDERS), "default": ORDERS[0]}
 
     def read(self, request: HTTPConnection) -> bool:
-        """Whether who is shown stays so. Raises Invalid for another order."""
+        """Whether viewers stay shown. Raises Invalid for another order."""
         order = request.query_params.get(self.name, ORDERS[0])
         if order not in ORDERS:
             raise Invalid([("/order", f"must be {' or '.join(ORDERS)}")])
@@ -90,41 +90,41 @@ class OrderParameter:
 
 CHAPTERS, ORDER = ChaptersParameter(), OrderParameter()
 VIEWERS = Whole("viewers", 0, MAX_VIEWERS, default=0)
-TOLD = (VIEWERS, CHAPTERS, ORDER)
+STREAM_OPTIONS = (VIEWERS, CHAPTERS, ORDER)
 COUNTED, STREAMED = Ids("course_id", most=200), Ids("course_id", most=100)
 
 
 async def of_stream(request: Request) -> Wanted:
-    """What a catalogue's stream is asked for."""
+    """What a request for a catalogue's stream asks for."""
     if request.method == "POST":
-        said = await _read(request, Watch)
-        courses = tuple(dict.fromkeys(said.course_ids))
-        return Wanted(courses, of(said.chapters), said.viewers, said.order == "joined")
+        asked = await _read(request, Watch)
+        courses = tuple(dict.fromkeys(asked.course_ids))
+        return Wanted(courses, of(asked.chapters), asked.viewers, asked.order == "joined")
     return of_query(request, tuple(dict.fromkeys(STREAMED.read(request))))
 
 
 async def of_counts(request: Request) -> Wanted:
-    """The same for counts, in the order asked, doubles and all."""
+    """What a request for counts asks for, in the order asked, duplicates included."""
     if request.method == "POST":
-        said = await _read(request, Courses)
-        return Wanted(tuple(said.course_ids), of(said.chapters))
+        asked = await _read(request, Courses)
+        return Wanted(tuple(asked.course_ids), of(asked.chapters))
     return Wanted(tuple(COUNTED.read(request)), CHAPTERS.read(request))
 
 
 def of_query(request: HTTPConnection, courses: tuple[str, ...]) -> Wanted:
-    """What the query wants of these courses."""
+    """What a query asks for, of these courses."""
     return Wanted(courses, CHAPTERS.read(request), VIEWERS.read(request), ORDER.read(request))
 
 
 def of(chapters: Chapters) -> Selection:
-    """The same of a body."""
+    """The chapters that a body asks for."""
     if chapters == "all":
         return None
     return frozenset(() if chapters == "none" else chapters)
 
 
 def trimmed(count: dict[str, Any], chapters: Selection) -> dict[str, Any]:
-    """A Count with these of its chapters."""
+    """A Count with only these chapters."""
     if chapters is None:
         return count
     return {**count, "chapters": {name: n for name, n in count["chapters"].items() if name in chapters}}

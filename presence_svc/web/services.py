@@ -1,4 +1,4 @@
-"""What the routes share: the store, the hub, the settings and the metrics, handed over once by app."""
+"""What routes share: the store, the hub, the settings and the metrics."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .pages.titles import Titles
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Built by replica.build, found by routes in `request.app.state`. `seen_rosters` is what viewers see."""
+    """Built by replica.build; routes find it in `request.app.state`. `seen_rosters` is for viewers."""
 
     settings: Settings
     presence: Presence

@@ -14,7 +14,7 @@ import pytest
 from redis.asyncio import Redis
 
 from presence_svc.client import Count, watch, watcher
-from presence_svc.live import ear
+from presence_svc.live import subscriber
 from presence_svc.model import Heartbeat, Leave
 from presence_svc.settings import Settings, load
 from presence_svc.store.agenda import Agenda
@@ -211,8 +211,8 @@ async def test_a_silent_subscription_is_noticed(
     own_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection that takes bytes and answers none is given up at the deadline of a ping."""
-    monkeypatch.setattr(ear, "PING_S", 0.1)
-    monkeypatch.setattr(ear, "DEAF_S", 0.3)
+    monkeypatch.setattr(subscriber, "PING_S", 0.1)
+    monkeypatch.setattr(subscriber, "SILENCE_S", 0.3)
     async with (
         Mute(own_server.url.removeprefix("unix://")) as mute,
         aclosing(Changes(mute.url)) as changes,

@@ -16,7 +16,7 @@ def test_evenings_are_full_and_nights_are_not() -> None:
     made = past("c1", 40, ("ch-1", "ch-2"), NOW, random.Random(3))
     by_hour = [0] * 24
     for quarter, values in made.quarters.items():
-        by_hour[quarter // 4 % 24] += values[""].area
+        by_hour[quarter // 4 % 24] += values[""].viewer_ms
 
     assert by_hour[19] > 8 * by_hour[3] > 0
     assert len(made.quarters) > 1_000
@@ -40,7 +40,7 @@ def test_quarters_are_their_minutes() -> None:
                 for m in range(quarter * 15, quarter * 15 + 15)
                 if name in made.minutes.get(m, {})
             ]
-            assert value == Value(max(m.peak for m in minutes), sum(m.area for m in minutes), False)
+            assert value == Value(max(m.peak for m in minutes), sum(m.viewer_ms for m in minutes), False)
 
 
 def test_a_course_is_at_least_its_chapters() -> None:
@@ -48,5 +48,5 @@ def test_a_course_is_at_least_its_chapters() -> None:
     made = past("c1", 30, ("ch-1", "ch-2"), NOW, random.Random(5))
     for values in made.quarters.values():
         chapters = [value for name, value in values.items() if name]
-        assert sum(value.area for value in chapters) == values[""].area
+        assert sum(value.viewer_ms for value in chapters) == values[""].viewer_ms
         assert all(value.peak <= values[""].peak for value in chapters)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx2
 import pytest
 
+from tests.live.eventually import eventually
 from tests.rig import ROOT, Service, wait_until
+from tests.server.raw import talk
 
 SERVE = (sys.executable, "-m", "presence_svc", "serve")
 
@@ -29,7 +34,7 @@ def test_variables_of_others_are_named_once(spawn_service: Callable[..., Service
     """By the parent: each worker reads the same environment."""
     service = spawn_service(LINKS | {"PRESENCE_WORKERS": workers, "PRESENCE_REDIS_URL": ""})
 
-    assert service.logs().count("ignored, since no settings of ours") == 1
+    assert service.logs().count("ignored, because no setting has") == 1
     assert all(name in service.logs() for name in LINKS)
 
 
@@ -53,27 +58,90 @@ def test_sigterm_is_heard_from_the_start() -> None:
     assert b"Traceback" not in said
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_sighup_cuts_nobody_off(spawn_service: Callable[..., Service], workers: str) -> None:
-    """One process ends in order, as by SIGTERM; several are replaced one by one, and serve."""
-    service = spawn_service({"PRESENCE_WORKERS": workers})
+ASK = b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+
+
+def test_sighup_ends_one_process_in_order(spawn_service: Callable[..., Service]) -> None:
+    """As SIGTERM does: nobody is there to take its place."""
+    service = spawn_service({"PRESENCE_WORKERS": "1"})
+    assert service.process is not None
+
+    service.process.send_signal(signal.SIGHUP)
+
+    assert service.process.wait(15) == 0
+
+
+async def test_sighup_cuts_nobody_off(spawn_service: Callable[..., Service]) -> None:
+    """Several workers are replaced one by one, and every request is answered: on new connections and old."""
+    service = spawn_service({"PRESENCE_WORKERS": "2"})
     before = _workers(service.pid)
+    seen: Counter[int] = Counter()
+    is_over = False
 
-    service.process.send_signal(signal.SIGHUP)  # type: ignore[union-attr]
+    async def asks_again(http: httpx2.AsyncClient) -> None:
+        while not is_over:
+            seen[(await http.get(f"{service.url}/livez")).status_code] += 1
+            await asyncio.sleep(0.01)
 
-    if workers == "1":
+    async def asks_late() -> None:
+        """As a client does on a busy machine: it has connected long before it speaks."""
+        while not is_over:
+            seen.update(
+                (await talk(service.port, b"", then=[ASK], pause_s=0.05, patience_s=20)).statuses or [0]
+            )
+
+    async with httpx2.AsyncClient(timeout=20) as http, asyncio.TaskGroup() as tasks:
+        for _ in range(2):
+            tasks.create_task(asks_again(http))
+        for _ in range(8):
+            tasks.create_task(asks_late())
+        os.kill(service.pid, signal.SIGHUP)
+        # All that were there have ended, and as many serve.
+        await eventually(
+            "both are replaced", lambda: len(_workers(service.pid) - before) == 2, within_s=25, every_s=0.05
+        )
+        await eventually("the old have ended", lambda: not _workers(service.pid) & before, within_s=25)
+        is_over = True
+
+    assert set(seen) == {200}
+    assert service.get_status("/readyz") == 200
+
+
+@pytest.mark.slow
+def test_a_worker_that_cannot_be_replaced_goes_on(
+    spawn_service: Callable[..., Service], tmp_path: Path
+) -> None:
+    """The program on the disk may be broken by now: SIGHUP must not end what still serves."""
+    broken = tmp_path / "broken"
+    code = f"import os, sys\nif os.path.exists({str(broken)!r}): sys.stderr.write('broken'); os._exit(1)\n"
+    (tmp_path / "sitecustomize.py").write_text(code)
+    service = spawn_service({"PRESENCE_WORKERS": "2", "PYTHONPATH": f"{tmp_path}:{ROOT}"})
+    before = _workers(service.pid)
+    broken.touch()
+
+    os.kill(service.pid, signal.SIGHUP)
+    wait_until(lambda: "does not start in place of" in service.logs())
+
+    assert _workers(service.pid) == before
+    assert service.get_status("/readyz") == 200
+    broken.unlink()
+    os.kill(service.pid, signal.SIGHUP)
+    wait_until(lambda: len(_workers(service.pid) - before) == 2)
+
+
+@pytest.mark.slow
+def test_a_restart_that_waits_for_a_worker_can_be_ended(spawn_service: Callable[..., Service]) -> None:
+    """The worker has minutes to drain; the parent hears signals meanwhile, and a second one ends all."""
+    service = spawn_service({"PRESENCE_WORKERS": "2", "PRESENCE_DRAIN_DELAY": "120"})
+    os.kill(service.pid, signal.SIGHUP)
+    wait_until(lambda: service.get_status("/readyz") == 503)
+
+    def has_ended() -> bool:
         assert service.process is not None
-        assert service.process.wait(15) == 0
-        return
-    seen: set[int] = set()
+        service.process.send_signal(signal.SIGTERM)
+        return service.process.poll() is not None
 
-    def are_others() -> bool:
-        seen.add(service.get_status("/livez"))
-        return len(_workers(service.pid) - before) == 2
-
-    wait_until(are_others, pause_s=0.05)
-    wait_until(lambda: service.get_status("/readyz") == 200)
-    assert seen == {200}
+    wait_until(has_ended, within_s=25, pause_s=1)
 
 
 def _workers(pid: int) -> set[int]:

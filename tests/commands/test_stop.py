@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 
 import pytest
 
+from presence_svc.commands.stop import Asked
 from tests import rig
 from tests.rig import ROOT
 
@@ -129,3 +131,20 @@ def test_a_signal_at_each_step_is_a_clean_end(
     assert status == 0, said
     assert "Traceback" not in said
     assert "Exception ignored" not in said
+
+
+def test_a_wish_to_end_is_seen_while_signals_are_blocked() -> None:
+    """The step that replaces every worker blocks interrupts: it must not go on with the next one."""
+    asked = Asked([])
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        assert not asked.is_set()
+
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)  # no other thread may take it
+
+        assert asked.is_set()
+    finally:
+        signal.sigtimedwait({signal.SIGINT}, 1)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert Asked([signal.SIGTERM]).is_set()
+    assert not Asked([signal.SIGHUP]).is_set()

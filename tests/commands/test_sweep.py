@@ -54,7 +54,7 @@ def test_all_masters_are_swept(
     sweep.run()
 
     assert told == {"courses": 60, "viewers": 60}
-    assert capsys.readouterr().out == "0 courses looked at, 0 viewers removed\n"
+    assert capsys.readouterr().out == "0 courses checked, 0 viewers removed\n"
     assert heard["total"] == 0
 
 
@@ -85,7 +85,7 @@ def test_what_is_away_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         time.sleep(1.1)
         servers.kill(servers.servers[0])
 
-        with pytest.raises(Unavailable, match=r"^8[56] partitions were not looked at"):
+        with pytest.raises(Unavailable, match=r"^8[56] partitions were not checked"):
             sweep.run(as_json=True)
         told = json.loads(capsys.readouterr().out)
 

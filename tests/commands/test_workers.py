@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-import threading
 import time
 from multiprocessing.connection import Connection
 from types import SimpleNamespace
@@ -34,23 +33,6 @@ def test_an_app_that_cannot_be_made_ends_with_the_status_that_stops_the_parent()
         raise RuntimeError("broken")
 
     assert ended.value.code == uvicorn.config.STARTUP_FAILURE
-
-
-def test_a_wish_to_end_is_seen_while_signals_are_blocked() -> None:
-    """The step that replaces every worker blocks interrupts: it must not go on with the next one."""
-    asked = workers.Asked([])
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        assert not asked.is_set()
-
-        signal.pthread_kill(threading.get_ident(), signal.SIGINT)  # no other thread may take it
-
-        assert asked.is_set()
-    finally:
-        signal.sigtimedwait({signal.SIGINT}, 1)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    assert workers.Asked([signal.SIGTERM]).is_set()
-    assert not workers.Asked([signal.SIGHUP]).is_set()
 
 
 def _stubborn(ready: Connection) -> None:

@@ -85,7 +85,7 @@ async def test_replicas_die_and_redis_stands_still(own_server: EmbeddedServer) -
                 await asyncio.sleep(0.5)
         kept = await read(replica.redis)
         answers = HistoryAnswers(replica.link, replica.settings)
-        known = await answers.known("c1")
+        known = await answers.coverage("c1")
         begin = stopped_at // MINUTE * MINUTE + MINUTE
         steps = [Step(begin + n * MINUTE, begin + (n + 1) * MINUTE) for n in range(3)]
         told = await answers.history(known, "c1", None, "1m", steps, ZoneInfo("UTC"))

@@ -65,7 +65,7 @@ async def _lose_the_disk(redis: Redis, server: EmbeddedServer) -> None:
     await redis.bgsave()
 
     async def has_failed() -> bool:
-        return (await redis.info("persistence"))["rdb_last_bgsave_status"] == "err"
+        return bool((await redis.info("persistence"))["rdb_last_bgsave_status"] == "err")
 
     await eventually("the snapshot has failed", has_failed, within_s=15)
 

@@ -45,7 +45,8 @@ async def test_a_frame_is_sent_when_it_says_something(monkeypatch: pytest.Monkey
     everything, some, none = (
         Listener(("c1",), chapters=chapters) for chapters in (None, frozenset({"a"}), frozenset[str]())
     )
-    feed.listeners |= {everything, some, none}
+    for listener in (everything, some, none):
+        feed.listeners.add(listener)
 
     seen = []
     for count in (
@@ -80,13 +81,14 @@ async def test_names_keep_the_pause_of_a_crowd(monkeypatch: pytest.MonkeyPatch) 
 async def test_the_most_curious_decides_how_many_are_read() -> None:
     """A badge that wants five costs five names, and a course without names none."""
     feed = Feed("c1")
-    feed.listeners |= {
+    for listener in (
         Listener(("c1",), 5),
         Listener(("c1",), 3),
         Listener(("c1",), 20, nameless=frozenset({"c1"})),
-    }
+    ):
+        feed.listeners.add(listener)
 
-    assert feed.viewers == 5
+    assert feed.listeners.most_names == 5
 
 
 async def test_only_who_has_left_is_replaced() -> None:

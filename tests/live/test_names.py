@@ -26,7 +26,7 @@ class RostersStub:
         self.asked.append((limit, asyncio.get_running_loop().time()))
         return roster_of(*(viewer_of(f"v{n}") for n in range(limit)))
 
-    async def those(self, course_id: str, viewer_ids: list[str]) -> list[Viewer]:
+    async def find_named(self, course_id: str, viewer_ids: list[str]) -> list[Viewer]:
         return []
 
     def seen(self, course_id: str, viewer: Viewer) -> Viewer:

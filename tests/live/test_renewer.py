@@ -123,19 +123,19 @@ async def test_it_survives_whatever_goes_wrong(presence: PresenceStub, renewer: 
     await eventually("ada is renewed", lambda: presence.of("ada"))
 
 
-async def test_what_ended_while_the_process_stood_still_is_not_renewed(
+async def test_what_ended_during_a_suspension_is_not_renewed(
     presence: PresenceStub, renewer: Renewer
 ) -> None:
     """Leases of a TTL ago, due or under way: their sockets are told. After a shorter stop they live on."""
     over: list[str] = []
     for name in ("ada", "bob"):
         renewer.hold(write(name), b"", nothing, partial(over.append, name))
-    renewer.stood_still(59)
+    renewer.on_suspension(59)
     await eventually("renewed", lambda: presence.of("ada") and presence.of("bob"))
     presence.asked.clear()
     presence.result = Unavailable("this has waited too long here")
     await eventually("under way", lambda: len(presence.asked) >= 2)
-    renewer.stood_still(61)
+    renewer.on_suspension(61)
     await eventually("told", lambda: sorted(over) == ["ada", "bob"])
     presence.asked.clear()
     renewer.hold(write("new"), b"", nothing)

@@ -254,6 +254,18 @@ def test_a_late_duplicate_stays_late_however_its_seq_is_written(trusted: Pair) -
         assert b'"total":0' in answers[3][0]
 
 
+@pytest.mark.parametrize("space", [b"\n", b"\r", b"\r\n", b"\r\n\r\n"], ids=repr)
+def test_line_ends_in_a_body_are_no_end_of_its_head(trusted: Pair, space: bytes) -> None:
+    """They are JSON's white space: before, behind and in what is said; remembered heads do not hide them."""
+    bodies = (BODY, space + BODY, BODY + space, BODY.replace(b":", b":" + space))
+    other = (space + BODY.replace(b"u1", b"u2"), BODY.replace(b"u1", b"u2") + space)
+
+    answers = agree(trusted, *(one(beat(body)) for body in (*bodies, *bodies, *other)), END)
+
+    assert statuses(answers) == [200] * 11
+    assert [b'"viewer_id":"u2"' in replies[0] for replies in answers[:-1]] == [False] * 8 + [True] * 2
+
+
 def test_line_ends_before_a_request_are_no_head_to_remember(trusted: Pair) -> None:
     """The request behind the next such line ends was taken for the body of the first one's heartbeat."""
     head = beat(b"", length=0).replace(b"Content-Length: 0", b"Content-Length: 100")

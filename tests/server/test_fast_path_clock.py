@@ -17,7 +17,8 @@ from presence_svc.auth.leave_token import LeaveTokens
 from presence_svc.auth.rates import Rates
 from presence_svc.metrics import Metrics
 from presence_svc.server.fast_path import FastPathProtocol
-from presence_svc.server.request_head import HeadCache
+from presence_svc.server.request_head import HeadCache, HeartbeatCycle
+from presence_svc.server.shutdown import LAST_REQUEST_S
 from presence_svc.settings import Settings
 from presence_svc.store.shared import Shared
 from presence_svc.store.write import HeartbeatResult
@@ -66,9 +67,9 @@ class Connection:
         config = uvicorn.Config(
             cast(Any, _no_app), ws="none", log_config=None, timeout_keep_alive=int(KEEP_ALIVE_S)
         )
-        self.protocol = FastPathProtocol(
-            config, ServerState(), {"service": service, "handler": handler}, _loop=cast(Any, self.clock)
-        )
+        self.ending = SimpleNamespace(last_request_s=LAST_REQUEST_S)
+        state = {"service": service, "handler": handler, "shutdown": self.ending}
+        self.protocol = FastPathProtocol(config, ServerState(), state, _loop=cast(Any, self.clock))
         self.wire.protocol = self.protocol
         self.protocol.connection_made(cast(Any, self.wire))
 
@@ -275,7 +276,7 @@ def test_an_answer_to_nobody_is_not_written(connection: Connection) -> None:
 
 
 def test_a_heartbeat_under_way_at_shutdown_is_answered_and_then_closed(connection: Connection) -> None:
-    """And a connection with nothing under way is closed at once."""
+    """One that is idle has a moment more: see below."""
     connection.beats()
     connection.hears(GOOD)
 
@@ -285,11 +286,6 @@ def test_a_heartbeat_under_way_at_shutdown_is_answered_and_then_closed(connectio
 
     assert connection.wire.ended == "closed"
     assert b"\r\nconnection: close\r\n" in connection.wire.written[-1]
-
-    idle = Connection()
-    idle.beats()
-    idle.protocol.shutdown()
-    assert idle.wire.ended == "closed"
 
 
 def test_a_bug_while_something_is_fetched_leaves_nobody_waiting(
@@ -381,3 +377,53 @@ def test_a_close_that_nobody_lets_finish_ends_at_the_send_deadline(connection: C
     last.protocol.resume_writing()  # a part of it has gone out
     last.clock.passes(SEND_S + 1)
     assert last.wire.ended == "aborted"
+
+
+@pytest.mark.parametrize("beats_before", [0, 1], ids=["new", "kept"])
+def test_a_request_on_its_way_is_answered_when_the_process_ends(
+    connection: Connection, beats_before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client cannot know of the end: by the answer it does."""
+    for _ in range(beats_before):
+        connection.beats()
+    monkeypatch.setattr(HeartbeatCycle, "keep_alive", False)
+
+    connection.protocol.shutdown()
+    connection.clock.passes(LAST_REQUEST_S / 2)
+    assert connection.is_open
+    connection.beats()
+
+    assert connection.statuses == [200] * (beats_before + 1)
+    assert b"connection: close" in connection.wire.written[-1]
+    assert connection.wire.ended == "closed"
+
+
+@pytest.mark.parametrize("beats_before", [0, 1], ids=["new", "kept"])
+@pytest.mark.parametrize(("said", "statuses"), [(b"", []), (GOOD[:30], [408])], ids=["silent", "slow"])
+def test_the_end_of_the_process_does_not_wait_for_long(
+    connection: Connection, beats_before: int, said: bytes, statuses: list[int]
+) -> None:
+    """Whoever says nothing, or only half of it, is sent away: far sooner than at the usual deadlines."""
+    for _ in range(beats_before):
+        connection.beats()
+
+    connection.protocol.shutdown()
+    connection.hears(*[said] * bool(said))
+    connection.clock.passes(LAST_REQUEST_S * 0.9)
+    assert connection.is_open
+    connection.clock.passes(LAST_REQUEST_S)
+
+    assert connection.wire.ended == "closed"
+    assert connection.statuses[beats_before:] == statuses
+
+
+@pytest.mark.parametrize("beats_before", [0, 1], ids=["new", "kept"])
+def test_nobody_waits_for_a_request_at_a_terminal(connection: Connection, beats_before: int) -> None:
+    """Ctrl-C: what is idle ends at once."""
+    for _ in range(beats_before):
+        connection.beats()
+    connection.ending.last_request_s = 0.0
+
+    connection.protocol.shutdown()
+
+    assert connection.wire.ended == "closed"

@@ -30,10 +30,8 @@ def limited() -> Iterator[Limited]:
     with contextlib.ExitStack() as stack:
 
         def start(soft: int, hard: int) -> Service:
-            service = Service()
             limits = f'ulimit -Sn {soft} && ulimit -Hn {hard} && exec "$@"'
-            service._command = ["sh", "-c", limits, "sh", *service._command]
-            return stack.enter_context(service)
+            return stack.enter_context(Service(through=("sh", "-c", limits, "sh")))
 
         yield start
 

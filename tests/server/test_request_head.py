@@ -45,6 +45,16 @@ def test_a_head_that_is_written_in_another_way_is_unknown(line: bytes) -> None:
     assert remembered().find(HEAD % line) is None
 
 
+@pytest.mark.parametrize("behind", [b"\r\n", b" ", b"{}\r\n", ADA])
+def test_a_head_with_more_behind_it_is_unknown(behind: bytes) -> None:
+    """The fast path looks for a head's end from behind: what it found may be in the body."""
+    heads = remembered()
+    heads.remember(HEAD % b"", BARE)
+
+    assert heads.find(ADA + behind) is None
+    assert heads.find(HEAD % b"" + behind) is None
+
+
 def test_the_whole_head_is_asked_where_there_is_no_token() -> None:
     """And a token that the parser has read otherwise than we would is not kept."""
     heads = HeadCache()

@@ -103,3 +103,21 @@ async def test_versions_grow_over_steps_storms_and_restarts(replica: Replica, ea
     await replica.beat("ada")
     after = (await ear.hear())[-1]["version"]
     assert after > heard[-1] - replica.passed
+
+
+async def test_thousands_that_are_due_do_not_delay_the_latest(replica: Replica) -> None:
+    """S9: every course's minute has ended, then a lease ends: it is next, and nothing is left out."""
+    now = await replica.now()
+    crowd = {f"course-{n:03}": now - 1_000 for n in range(3 * agenda.COURSES)}
+    await replica.redis.zadd("presence:agenda:0", crowd)
+    claimed = list((await replica.agenda.due()).courses)
+    await replica.redis.zadd("presence:agenda:0", {"just-ended": now - 1})
+
+    second = (await replica.agenda.due()).courses
+    assert "just-ended" in second
+    claimed += second
+    while courses := (await replica.agenda.due()).courses:
+        claimed += courses
+
+    assert sorted(claimed) == sorted({*crowd, "just-ended"})  # each once
+    assert claimed[0] == "course-000"

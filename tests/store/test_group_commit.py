@@ -112,7 +112,7 @@ async def test_a_bug_is_told_as_unavailable(
 ) -> None:
     """What is none of our errors is logged, not shown, and ends nothing."""
     redis.error = error
-    with pytest.raises(Unavailable, match="recorded"):
+    with pytest.raises(Unavailable, match="failed"):
         await group_commit.submit(1)
     redis.error = None
 

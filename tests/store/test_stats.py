@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from presence_svc.store import census, reading, stats
+from presence_svc.store import cached_read, census, stats
 from tests.cluster_rig import ClusterBackend
 from tests.rig import Backend
 from tests.store.replica import Replica
@@ -24,7 +24,7 @@ def replica(every_backend: Backend | ClusterBackend) -> Replica:
 def later(monkeypatch: pytest.MonkeyPatch) -> Any:
     """`later(s)`: all that was read is so much older."""
     passed = [0.0]
-    monkeypatch.setattr(reading, "monotonic", lambda: monotonic() + passed[0])
+    monkeypatch.setattr(cached_read, "monotonic", lambda: monotonic() + passed[0])
 
     def later(seconds: float) -> None:
         passed[0] += seconds

@@ -1,6 +1,6 @@
-"""The embedded server as `serve` runs it: alone in its directory, and started again when it has died.
+"""The embedded server as `serve` runs it: with its directory locked, and restarted when it has died.
 
-Refuses a directory that another process of ours uses: two servers would write the same files.
+Refuses a directory that another presence-svc uses: two servers would write the same files.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from ...store.redis.embedded import EmbeddedServer
 
 log = logging.getLogger("presence.serve")
 LOCK = ".presence-svc.lock"
-SPACE = "it needs a place to write to, mount one at /tmp or name one in TMPDIR"
-LOOK_S = 0.5
+SPACE = "it needs a writable directory: mount one at /tmp, or name one in TMPDIR"
+CHECK_S = 0.5
 LONGEST_PAUSE_S = 30.0
 
 
 @contextmanager
 def embedded_server(data_dir: Path | None = None) -> Iterator[EmbeddedServer]:
-    """A server that is there for as long as we are. Raises Misconfigured."""
+    """Runs the server until the end of the context. Raises Misconfigured."""
     with ExitStack() as stack:
         if data_dir is not None:
             stack.enter_context(_alone_in(data_dir))
@@ -40,7 +40,7 @@ def embedded_server(data_dir: Path | None = None) -> Iterator[EmbeddedServer]:
 
 @contextmanager
 def _alone_in(directory: Path) -> Iterator[None]:
-    """Holds a lock in the directory, which the system takes back from whoever dies."""
+    """Locks the directory; the system releases the lock when the process dies."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
@@ -51,10 +51,12 @@ def _alone_in(directory: Path) -> Iterator[None]:
     except BlockingIOError:
         os.close(lock)
         raise Misconfigured(
-            f"--data: {directory} is in use by another presence-svc, give each its own"
+            f"--data: {directory} is in use by another presence-svc: give each its own"
         ) from None
-    except OSError as error:  # a file system that knows no locks
-        log.warning("%s cannot be locked (%s): see that no other presence-svc uses it", directory, error)
+    except OSError as error:  # a file system without locks
+        log.warning(
+            "%s cannot be locked (%s): make sure that no other presence-svc uses it", directory, error
+        )
     try:
         yield
     finally:
@@ -63,7 +65,7 @@ def _alone_in(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def _watched(server: EmbeddedServer) -> Iterator[None]:
-    """Starts it again, under the same URL, when the system has killed it: for want of memory, say."""
+    """Restarts the server, under the same URL, if it has died, for instance because memory was short."""
     is_over = threading.Event()
     watch = threading.Thread(target=_keep, args=(server, is_over), name="embedded-watch", daemon=True)
     watch.start()
@@ -75,7 +77,7 @@ def _watched(server: EmbeddedServer) -> Iterator[None]:
 
 
 def _keep(server: EmbeddedServer, is_over: threading.Event) -> None:
-    pause_s, is_missing = LOOK_S, False
+    pause_s, is_missing = CHECK_S, False
     while not is_over.wait(pause_s):
         if not is_missing and not server.has_ended:
             continue
@@ -83,7 +85,7 @@ def _keep(server: EmbeddedServer, is_over: threading.Event) -> None:
             log.error("the embedded server has ended: starting it again")
         try:
             server.start()
-            pause_s, is_missing = LOOK_S, False
+            pause_s, is_missing = CHECK_S, False
         except (Misconfigured, OSError) as error:
             pause_s, is_missing = min(2 * pause_s, LONGEST_PAUSE_S), True
             log.error("the embedded server cannot be started: %s", error)

@@ -1,1 +1,1 @@
-"""Whether a Redis is fit to serve: at start, at every /readyz, and in full for `presence-svc doctor`."""
+"""Checks of a Redis: at start, for readiness, and for `presence-svc doctor`."""

@@ -1,7 +1,7 @@
-"""A start's claim to its database: it sets its mark, then looks for others, who see the mark from then on.
+"""Claims a key prefix for one database when a process starts: sets a mark, then looks for those of others.
 
-Made by app and by client. A look alone would miss whoever starts at the same moment. Two that claim at once
-both look when both have their marks, so that at least one is refused: Misconfigured.
+Used by app and client. A look alone would miss a process that starts at the same moment. Of two that claim
+together both look after both marks are set, so that at least one of them is refused with Misconfigured.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from .preflight import channels_of, check_database
 
 MARKED_S = 2.0
 TRIES = 3
-PAUSE_S = (0.05, 0.5)  # two that have refused each other do not come back in step
+PAUSE_S = (0.05, 0.5)  # random, so that two that refused each other do not collide again
 
 
 class Claim:
-    """`release` once the mark is set otherwise (live.bus): a connection of its own holds it until then."""
+    """A connection of its own holds the mark until `release`, when live.bus has subscribed to it too."""
 
     def __init__(self, link: Link, keys: Keys) -> None:
         self._link, self._keys = link, keys
         self._mark: Subscription | None = None
 
     async def make(self) -> None:
-        """Raises Misconfigured. A Redis that is away, or lets nobody look, prevents no start."""
-        if self._link.is_cluster:  # which has one database
+        """Raises Misconfigured. A Redis that is away, or forbids the look, does not prevent the start."""
+        if self._link.is_cluster:  # it has one database
             return
         for left in reversed(range(TRIES)):
             try:
@@ -44,19 +44,19 @@ class Claim:
                 await asyncio.sleep(random.uniform(*PAUSE_S))
 
     async def _set_mark(self) -> bool:
-        """Whether Redis has confirmed it."""
+        """Returns whether Redis has confirmed it."""
         try:
-            for place in self._link.places()[:1]:
-                self._mark = mark = await self._link.subscription(place)
+            for address in self._link.pubsub_addresses()[:1]:
+                self._mark = mark = await self._link.subscription(address)
                 mark.subscribe([f"{self._keys.bus}:{self._link.db}"])
-                said = await mark.get(MARKED_S)
-                return said is not None and said.kind == "subscribed"
+                event = await mark.get(MARKED_S)
+                return event is not None and event.kind == "subscribed"
         except LOST:
             self.release()
         return False
 
     def release(self) -> None:
-        """Gives the connection back; more than once is as good as once."""
+        """Closes the connection. May be called again."""
         mark, self._mark = self._mark, None
         if mark is not None:
             mark.close()

@@ -1,6 +1,6 @@
-"""Whether whoever is in a course's set has a hash, and the other way round. Called by examine.
+"""Checks that every viewer in a course's set has a hash, and the other way round. Called by examine.
 
-Bounded: it looks at a sample of at most SAMPLE viewers.
+Bounded: it checks a sample of at most SAMPLE viewers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from ..keys import Keys
-from .finding import Asked, Finding
+from .finding import CheckContext, Finding
 
 SAMPLE = 10_000
 SCANS = 1_000
@@ -21,18 +21,22 @@ PAGE = 1_000
 SECOND_LOOK_S = 0.3
 
 
-async def consistency(redis: Redis, asked: Asked) -> list[Finding]:
-    """Whoever is in a course's set has a hash, and the other way round."""
-    keys = asked.keys
+async def consistency(redis: Redis, context: CheckContext) -> list[Finding]:
+    """Checks that every viewer in a course's set has a hash, and the other way round."""
+    keys = context.keys
     pairs = await _listed(redis, keys) | await _hashed(redis, keys)
     wrong = await _wrong(redis, keys, pairs)
-    if wrong:  # perhaps one that came or went between the two looks at it
+    if wrong:  # they may have joined or left between the two reads
         await asyncio.sleep(SECOND_LOOK_S)
         wrong = await _wrong(redis, keys, wrong)
     if not wrong:
-        return [Finding(True, "consistency", f"{len(pairs):,} viewers have their key and their place")]
+        return [
+            Finding(
+                True, "consistency", f"{len(pairs):,} viewers have a hash and an entry in their course's set"
+            )
+        ]
     shown = ", ".join(f"{viewer_id} in {course_id}" for course_id, viewer_id in sorted(wrong)[:5])
-    detail = f"{len(wrong):,} of {len(pairs):,} viewers have one without: {shown}"
+    detail = f"{len(wrong):,} of {len(pairs):,} viewers have only one of hash and set entry: {shown}"
     return [Finding(False, "consistency", detail)]
 
 
@@ -42,8 +46,7 @@ async def _listed(redis: Redis, keys: Keys) -> set[tuple[str, str]]:
     async for key in _scan(redis, keys.pattern("viewers")):
         course_id = keys.course_of(key, "viewers")
         now = await _now_ms(redis)
-        room = SAMPLE - len(found)
-        alive = await redis.zrangebyscore(key, now, "+inf", start=0, num=room)
+        alive = await redis.zrangebyscore(key, now, "+inf", start=0, num=SAMPLE - len(found))
         found |= {(course_id, _text(member)) for member in alive}
         if len(found) >= SAMPLE:
             break
@@ -83,7 +86,7 @@ async def _wrong(redis: Redis, keys: Keys, pairs: Iterable[tuple[str, str]]) -> 
 
 
 async def _wrong_of(redis: Redis, keys: Keys, pairs: list[tuple[str, str]]) -> set[tuple[str, str]]:
-    pipe = redis.pipeline()  # in one transaction: nothing happens between the two questions
+    pipe = redis.pipeline()  # a transaction, so that nothing changes between the two reads
     pipe.time()
     for course_id, viewer_id in pairs:
         pipe.zscore(keys.course(course_id).viewers, viewer_id)

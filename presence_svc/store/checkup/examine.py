@@ -1,6 +1,7 @@
-"""What can be wrong with a Redis and with the data in it, found without changing anything.
+"""Checks a Redis and the data in it, without changing anything.
 
-Called by `presence-svc doctor`. What this user may not ask for is left out: serving needs no such right.
+Called by `presence-svc doctor`. Checks that the Redis user has no permission for are skipped, as serving does
+not need those permissions.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from redis.exceptions import NoPermissionError, RedisError
 from ...errors import Misconfigured, Unavailable
 from ..keys import Keys, Partition
 from .consistency import consistency
-from .finding import Asked, Finding
+from .finding import CheckContext, Finding
 from .persistence import persistence
 from .preflight import check_database, is_new_enough
 from .rights import missing_rights
@@ -33,46 +34,46 @@ async def examine(
     partition: Partition | None = None,
     keeps_history: bool = False,
 ) -> list[Finding]:
-    """All findings about one Redis. Raises Unavailable when it does not answer.
+    """Runs all checks on one Redis. Raises Unavailable if it does not answer.
 
-    `db`, `pool` (connections of one process) and `user` are what the settings say; `partition` is one that a
-    master of a Cluster has.
+    `db`, `pool` (connections per process) and `user` come from the settings; on a Cluster, `partition` is one
+    of this master's partitions.
     """
     try:
         began = time.perf_counter()
-        with suppress(NoPermissionError):  # refused is answered, too
+        with suppress(NoPermissionError):  # a refusal is an answer, too
             await redis.ping()
         took_ms = (time.perf_counter() - began) * 1000
         found = [Finding(True, "reachable", f"answered in {took_ms:.1f} ms")]
         wrong = await missing_rights(redis, keys, user, partition=partition)
-        found.append(Finding(not wrong, "rights", wrong or "all that the service does"))
-        looks = [_server, _clients, _clock, consistency]
+        found.append(Finding(not wrong, "rights", wrong or "all that the service needs"))
+        checks = [_server, _clients, _clock, consistency]
         if not keys.is_partitioned:  # a Cluster has one database
-            looks.insert(2, _database)
-        for look in (*looks, persistence) if keeps_history else looks:
+            checks.insert(2, _database)
+        for check in (*checks, persistence) if keeps_history else checks:
             try:
-                found += await look(redis, Asked(keys, db, pool))
+                found += await check(redis, CheckContext(keys, db, pool))
             except NoPermissionError:
-                name = look.__name__.lstrip("_")
-                found.append(Finding(True, name, "not looked at: this user may not ask, and need not"))
+                name = check.__name__.lstrip("_")
+                found.append(Finding(True, name, "skipped: this user has no permission, and needs none"))
         return found
     except (RedisError, OSError, TimeoutError) as error:
         raise Unavailable(f"Redis: {str(error) or type(error).__name__}") from error
 
 
-async def _server(redis: Redis, asked: Asked) -> list[Finding]:
+async def _server(redis: Redis, context: CheckContext) -> list[Finding]:
     info = await redis.info()
     return [_version(info), _eviction(info)]
 
 
-async def _clients(redis: Redis, asked: Asked) -> list[Finding]:
-    """Every process that serves opens as many as its pool has, and one for its subscription."""
-    each = asked.pool + 1
+async def _clients(redis: Redis, context: CheckContext) -> list[Finding]:
+    """Checks the limit of clients: each process opens as many as its pool has, and one to subscribe."""
+    each = context.pool + 1
     allowed = int((await redis.info("clients")).get("maxclients", 0))
-    if asked.keys.is_partitioned:  # where nobody says how many processes there are
-        told = f"{allowed:,} allowed, each process of the service may open {each}"
-        return [Finding(not allowed or each <= allowed, "connections", told)]
-    ((_, processes),) = await redis.pubsub_numsub(f"{asked.keys.bus}:{asked.db}")
+    if context.keys.is_partitioned:  # a Cluster does not show how many processes there are
+        detail = f"{allowed:,} allowed, each process of the service may open {each}"
+        return [Finding(not allowed or each <= allowed, "connections", detail)]
+    ((_, processes),) = await redis.pubsub_numsub(f"{context.keys.bus}:{context.db}")
     need = max(1, processes) * each
     detail = f"{allowed:,} allowed, {max(1, processes)} process(es) of the service may open {each} each"
     if not allowed or need <= allowed:
@@ -83,21 +84,21 @@ async def _clients(redis: Redis, asked: Asked) -> list[Finding]:
     return [Finding(False, "connections", f"{detail}: {advice}")]
 
 
-async def _database(redis: Redis, asked: Asked) -> list[Finding]:
-    channels = await redis.pubsub_channels(f"{asked.keys.bus}:*")
+async def _database(redis: Redis, context: CheckContext) -> list[Finding]:
+    channels = await redis.pubsub_channels(f"{context.keys.bus}:*")
     try:
         check_database(
             [str(channel, "utf-8") if isinstance(channel, bytes) else channel for channel in channels],
-            asked.keys,
-            asked.db,
+            context.keys,
+            context.db,
         )
     except Misconfigured as error:
         return [Finding(False, "database", error.detail)]
-    return [Finding(True, "database", f"{asked.db}, alone with this prefix")]
+    return [Finding(True, "database", f"{context.db}, the only one with this prefix")]
 
 
 def _version(info: dict[str, Any]) -> Finding:
-    """Valkey says which Redis it is like, and its own version beside that."""
+    """Valkey reports the Redis version that it is compatible with, and its own separately."""
     version = str(info["redis_version"])
     name = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
     fine = is_new_enough(version)
@@ -111,12 +112,12 @@ def _eviction(info: dict[str, Any]) -> Finding:
     return Finding(
         False,
         "eviction",
-        f"maxmemory-policy is {policy}: Redis may drop parts of a course when memory is short,"
+        f"maxmemory-policy is {policy}: Redis may drop parts of a course when memory is short;"
         " set it to noeviction",
     )
 
 
-async def _clock(redis: Redis, asked: Asked) -> list[Finding]:
+async def _clock(redis: Redis, context: CheckContext) -> list[Finding]:
     """Leases go by Redis's clock alone (S3); tokens and logs go by ours."""
     before_ms = time.time() * 1000
     seconds, micros = await redis.time()

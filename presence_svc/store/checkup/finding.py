@@ -1,4 +1,4 @@
-"""What a look at a Redis finds, and what it needs to know of us. Made by examine and consistency."""
+"""The result of a check of a Redis, and what checks need to know. Used by examine and its checks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..keys import Keys
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at. `warns`: nothing is wrong, but somebody should know."""
+    """The result of one check. `warns`: nothing is wrong, but somebody should know."""
 
     fine: bool
     what: str
@@ -16,8 +16,8 @@ class Finding(NamedTuple):
     warns: bool = False
 
 
-class Asked(NamedTuple):
-    """The settings that a look needs: our keys, our database, the connections of one process."""
+class CheckContext(NamedTuple):
+    """The settings that checks need: our keys, our database, the connections per process."""
 
     keys: Keys
     db: int

@@ -1,23 +1,25 @@
-"""Whether Redis keeps its data over a restart: presence heals within a lease, history does not."""
+"""Checks whether Redis keeps its data over a restart: presence recovers within a lease, history does not."""
 
 from __future__ import annotations
 
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
-from .finding import Asked, Finding
+from .finding import CheckContext, Finding
 
 
-async def persistence(redis: Redis, asked: Asked) -> list[Finding]:
-    """A warning where history is kept in a Redis that keeps nothing."""
+async def persistence(redis: Redis, context: CheckContext) -> list[Finding]:
+    """Warns if history is on in a Redis without persistence."""
     try:
         found = await redis.config_get("appendonly", "save")
     except NoPermissionError:
         raise
-    except ResponseError:  # a managed service that lets nobody ask
-        return [Finding(True, "persistence", "cannot be asked here: see that a restart keeps the data")]
+    except ResponseError:  # a managed service that does not allow CONFIG
+        return [
+            Finding(True, "persistence", "cannot be checked here: make sure that a restart keeps the data")
+        ]
     if found.get("appendonly") == "yes":
-        return [Finding(True, "persistence", "an append-only file: history outlives a restart")]
+        return [Finding(True, "persistence", "an append-only file: a restart keeps history")]
     if found.get("save"):
         return [Finding(True, "persistence", "snapshots: a restart loses history since the last one")]
     detail = (

@@ -1,7 +1,7 @@
-"""What must be true of a Redis before anybody is served: its version, and that one prefix is in one database.
+"""Checks a Redis before the service starts: its version, and that no other database uses our prefix.
 
-Called by app and `serve` at start. A check that is forbidden, or gets no answer, does not prevent a start.
-Nor does a Redis that may evict keys, or lets few clients in, which is said in the log.
+Called by app and `serve`. A check that is forbidden or gets no answer does not prevent the start, nor does an
+eviction policy that may drop keys or a low limit of clients, which are logged.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ OLDEST = (7, 0)
 NO_EVICTION = "noeviction"
 
 
-async def preflight(link: Link, keys: Keys, *, tells: bool = False, pool: int = 0) -> None:
-    """Raises Misconfigured, saying what to do.
+async def preflight(link: Link, keys: Keys, *, warns: bool = False, pool: int = 0) -> None:
+    """Raises Misconfigured with advice.
 
-    `tells`: a replica starts, which loads its scripts and logs what is wrong and no reason not to start.
-    `pool`: how many connections this process may open, beside one for subscriptions.
+    `warns`: a replica starts; also loads its scripts, and logs problems that do not prevent the start.
+    `pool`: how many connections it may open, beside one for subscriptions.
     """
     await link.warm()
     try:
@@ -35,16 +35,16 @@ async def preflight(link: Link, keys: Keys, *, tells: bool = False, pool: int = 
     if not isinstance(info, PresenceError):
         _check_version(_facts(info).get("redis_version", ""))
     check_database(await channels_of(link, keys), keys, link.db)
-    if tells:
+    if warns:
         await _load_scripts(link)
-    if tells and not isinstance(memory, PresenceError):
+    if warns and not isinstance(memory, PresenceError):
         _warn_of_eviction(_facts(memory))
-    if tells and not isinstance(clients, PresenceError):
+    if warns and not isinstance(clients, PresenceError):
         _warn_of_few_connections(_facts(clients), pool)
 
 
 async def _load_scripts(link: Link) -> None:
-    """Else the first call of each takes two round trips. On a Cluster it does: each master has its own."""
+    """Saves the first call of each a second round trip. Not on a Cluster, where each master has its own."""
     if not link.is_cluster:
         texts = [script.text for script in every_script(sharded=link.sharded)]
         with suppress(Unavailable):
@@ -52,7 +52,7 @@ async def _load_scripts(link: Link) -> None:
 
 
 async def channels_of(link: Link, keys: Keys) -> list[str]:
-    """The marks of databases where our prefix is in use; none when nobody may look, or Redis is away."""
+    """The channels that mark databases in which our prefix is used; none if Redis is away or forbids it."""
     try:
         (channels,) = await link.results([("PUBSUB", "CHANNELS", f"{keys.bus}:*")])
     except Unavailable:
@@ -88,18 +88,18 @@ def _check_version(version: str) -> None:
 
 
 def is_new_enough(version: str) -> bool:
-    """Valkey says which Redis it is like."""
+    """Valkey reports the Redis version that it is compatible with."""
     numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
     return len(numbers) < 2 or tuple(numbers) >= OLDEST
 
 
 def check_database(channels: list[str], keys: Keys, db: int) -> None:
-    """Channels know no databases: two deployments would hear each other's changes. Raises Misconfigured."""
+    """Raises Misconfigured if another database uses our prefix: channels are common to all databases."""
     others = sorted({channel.rpartition(":")[2] for channel in channels} - {str(db)})
     others = [other for other in others if other.isdigit()]
     if others:
         raise Misconfigured(
             f"PRESENCE_KEY_PREFIX={keys.prefix} is in use in database {others[0]} of this Redis, and ours is"
-            f" database {db}: channels know no databases, both would hear each other's changes; set another"
-            " PRESENCE_KEY_PREFIX for one of the two"
+            f" database {db}: channels are common to all databases, so that both would receive each other's"
+            " changes; set another PRESENCE_KEY_PREFIX for one of the two"
         )

@@ -1,6 +1,6 @@
-"""The rights that serving takes, tried one by one as the user who serves, on keys of their own.
+"""Checks the permissions that serving needs, one by one, as the user that serves, on scratch keys.
 
-Called by examine for `presence-svc doctor`. Says which are missing, and the ACL line that grants all.
+Called by examine for `presence-svc doctor`. Reports those that are missing, and the ACL line that grants all.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ON_A_CLUSTER = frozenset({"spublish", "ssubscribe", "sunsubscribe", "cluster|slo
 
 
 def acl_line(prefix: str, user: str = "presence", *, is_cluster: bool = False) -> str:
-    """The least that a user needs to serve. INFO and PUBSUB are good to have: the start looks with them."""
+    """The ACL rule with the least that serving needs. INFO and PUBSUB would let the start check more."""
     names = SCRIPTED | DIRECT | (ON_A_CLUSTER if is_cluster else frozenset())
     commands = " ".join(f"+{name}" for name in sorted(names))
     return f"ACL SETUSER {user} on >PASSWORD resetkeys ~{prefix}:* resetchannels &{prefix}:* -@all {commands}"
@@ -34,19 +34,19 @@ def acl_line(prefix: str, user: str = "presence", *, is_cluster: bool = False) -
 async def missing_rights(
     redis: Redis, keys: Keys, user: str = "", *, partition: Partition | None = None
 ) -> str:
-    """What is missing, with the rule to set; "" when nothing is."""
+    """Which permissions are missing, with the rules to set; "" if none."""
     missing = [rule async for rule in _missing(redis, keys, partition or keys.partitions[0])]
     if not missing:
         return ""
     name = user or "default"
-    said = "; ".join(dict.fromkeys(f"{rule} ({why})" for rule, why in missing))
+    listed = "; ".join(dict.fromkeys(f"{rule} ({why})" for rule, why in missing))
     rules = " ".join(dict.fromkeys(rule for rule, _ in missing))
     needed = acl_line(keys.prefix, name, is_cluster=keys.is_partitioned)
-    return f"missing: {said}; set ACL SETUSER {name} {rules}; all that is needed: {needed}"
+    return f"missing: {listed}; set ACL SETUSER {name} {rules}; all that is needed: {needed}"
 
 
 async def _missing(redis: Redis, keys: Keys, partition: Partition) -> AsyncIterator[tuple[str, str]]:
-    """(rule, why) of each right that Redis denies."""
+    """(rule, why) for each permission that Redis denies."""
     names, channel = keys.check(partition), keys.check_channel(partition)
     hash_, zset, text = names
     script = scripts.CHECK.publishing(sharded=keys.is_partitioned)
@@ -66,7 +66,7 @@ async def _missing(redis: Redis, keys: Keys, partition: Partition) -> AsyncItera
         except NoPermissionError as error:
             yield _rule(name, str(error), keys), str(error)
         except ResponseError:
-            continue  # an unknown script: we were let in
+            continue  # an unknown script: the command itself is allowed
     try:
         reply = await redis.eval(script.text, 3, *names, channel)
     except NoPermissionError as error:
@@ -85,7 +85,7 @@ async def _missing(redis: Redis, keys: Keys, partition: Partition) -> AsyncItera
 
 
 def _rule(name: str, why: str, keys: Keys) -> str:
-    """The ACL rule that is missing, by what Redis says it denies: a channel, a key or a command."""
+    """The missing ACL rule, from what Redis says it denies: a channel, a key or a command."""
     if "channel" in why:
         return f"&{keys.prefix}:*"
     if "key" in why:

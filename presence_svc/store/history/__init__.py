@@ -1,1 +1,1 @@
-"""What was: reads the closed minutes, quarters and days that sweep.lua writes."""
+"""History: reads the closed minutes, quarters and days that sweep.lua writes."""

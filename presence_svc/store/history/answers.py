@@ -1,6 +1,6 @@
-"""What the history routes and `presence-svc history` answer: steps, a calendar, chapters over time.
+"""The answers of the history routes and of `presence-svc history`: series, a calendar, chapters over time.
 
-Raises Unavailable. Ranges are checked by the callers; adding up runs beside the loop, it may take some ms.
+Raises Unavailable. Callers validate ranges. Sums are computed in a thread, as they may take some ms.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..redis.link import Link
 from . import steps
 from .model import Calendar, ChapterHeat, Heatmap, History
 from .model import Step as StepName
-from .reader import Known, Reader
+from .reader import Coverage, Reader
 from .series import Series, Unit, total
 from .steps import Step
 
@@ -25,35 +25,35 @@ DIGITS = 3
 
 
 class HistoryAnswers:
-    """Reads through Reader, adds up by the clock on the wall of a zone."""
+    """Reads through Reader and sums up by the local time of a zone."""
 
     def __init__(self, link: Link, settings: Settings) -> None:
         self._settings = settings
         self.reader = Reader(link, settings, Keys.of(settings))
 
-    async def known(self, course_id: str) -> Known:
-        """What the others are answered from: how late it is, and what nobody heard."""
-        return await self.reader.known(course_id)
+    async def coverage(self, course_id: str) -> Coverage:
+        """What is known of a course's history now; the other calls need it."""
+        return await self.reader.coverage(course_id)
 
     async def history(
         self,
-        known: Known,
+        coverage: Coverage,
         course_id: str,
         chapter_id: str | None,
         step: StepName,
         wanted: Sequence[Step],
         zone: ZoneInfo,
     ) -> History:
-        """A course, or a chapter of it, by the steps that are wanted (one at least)."""
+        """A course, or one chapter of it, by the given steps (at least one)."""
         number = await self.reader.number(course_id, chapter_id)
         low, high = wanted[0].begin, wanted[-1].end
         read = {"1m": self.reader.minutes, "1d": self._days if _is_utc(zone) else self.reader.quarters}.get(
             step, self.reader.quarters
         )
-        found = await read(course_id, number, low, high, known)
+        found = await read(course_id, number, low, high, coverage)
         is_daily = step == "1d" and _is_utc(zone) and chapter_id is None
         uniques = await self.reader.uniques(course_id, low, high) if is_daily else {}
-        columns = await asyncio.to_thread(added_up, found, wanted)
+        columns = await asyncio.to_thread(columns_of, found, wanted)
         unique = [
             uniques.get(one.begin // self.reader.day_ms, 0) if is_daily and peak is not None else None
             for one, (peak, _, _, _) in zip(wanted, columns, strict=True)
@@ -67,24 +67,26 @@ class HistoryAnswers:
             tz=str(zone),
             **{"from": low},
             to=high,
-            as_of=known.now,
+            as_of=coverage.now,
             unique_approximate=self._settings.uniques == "hll",
             t=[one.begin for one in wanted],
             peak=[peak for peak, _, _, _ in columns],
             average=[average for _, average, _, _ in columns],
-            viewer_minutes=[area for _, _, area, _ in columns],
+            viewer_minutes=[viewer_ms for _, _, viewer_ms, _ in columns],
             unique=unique,
             partial=[partial for _, _, _, partial in columns],
         )
 
-    async def _days(self, course_id: str, number: str | None, begin: int, end: int, known: Known) -> Series:
-        return await self.reader.days(course_id, number, begin, end, known)
+    async def _days(
+        self, course_id: str, number: str | None, begin: int, end: int, coverage: Coverage
+    ) -> Series:
+        return await self.reader.days(course_id, number, begin, end, coverage)
 
-    async def calendar(self, known: Known, course_id: str, weeks: int, zone: ZoneInfo) -> Calendar:
-        """The last weeks up to today, by weekday and hour."""
-        end = next(iter(steps.days(known.now, known.now + 1, zone))).end
+    async def calendar(self, coverage: Coverage, course_id: str, weeks: int, zone: ZoneInfo) -> Calendar:
+        """The last weeks, including today, by weekday and hour."""
+        end = next(iter(steps.days(coverage.now, coverage.now + 1, zone))).end
         begin = next(iter(steps.days(end - weeks * WEEK_MS, end, zone))).begin
-        found = await self.reader.quarters(course_id, "", begin, end, known)
+        found = await self.reader.quarters(course_id, "", begin, end, coverage)
         peak, average = await asyncio.to_thread(by_weekday, found, begin, end, zone)
         return Calendar(
             course_id=course_id,
@@ -92,27 +94,27 @@ class HistoryAnswers:
             weeks=weeks,
             **{"from": begin},
             to=end,
-            as_of=known.now,
+            as_of=coverage.now,
             peak=peak,
             average=average,
         )
 
     async def heatmap(
-        self, known: Known, course_id: str, wanted: Sequence[Step], zone: ZoneInfo, limit: int
+        self, coverage: Coverage, course_id: str, wanted: Sequence[Step], zone: ZoneInfo, limit: int
     ) -> Heatmap:
-        """The chapters with the most viewer time, by the quarters that are wanted (one at least)."""
+        """The chapters with the most viewer time, by the given quarters (at least one)."""
         low, high = wanted[0].begin, wanted[-1].end
         found: list[ChapterHeat] = []
         candidates = await self.reader.busiest(course_id, low, high, 2 * limit)
         for number, chapter_id in candidates.items():
-            read = await self.reader.quarters(course_id, number, low, high, known)
-            area = sum(unit.area for unit in read.units)
-            if area:
-                columns = added_up(read, wanted)
+            read = await self.reader.quarters(course_id, number, low, high, coverage)
+            viewer_ms = sum(unit.viewer_ms for unit in read.units)
+            if viewer_ms:
+                columns = columns_of(read, wanted)
                 found.append(
                     ChapterHeat(
                         chapter_id=chapter_id,
-                        viewer_minutes=minutes(area),
+                        viewer_minutes=minutes(viewer_ms),
                         peak=[peak for peak, _, _, _ in columns],
                         average=[average for _, average, _, _ in columns],
                     )
@@ -124,7 +126,7 @@ class HistoryAnswers:
             tz=str(zone),
             **{"from": low},
             to=high,
-            as_of=known.now,
+            as_of=coverage.now,
             t=[one.begin for one in wanted],
             chapters=found,
         )
@@ -137,7 +139,7 @@ def _is_utc(zone: ZoneInfo) -> bool:
 async def steps_of(
     step: StepName, begin: int, end: int, zone: ZoneInfo, *, limit: int, minute_ms: int = 60_000
 ) -> list[Step]:
-    """The steps that a range touches, whole, one at least; beyond `limit` not all of them."""
+    """The whole steps that a range (ms) overlaps: at least one, and at most the first `limit`."""
     found: Iterable[Step]
     end = max(end, begin + 1)
     if step in ("1m", "15m"):
@@ -147,23 +149,23 @@ async def steps_of(
     return await asyncio.to_thread(list, islice(found, limit))
 
 
-def minutes(area: int) -> float:
-    """Viewer time in ms as viewer minutes."""
-    return round(area / 60_000, DIGITS)
+def minutes(viewer_ms: int) -> float:
+    """Converts viewer time from ms to minutes."""
+    return round(viewer_ms / 60_000, DIGITS)
 
 
 Column = tuple[int | None, float | None, float | None, bool]
 
 
 def column(unit: Unit) -> Column:
-    """Peak, average, viewer minutes and whether a part is unknown."""
+    """Peak, average, viewer minutes, and whether a part is unknown."""
     if not unit.length:
         return None, None, None, True
-    return unit.peak, round(unit.area / unit.length, DIGITS), minutes(unit.area), unit.torn
+    return unit.peak, round(unit.viewer_ms / unit.length, DIGITS), minutes(unit.viewer_ms), unit.partial
 
 
-def added_up(found: Series, wanted: Iterable[Step]) -> list[Column]:
-    """A column for each step, of the units that lie in it."""
+def columns_of(found: Series, wanted: Iterable[Step]) -> list[Column]:
+    """A column for each step, from the units in it."""
     return [
         column(
             total(found.units[one.begin // found.size - found.first : one.end // found.size - found.first])

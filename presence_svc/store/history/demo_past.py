@@ -1,6 +1,6 @@
-"""Writes a past that did not happen here: for `presence-svc demo`, whose pages show two weeks from the start.
+"""Writes an invented past for `presence-svc demo`, whose pages show two weeks of history from the start.
 
-Refuses nothing; for an empty Redis only: it writes over what there is. Raises Unavailable.
+Only for an empty Redis: it overwrites existing history. Raises Unavailable.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from .reader import QUARTERS_A_DAY
 from .series import Value
 
 CHUNK = 500
-COURSE = ""  # in the place of a chapter
+COURSE = ""  # instead of a chapter id
 
 
 class Past(NamedTuple):
-    """A course's minutes and quarters, by their numbers and then by chapter, and its viewers by day."""
+    """A course's minutes and quarters, by number and then by chapter, and its distinct viewers by day."""
 
     course_id: str
     minutes: Mapping[int, Mapping[str, Value]]
@@ -29,7 +29,7 @@ class Past(NamedTuple):
 
 
 class Writer:
-    """As sweep.lua writes: minutes as lines, quarters and days as hashes, the log of what was closed."""
+    """Writes in the format of sweep.lua: minutes as lines, quarters and days as hashes, and the logs."""
 
     def __init__(self, link: Link, settings: Settings) -> None:
         self._link = link
@@ -37,7 +37,7 @@ class Writer:
         self._keys = Keys.of(settings)
 
     async def write(self, pasts: Iterable[Past], first: int, now: int) -> None:
-        """All of it, and that history has been kept from `first` to `now` (ms)."""
+        """Writes everything, and the fact that history was kept from `first` to `now` (ms)."""
         commands: list[Command] = [
             ("HSET", partition.heard, "first", first - self._settings.ttl_ms, "last", now)
             for partition in self._keys.partitions
@@ -89,7 +89,7 @@ class Writer:
             for chapter, value in values.items():
                 at = (quarter // QUARTERS_A_DAY, chapter)
                 old = folded.get(at, Value(0, 0, False))
-                folded[at] = Value(max(old.peak, value.peak), old.area + value.area, False)
+                folded[at] = Value(max(old.peak, value.peak), old.viewer_ms + value.viewer_ms, False)
         commands: list[Command] = [
             (
                 "HSET",
@@ -113,4 +113,4 @@ def _slot(slot: int, chapter: str, numbers: Mapping[str, int]) -> str:
 
 
 def _text(value: Value) -> str:
-    return f"{value.peak} {value.area}"
+    return f"{value.peak} {value.viewer_ms}"

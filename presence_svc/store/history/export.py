@@ -1,7 +1,7 @@
-"""The closed quarters of all courses, in the order in which they were closed, for warehouses.
+"""The closed quarters of all courses, in the order in which they were closed, for data warehouses.
 
-Called by web.api.export. A cursor is a place in the logs of closed quarters: what was given out once is given
-out again for the same cursor, and nothing is skipped. Raises Unavailable; Invalid for a cursor.
+Called by web.api.export. A cursor is a position in the logs of closed quarters: the same cursor returns the
+same rows again, and nothing is skipped. Raises Unavailable; Invalid for a malformed cursor.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ...settings import Settings
 from ..keys import Keys
 from ..redis.link import Command, Link
 from .answers import minutes
-from .closed_logs import Closed, ClosedLogs, Place
+from .closed_logs import Closed, ClosedLogs, LogPosition
 from .gaps import gap_commands, gaps_of
 from .model import ExportRow
 from .reader import QUARTERS_A_DAY, Reader
@@ -22,14 +22,14 @@ CHUNK = 200
 
 
 class Page(NamedTuple):
-    """Some rows, and the cursor of what follows them, now or later."""
+    """Some rows, and the cursor for those that follow, now or later."""
 
     rows: list[ExportRow]
     cursor: str
 
 
 class Export:
-    """Bounded: a page ends with the quarter that fills it."""
+    """Reads page by page; a page ends after the quarter that fills it."""
 
     def __init__(self, link: Link, settings: Settings, reader: Reader) -> None:
         self._link = link
@@ -39,36 +39,36 @@ class Export:
         self._logs = ClosedLogs(link, settings, self._keys)
 
     async def page(self, cursor: str | None, limit: int) -> Page:
-        """At least `limit` rows if there are as many: a quarter's rows come together."""
-        now = (await self._reader.known("-")).now
+        """At least `limit` rows, if there are so many: a quarter's rows are never split."""
+        now = (await self._reader.coverage("-")).now
         oldest = (now - self._settings.quarters_ms) // self._reader.quarter_ms - 1
-        place = Place.decode(cursor) if cursor else Place(-1, 0)
-        if place.quarter < oldest:
-            place = Place(max(oldest, await self._logs.begin()), 0)
+        position = LogPosition.decode(cursor) if cursor else LogPosition(-1, 0)
+        if position.quarter < oldest:
+            position = LogPosition(max(oldest, await self._logs.begin()), 0)
         rows: list[ExportRow] = []
         gaps: dict[int, list[Gap]] = {}  # by partition
         open_quarter = self._logs.open_quarter(now)
-        async for log, size in self._logs.filled(place, open_quarter):
-            place = log
+        async for log, size in self._logs.nonempty(position, open_quarter):
+            position = log
             if log.partition not in gaps:
                 gaps[log.partition] = await self._gaps(log.partition, now)
-            while place.offset < size and (lines := await self._logs.lines(place)):
+            while position.offset < size and (lines := await self._logs.lines(position)):
                 for start in range(0, len(lines), CHUNK):
                     some = lines[start : start + CHUNK]
                     found = await self._rows(some, gaps[log.partition])
                     for line, of_quarter in zip(some, found, strict=True):
                         rows += of_quarter
-                        place = line.behind
+                        position = line.next_position
                         if len(rows) >= limit:
-                            return Page(rows, place.encode())
-        return Page(rows, max(place, Place(open_quarter, 0)).encode())
+                            return Page(rows, position.encode())
+        return Page(rows, max(position, LogPosition(open_quarter, 0)).encode())
 
     async def _gaps(self, partition: int, now: int) -> list[Gap]:
         commands = gap_commands(self._keys.partitions[partition])
         return gaps_of(self._settings, now, *await self._link.pipeline(commands))
 
     async def _rows(self, closed: list[Closed], gaps: list[Gap]) -> list[list[ExportRow]]:
-        """The rows of each of these quarters: of the course, then of its chapters."""
+        """The rows of each quarter: the course first, then its chapters."""
         courses = list(dict.fromkeys(line.course_id for line in closed))
         flat = await self._link.pipeline([("HGETALL", self._keys.numbers(course)) for course in courses])
         chapters: dict[str, dict[str, str]] = {}
@@ -92,7 +92,7 @@ class Export:
     ) -> list[ExportRow]:
         size = self._reader.quarter_ms
         t = line.quarter * size
-        is_torn = any(begin < t + size and end > t for begin, end in gaps)
+        is_partial = any(begin < t + size and end > t for begin, end in gaps)
         rows = []
         for chapter_id, text in zip((None, *chapters.values()), values, strict=True):
             if text is None:
@@ -106,9 +106,9 @@ class Export:
                     t=t,
                     closed_at=line.closed_at,
                     peak=value.peak,
-                    average=round(value.area / size, 3),
-                    viewer_minutes=minutes(value.area),
-                    partial=value.torn or is_torn,
+                    average=round(value.viewer_ms / size, 3),
+                    viewer_minutes=minutes(value.viewer_ms),
+                    partial=value.partial or is_partial,
                 )
             )
         return rows

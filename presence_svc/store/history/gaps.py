@@ -1,6 +1,6 @@
-"""When nobody heard what happened in a partition, and so its minutes are unknown (S13).
+"""Gaps: times in which nothing was recorded in a partition, so that its minutes are unknown (S13).
 
-Used by store.history.reader and export. On a Cluster each partition has its own gaps: those of its master.
+Used by store.history.reader and export. On a Cluster each partition has the gaps of its own master.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ BEFORE = -(2**60)
 
 
 def gap_commands(partition: Partition) -> list[Command]:
-    """What `gaps_of` is read from."""
+    """The commands whose replies `gaps_of` takes."""
     return [("HMGET", partition.heard, "first", "last"), ("LRANGE", partition.gaps, 0, -1)]
 
 
-def gaps_of(settings: Settings, now: int, heard: list[bytes | None], told: list[bytes]) -> list[Gap]:
-    """Before history began, between two looks at the agenda, and since the last one; merged, in ms."""
+def gaps_of(settings: Settings, now: int, heard: list[bytes | None], recorded: list[bytes]) -> list[Gap]:
+    """The time before history began, the recorded gaps, and the time since the last sweep; merged, in ms."""
     first, last = heard
-    gaps: list[Gap] = [_gap(text) for text in told]
+    gaps: list[Gap] = [_gap(text) for text in recorded]
     gaps.append((BEFORE, int(first) + settings.ttl_ms if first else now))
     if last and now - int(last) > unheard_ms(settings):
         gaps.append((int(last), now))

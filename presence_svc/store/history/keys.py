@@ -1,4 +1,4 @@
-"""The names of the keys that closed minutes go to. A part of store.keys, which argues for them."""
+"""The names of the keys of history. Part of store.keys, which explains them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import NamedTuple
 from ..redis.cluster.slots import Partition
 
 MINUTES_A_DAY = 1_440
-BLOCK = 365  # days in a hash
+BLOCK = 365  # days per hash
 
 
 class TierKeys(NamedTuple):
-    """The keys that a course's closed minutes go to, in the order in which sweep.lua takes them."""
+    """The keys that a closed minute is written to, in the order of sweep.lua's KEYS."""
 
     minutes: str
     quarters: str
@@ -24,7 +24,7 @@ class TierKeys(NamedTuple):
 
 
 class HistoryKeys(ABC):
-    """Mixed into Keys, which knows what every name of a course begins with."""
+    """A mixin of Keys, which knows how every name of a course begins."""
 
     @abstractmethod
     def _base(self, course_id: str) -> str: ...
@@ -51,7 +51,7 @@ class HistoryKeys(ABC):
         return f"{partition.base}closed:{quarter}"
 
     def tiers(self, course_id: str, minute: int, closing: int) -> TierKeys:
-        """Where this minute goes, when it is closed in the quarter `closing`."""
+        """The keys for this minute if it is closed in the quarter `closing`."""
         day, partition = minute // MINUTES_A_DAY, self._partition_of(course_id)
         return TierKeys(
             self.minutes(course_id, minute // 60),

@@ -1,4 +1,4 @@
-"""What the history routes answer, as pydantic models, for OpenAPI too. Times are ms since 1970 (UTC)."""
+"""The responses of the history routes as pydantic models, also for OpenAPI. Times are ms since 1970 (UTC)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Heatmap(BaseModel):
 
 
 class ExportRow(BaseModel):
-    """A closed quarter of a course or of one of its chapters; rows with an equal `key` are the same."""
+    """A closed quarter of a course or of one of its chapters; rows with equal `key` are duplicates."""
 
     key: str
     course_id: str
@@ -77,13 +77,13 @@ class ExportRow(BaseModel):
 
 
 class ExportPage(BaseModel):
-    """Some rows, and the cursor of what follows them, now or later."""
+    """Some rows, and the cursor for those that follow, now or later."""
 
     rows: list[ExportRow]
     cursor: str
 
 
 class ExportedRow(ExportRow):
-    """A row, and where to go on once it is kept; None = from the beginning."""
+    """A row, and the cursor to continue with once it is stored; None = from the beginning."""
 
     cursor: str | None

@@ -1,6 +1,6 @@
-"""Reads a course's closed minutes, quarters and days, with what nobody could hear as unknown (S13).
+"""Reads a course's closed minutes, quarters and days; what was not recorded in a gap is unknown (S13).
 
-Called by store.history.answers. Bounded by its callers: a range of at most LONGEST units.
+Called by store.history.answers. Its callers bound the range.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ CHUNK = 200  # commands in an exchange
 FIELDS = 2_000  # fields in a command
 
 
-class Known(NamedTuple):
-    """`now` by Redis's clock; a course's minutes are closed up to `edge` (ms); `gaps`: what nobody heard."""
+class Coverage(NamedTuple):
+    """What is known of a course at `now`: minutes are closed up to `closed_until`. ms by Redis's clock."""
 
     now: int
-    edge: int
+    closed_until: int
     gaps: list[Gap]
 
 
 class Reader:
-    """All calls raise Unavailable. `number` is a chapter's in the tiers, "" is the course."""
+    """All calls raise Unavailable. `number` is a chapter's number in history; "" stands for the course."""
 
     def __init__(self, link: Link, settings: Settings, keys: Keys) -> None:
         self._link = link
@@ -41,8 +41,8 @@ class Reader:
         self.minute_ms = settings.minute_ms
         self.quarter_ms, self.day_ms = 15 * self.minute_ms, MINUTES_A_DAY * self.minute_ms
 
-    async def known(self, course_id: str) -> Known:
-        """What there is to know of a course now."""
+    async def coverage(self, course_id: str) -> Coverage:
+        """Reads what is known of a course now."""
         keys, partition = self._keys, self._keys.partition_of(course_id)
         (now, *_), heard, gaps, state = await self._link.pipeline(
             [
@@ -51,35 +51,35 @@ class Reader:
                 ("HGETALL", keys.course(course_id).state),
             ]
         )
-        edge = self._edge(now, dict(zip(state[::2], state[1::2], strict=True)))
-        return Known(now, edge, gaps_of(self._settings, now, heard, gaps))
+        closed_until = self._closed_until(now, dict(zip(state[::2], state[1::2], strict=True)))
+        return Coverage(now, closed_until, gaps_of(self._settings, now, heard, gaps))
 
-    def _edge(self, now: int, state: Mapping[bytes, bytes]) -> int:
-        """Up to when all is closed: an empty course needs no closing, until somebody comes."""
-        edge = (now - 1) // self.minute_ms
+    def _closed_until(self, now: int, state: Mapping[bytes, bytes]) -> int:
+        """Until when (ms) all minutes are closed. An empty course has nothing to close."""
+        closed = (now - 1) // self.minute_ms
         minutes = [int(found[1]) for field in state if (found := _OPEN.match(field))]
-        edge = min([edge, *minutes])
+        closed = min([closed, *minutes])
         if int(state.get(b"n", 0)) > 0 and b"closed" in state:
-            edge = min(edge, int(state[b"closed"]))
-        return edge * self.minute_ms
+            closed = min(closed, int(state[b"closed"]))
+        return closed * self.minute_ms
 
     async def number(self, course_id: str, chapter_id: str | None) -> str | None:
-        """A chapter's number; None when nothing was ever kept of it."""
+        """A chapter's number; None if it has no history."""
         if chapter_id is None:
             return ""
         (number,) = await self._link.pipeline([("HGET", self._keys.numbers(course_id), chapter_id)])
         return number.decode() if number is not None else None
 
     async def numbers(self, course_id: str) -> dict[str, str]:
-        """All chapters by their numbers."""
+        """All chapters by number."""
         (flat,) = await self._link.pipeline([("HGETALL", self._keys.numbers(course_id))])
         return {n.decode(): name.decode() for name, n in zip(flat[::2], flat[1::2], strict=True)}
 
     async def busiest(self, course_id: str, begin: int, end: int, limit: int) -> dict[str, str]:
-        """The chapters, by number, with the most viewer time on the days that a range touches."""
+        """The chapters, by number, with the most viewer time on the days that a range (ms) overlaps."""
         days = range(begin // self.day_ms, -(-end // self.day_ms))
         numbers = await self.numbers(course_id)
-        areas = dict.fromkeys(numbers, 0)
+        viewer_ms_of = dict.fromkeys(numbers, 0)
         fields = [(n, day) for n in numbers for day in days]
         for start in range(0, len(fields), FIELDS):
             part = fields[start : start + FIELDS]
@@ -88,30 +88,34 @@ class Reader:
                 slots = [f"{day % BLOCK}.{n}" for n, day in mine]
                 (reply,) = await self._link.pipeline([("HMGET", self._keys.days(course_id, block), *slots)])
                 for (n, _), text in zip(mine, reply, strict=True):
-                    areas[n] += value_of(text.decode()).area if text else 0
-        best = sorted((n for n in areas if areas[n]), key=lambda n: (-areas[n], numbers[n]))
+                    viewer_ms_of[n] += value_of(text.decode()).viewer_ms if text else 0
+        best = sorted(
+            (n for n in viewer_ms_of if viewer_ms_of[n]), key=lambda n: (-viewer_ms_of[n], numbers[n])
+        )
         return {n: numbers[n] for n in best[:limit]}
 
-    async def minutes(self, course_id: str, number: str | None, begin: int, end: int, known: Known) -> Series:
+    async def minutes(
+        self, course_id: str, number: str | None, begin: int, end: int, coverage: Coverage
+    ) -> Series:
         """The minutes from `begin` to `end` (ms)."""
         size = self.minute_ms
         first, last = begin // size, -(-end // size)
-        oldest = (known.now - self._settings.minutes_ms) // size
+        oldest = (coverage.now - self._settings.minutes_ms) // size
         hours = range(max(first, oldest) // 60, -(-last // 60)) if number is not None else range(0)
         texts = await self._read([("GET", self._keys.minutes(course_id, hour)) for hour in hours])
         values: dict[int, Value] = {}
         for hour, text in zip(hours, texts, strict=True):
             if text:
                 values |= minutes_of(hour, text.decode(), number or "")
-        return self._series(size, first, last, values, known, oldest)
+        return self._series(size, first, last, values, coverage, oldest)
 
     async def quarters(
-        self, course_id: str, number: str | None, begin: int, end: int, known: Known
+        self, course_id: str, number: str | None, begin: int, end: int, coverage: Coverage
     ) -> Series:
         """The quarters from `begin` to `end` (ms)."""
         size = self.quarter_ms
         first, last = begin // size, -(-end // size)
-        oldest = (known.now - self._settings.quarters_ms) // size
+        oldest = (coverage.now - self._settings.quarters_ms) // size
         days = range(max(first, oldest) // QUARTERS_A_DAY, -(-last // QUARTERS_A_DAY))
         fields = [f"{quarter}.{number}" if number else str(quarter) for quarter in range(QUARTERS_A_DAY)]
         replies = await self._read(
@@ -123,13 +127,15 @@ class Reader:
             for quarter, text in enumerate(reply)
             if text
         }
-        return self._series(size, first, last, values, known, oldest)
+        return self._series(size, first, last, values, coverage, oldest)
 
-    async def days(self, course_id: str, number: str | None, begin: int, end: int, known: Known) -> Series:
-        """The days, of UTC, from `begin` to `end` (ms)."""
+    async def days(
+        self, course_id: str, number: str | None, begin: int, end: int, coverage: Coverage
+    ) -> Series:
+        """The UTC days from `begin` to `end` (ms)."""
         size = self.day_ms
         first, last = begin // size, -(-end // size)
-        oldest = (known.now - self._settings.days_ms) // size
+        oldest = (coverage.now - self._settings.days_ms) // size
         suffix = f".{number}" if number else ""
         found = (
             await self._of_days(course_id, range(max(first, oldest), last), suffix)
@@ -137,10 +143,10 @@ class Reader:
             else {}
         )
         values = {day: value_of(text) for day, text in found.items()}
-        return self._series(size, first, last, values, known, oldest)
+        return self._series(size, first, last, values, coverage, oldest)
 
     async def uniques(self, course_id: str, begin: int, end: int) -> dict[int, int]:
-        """Distinct viewers by day of UTC. What has not been written at a quarter's end is counted now."""
+        """Distinct viewers by UTC day. The newest day is counted now: its number is written per quarter."""
         days = range(begin // self.day_ms, -(-end // self.day_ms))
         if self._settings.uniques == "off" or not days:
             return {}
@@ -164,11 +170,11 @@ class Reader:
         }
 
     def _series(
-        self, size: int, first: int, last: int, values: dict[int, Value], known: Known, oldest: int
+        self, size: int, first: int, last: int, values: dict[int, Value], coverage: Coverage, oldest: int
     ) -> Series:
-        gaps = merged([*known.gaps, (BEFORE, oldest * size)])
+        gaps = merged([*coverage.gaps, (BEFORE, oldest * size)])
         kept = {unit: value for unit, value in values.items() if unit >= oldest}
-        return series(size, first, last, kept, gaps, known.edge)
+        return series(size, first, last, kept, gaps, coverage.closed_until)
 
     async def _read(self, commands: list[Command]) -> list[Any]:
         replies: list[Any] = []

@@ -1,4 +1,4 @@
-"""A stretch of minutes, quarters or days, and what is known of each. Pure; made by store.history.reader."""
+"""A series of minutes, quarters or days, and what is known of each. Pure; made by store.history.reader."""
 
 from __future__ import annotations
 
@@ -7,80 +7,80 @@ from typing import NamedTuple
 
 
 class Value(NamedTuple):
-    """The most viewers at one moment, viewer time in ms, and whether a part is unknown."""
+    """The largest number of viewers at one moment, viewer time in ms, and whether a part is unknown."""
 
     peak: int
-    area: int
-    torn: bool
+    viewer_ms: int
+    partial: bool
 
 
 class Unit(NamedTuple):
-    """What is known of one minute, quarter or day: nothing when `length` (ms of it that is over) is 0."""
+    """One minute, quarter or day. `length` is how much of it is over and known, in ms; 0 = nothing known."""
 
     peak: int
-    area: int
+    viewer_ms: int
     length: int
-    torn: bool
+    partial: bool
 
 
 UNKNOWN = Unit(0, 0, 0, True)
 
 
 class Series(NamedTuple):
-    """`units[0]` is the unit of this number (`first`); a unit lasts `size` ms."""
+    """`units[0]` has the number `first`, counted from 1970; a unit lasts `size` ms."""
 
     size: int
     first: int
     units: list[Unit]
 
 
-Gap = tuple[int, int]  # from, to (ms): what was then, nobody heard
+Gap = tuple[int, int]  # from, to (ms): nothing was recorded between them
 
 
 def value_of(text: str) -> Value:
-    """A tier's value, "peak area" or "peak area!"."""
-    peak, area = text.split(" ")[:2]
-    return Value(int(peak), int(area.removesuffix("!")), area.endswith("!"))
+    """Parses a stored value, "peak viewer_ms" or "peak viewer_ms!" (a part is unknown)."""
+    peak, viewer_ms = text.split(" ")[:2]
+    return Value(int(peak), int(viewer_ms.removesuffix("!")), viewer_ms.endswith("!"))
 
 
 def minutes_of(hour: int, lines: str, number: str) -> dict[int, Value]:
-    """The minutes in a text of an hour: of the course (number "") or of a chapter."""
+    """Parses an hour's text: the minutes of the course (number "") or of one chapter."""
     found = {}
     for line in lines.splitlines():
-        minute, peak, area, *chapter = line.split(" ")
+        minute, peak, viewer_ms, *chapter = line.split(" ")
         if (chapter[0] if chapter else "") == number:
-            found[hour * 60 + int(minute)] = value_of(f"{peak} {area}")
+            found[hour * 60 + int(minute)] = value_of(f"{peak} {viewer_ms}")
     return found
 
 
 def series(
-    size: int, first: int, end: int, values: Mapping[int, Value], gaps: Iterable[Gap], edge: int
+    size: int, first: int, end: int, values: Mapping[int, Value], gaps: Iterable[Gap], closed_until: int
 ) -> Series:
-    """The units from `first` to `end` (excluded). What has no value was empty, unless nobody could hear.
+    """The units from `first` to `end` (excluded). One without a value was empty, unless it overlaps a gap.
 
-    Minutes are closed up to `edge` (ms): a unit that reaches beyond it is not whole.
+    Minutes are closed up to `closed_until` (ms): a unit that ends later is partial.
     """
     units = []
-    unheard = sorted(gaps)
+    unknown = sorted(gaps)
     at = 0
     for unit in range(first, end):
-        begin, over = unit * size, min((unit + 1) * size, edge)
-        while at < len(unheard) and unheard[at][1] <= begin:
+        begin, over = unit * size, min((unit + 1) * size, closed_until)
+        while at < len(unknown) and unknown[at][1] <= begin:
             at += 1
-        is_torn = at < len(unheard) and unheard[at][0] < (unit + 1) * size
+        is_partial = at < len(unknown) and unknown[at][0] < (unit + 1) * size
         value = values.get(unit)
-        if over <= begin or (is_torn and value is None):
+        if over <= begin or (is_partial and value is None):
             units.append(UNKNOWN)
         elif value is None:
             units.append(Unit(0, 0, over - begin, over < begin + size))
         else:
-            torn = is_torn or value.torn or over < begin + size
-            units.append(Unit(value.peak, value.area, over - begin, torn))
+            partial = is_partial or value.partial or over < begin + size
+            units.append(Unit(value.peak, value.viewer_ms, over - begin, partial))
     return Series(size, first, units)
 
 
 def merged(gaps: Iterable[Gap]) -> list[Gap]:
-    """The same gaps, in order and apart."""
+    """Sorts gaps and merges those that overlap."""
     found: list[Gap] = []
     for begin, end in sorted(gaps):
         if found and begin <= found[-1][1]:
@@ -91,10 +91,10 @@ def merged(gaps: Iterable[Gap]) -> list[Gap]:
 
 
 def total(units: Iterable[Unit]) -> Unit:
-    """Several units as one."""
-    peak = area = length = 0
-    torn = False
+    """Combines several units into one."""
+    peak = viewer_ms = length = 0
+    partial = False
     for unit in units:
-        peak, area, length = max(peak, unit.peak), area + unit.area, length + unit.length
-        torn = torn or unit.torn
-    return Unit(peak, area, length, torn)
+        peak, viewer_ms, length = max(peak, unit.peak), viewer_ms + unit.viewer_ms, length + unit.length
+        partial = partial or unit.partial
+    return Unit(peak, viewer_ms, length, partial)

@@ -1,4 +1,4 @@
-"""Where hours and days begin in any time zone, by the clock on the wall, in quarters of an hour. Pure."""
+"""Where hours and days begin in a time zone, by local time, to a quarter of an hour. Pure."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ def local(ms: int, zone: ZoneInfo) -> datetime:
 
 
 def even(begin: int, end: int, size: int) -> Iterator[Step]:
-    """Steps of equal size (ms), counted from 1970: minutes and quarters are alike in every zone."""
+    """Steps of equal size (ms), counted from 1970: minutes and quarters are the same in every zone."""
     return (Step(at, at + size) for at in range(begin - begin % size, end, size))
 
 
 def hours(begin: int, end: int, zone: ZoneInfo) -> Iterator[Step]:
-    """The hours of a zone that `begin` to `end` touches. The hour that comes twice a year is two."""
+    """The hours of a zone that `begin` to `end` (ms) overlaps. An hour that is repeated is two steps."""
     at = _hour_begin(begin, zone)
     offset = local(at, zone).utcoffset()
     while at < end:
         after = at + HOUR_MS
-        ahead = local(after, zone).utcoffset()
-        if ahead != offset or local(at, zone).minute:  # clocks are set on the way, or were within the hour
+        next_offset = local(after, zone).utcoffset()
+        if next_offset != offset or local(at, zone).minute:  # the offset changes, or did within this hour
             after = at + QUARTER_MS
             while _hour_begin(after, zone) == at:
                 after += QUARTER_MS
-            ahead = local(after, zone).utcoffset()
+            next_offset = local(after, zone).utcoffset()
         yield Step(at, after)
-        at, offset = after, ahead
+        at, offset = after, next_offset
 
 
 def _hour_begin(ms: int, zone: ZoneInfo) -> int:
-    """Where the hour on the wall began, or the zone's clocks were last set if that was within it."""
+    """When the local hour began, or when the zone's offset last changed, if that was within the hour."""
     ms -= ms % QUARTER_MS
     now = local(ms, zone)
     back = ms - (now.minute // 15) * QUARTER_MS
@@ -55,7 +55,7 @@ def _hour_begin(ms: int, zone: ZoneInfo) -> int:
 
 
 def days(begin: int, end: int, zone: ZoneInfo) -> Iterator[Step]:
-    """The days of a zone that `begin` to `end` touches: of 23 or 25 hours when its clocks are set."""
+    """The days of a zone that `begin` to `end` (ms) overlaps: of 23 or 25 hours when its offset changes."""
     day = local(begin, zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     at = _midnight(day, zone)
     while at < end:
@@ -66,7 +66,7 @@ def days(begin: int, end: int, zone: ZoneInfo) -> Iterator[Step]:
 
 
 def _midnight(day: datetime, zone: ZoneInfo) -> int:
-    """The first moment of a date, in ms: where midnight is skipped, the first that there is."""
+    """The first moment of a date, in ms, also where an offset change skips midnight."""
     at = round(day.astimezone(UTC).timestamp() * 1000)
     at -= at % QUARTER_MS
     while local(at, zone).date() < day.date():

@@ -1,10 +1,10 @@
--- EVALSHA check: does, on keys of its own, all that the other scripts do, so that a missing right is found.
+-- EVALSHA check: runs every command that the other scripts use, on scratch keys, to find missing permissions.
 --
--- KEYS  a hash, a sorted set, a string: gone when the script ends
+-- KEYS  a hash, a sorted set, a string: deleted before the script ends
 -- ARGV  a channel
--- reply now; then per command that was refused: its name and Redis's words
+-- reply now; then per command that was refused: its name and Redis's error message
 --
--- Called by readiness, about once a second and replica, and by doctor. What it publishes nobody listens to.
+-- Called by readiness, about once per second and replica, and by doctor. Nobody subscribes to its channel.
 
 local reply = { 0 }
 local function try(name, ...)
@@ -20,6 +20,7 @@ try('ZADD', zset, 1, 'a', 2, 'b')
 try('ZCOUNT', zset, '-inf', '+inf')
 try('ZRANGE', zset, 0, -1)
 try('ZREVRANGE', zset, 0, -1)
+try('ZREVRANGEBYSCORE', zset, '+inf', '-inf')
 try('ZRANGEBYSCORE', zset, '-inf', '+inf')
 try('ZSCORE', zset, 'a')
 try('ZMSCORE', zset, 'a', 'b')

@@ -2,24 +2,25 @@
 --
 -- KEYS  per course: viewers places chapters anonymous state
 -- ARGV  how many courses
--- reply now; then per course, of the first ones that a short step has room for: total, anonymous, version, how many chapters, and chapter, viewers for each
+-- reply now; then per course, until the budget of this call is used up: total, anonymous, version, how many chapters,
+--       and chapter, viewers for each
 --@include shared/time
 --@include shared/course
 
 local now = clock()
 local reply = { now }
-local room = 5000 -- chapters in one call: a catalogue of courses with hundreds each must hold nobody up
+local budget = 5000 -- chapters in one call: a catalogue of courses with hundreds each must not block Redis
 for i = 1, tonumber(ARGV[1]) do
-  if room <= 0 then break end
+  if budget <= 0 then break end
   local c = course_at(1 + (i - 1) * 5)
-  reply[#reply + 1] = alive_in(c.viewers, now)
-  reply[#reply + 1] = alive_in(c.anonymous, now)
+  reply[#reply + 1] = count_alive(c.viewers, now)
+  reply[#reply + 1] = count_alive(c.anonymous, now)
   reply[#reply + 1] = tonumber(redis.call('HGET', c.state, 'version') or 0)
   local at = #reply + 1
   reply[at] = 0
   each_chapter(c, function(name, place)
-    room = room - 1
-    local n = in_place(c, place, now)
+    budget = budget - 1
+    local n = count_in_place(c, place, now)
     if n > 0 then
       reply[at] = reply[at] + 1
       reply[#reply + 1] = name

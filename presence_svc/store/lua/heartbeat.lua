@@ -3,16 +3,16 @@
 -- KEYS  agenda where; then per course: viewers places chapters anonymous state, and per heartbeat: viewer:V left:V
 -- ARGV  publish interval ms, lease ms, lease ms when hidden, sessions per viewer, chapters per course, minute ms,
 --       uniques, people, how many courses; then per course: how many heartbeats, negative = push its sets' expiry
---       on as well; and per heartbeat: V, "s:"..S, seq ("" = none, "+" = newer than all before), said, profile
---       where said = "flags digest chapter" is all of the statement that is neither time nor order,
---       and profile = avatar_url .. "\n" .. name, each may be empty; a name may hold a newline, an URL none
+--       on as well; and per heartbeat: V, "s:"..S, seq ("" = none, "+" = newer than all before), status, profile
+--       where status = "flags digest chapter" is what the session reports about itself, without seq and time,
+--       and profile = avatar_url .. "\n" .. name, each may be empty; a name may contain a newline, a URL may not
 -- reply now; then per course: total, when a message is due (0 = none), and per heartbeat the end of its
---       session's lease, or 0 = the session has left (nothing changed), -1 = too many chapters, -2 = sessions;
---       after a seq of "+" a text: that, and the seq that it was given
+--       session's lease, or 0 = the session has left (nothing changed), -1 = too many chapters, -2 = too many
+--       sessions; for a seq of "+" a text: the end of the lease, and the seq that was assigned
 --
--- Nearly every heartbeat only renews: its session says what it said before. That costs HGET, HSET, PEXPIREAT
--- and a share of two variadic ZADDs, and makes no table and formats no number; all else goes through settle().
--- To history and people a renewal is nothing.
+-- Nearly every heartbeat is a plain renewal: its status equals the stored one. That costs HGET, HSET, PEXPIREAT and a
+-- share of two variadic ZADDs, without building a table or formatting a number. Everything else takes the slow
+-- path. A renewal is no event for history or people.
 --@include shared/time
 
 local call, match, byte = redis.call, string.match, string.byte
@@ -20,7 +20,7 @@ local HIDDEN, ANONYMOUS = byte('h'), byte('a')
 local agenda, now = KEYS[1], clock()
 local now_text = int(now)
 
--- All leases that this call gives end at one of two moments; scores of places are made once per place.
+-- All leases granted in this call end at one of two moments, so that the score of a place is formatted once.
 local function lease_of(ttl)
   local ends = now + tonumber(ttl)
   local text = int(ends)
@@ -28,7 +28,7 @@ local function lease_of(ttl)
 end
 local shown, hidden = lease_of(ARGV[2]), lease_of(ARGV[3])
 
--- Renewals of one course, gathered here and written by two or three variadic commands.
+-- The renewals of one course are collected here and written by two or three variadic commands.
 local viewers, places, anonymous, nv, np, na = {}, {}, {}, 0, 0, 0
 local function flush(at)
   if nv > 0 then call('ZADD', KEYS[at], 'GT', unpack(viewers, 1, nv)) end
@@ -37,7 +37,7 @@ local function flush(at)
   nv, np, na = 0, 0, 0
 end
 
--- Made when it is first needed: to make as many functions in each call would cost as much as a renewal.
+-- Defined only when first needed: defining so many functions in each call would cost as much as a renewal.
 local slow
 local function make_slow()
 --@include shared/course
@@ -45,10 +45,10 @@ local function make_slow()
 --@include shared/viewer
 --@include shared/left
 --@include shared/arrival
-  return { course_at = course_at, decide = decide, conclude = conclude }
+  return { course_at = course_at, decide = decide, finish_course = finish_course }
 end
 
--- Changes nothing, but a Redis that is full refuses it here, before anything is half written.
+-- Changes nothing, but a full Redis refuses the script here, before anything is half written.
 call('ZADD', agenda, 'XX', 0, '')
 
 local reply, k, a = { now }, 3, 10
@@ -59,17 +59,17 @@ for _ = 1, tonumber(ARGV[9]) do
   n, k, a = math.abs(n), k + 5, a + 1
   reply[head + 1], reply[head + 2] = 0, 0
   for i = head + 3, head + 2 + n do
-    local key, viewer, field, seq, said = KEYS[k], ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
+    local key, viewer, field, seq, status = KEYS[k], ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
     local record = call('HGET', key, field)
-    local lease = byte(said) == HIDDEN and hidden or shown
-    local old_seq, place, was
-    -- Leases are all of 13 digits at a record's start, so that texts compare as times do.
+    local lease = byte(status) == HIDDEN and hidden or shown
+    local old_seq, place, old_status
+    -- A record begins with its lease, which always has 13 digits, so that comparing texts compares times.
     if record and record > now_text and record < lease.limit then
-      old_seq, place, was = match(record, '^%d+ (%-?%d+) (%d+) (.*)$')
+      old_seq, place, old_status = match(record, '^%d+ (%-?%d+) (%d+) (.*)$')
     end
-    if was == said and (seq == '' or (tonumber(seq) or -2) >= tonumber(old_seq)) then
+    if old_status == status and (seq == '' or (tonumber(seq) or -2) >= tonumber(old_seq)) then
       if seq == '' then seq = old_seq end
-      call('HSET', key, field, lease.text .. ' ' .. seq .. ' ' .. place .. ' ' .. said)
+      call('HSET', key, field, lease.text .. ' ' .. seq .. ' ' .. place .. ' ' .. status)
       call('PEXPIREAT', key, lease.text, 'GT')
       viewers[nv + 1], viewers[nv + 2], nv = lease.text, viewer, nv + 2
       if place ~= '0' then
@@ -80,14 +80,15 @@ for _ = 1, tonumber(ARGV[9]) do
         end
         places[np + 1], places[np + 2], np = score, place .. ' ' .. viewer, np + 2
       end
-      if byte(said, 2) == ANONYMOUS then
+      if byte(status, 2) == ANONYMOUS then
         anonymous[na + 1], anonymous[na + 2], na = lease.text, viewer, na + 2
       end
       reply[i] = lease.ends
     else
       flush(at)
       slow = slow or make_slow()
-      local ends, moved, first = slow.decide(slow.course_at(at), key, KEYS[k + 1], viewer, field, seq, said, ARGV[a + 4], record)
+      local c, left, profile = slow.course_at(at), KEYS[k + 1], ARGV[a + 4]
+      local ends, moved, first = slow.decide(c, key, left, viewer, field, seq, status, profile, record)
       reply[i] = ends
       if moved then change = true end
       if first and (not first_end or first < first_end) then first_end = first end
@@ -97,7 +98,7 @@ for _ = 1, tonumber(ARGV[9]) do
   flush(at)
   if change or refresh or first_end then
     slow = slow or make_slow()
-    reply[head + 2] = slow.conclude(slow.course_at(at), change, refresh, first_end)
+    reply[head + 2] = slow.finish_course(slow.course_at(at), change, refresh, first_end)
   end
   reply[head + 1] = call('ZCOUNT', KEYS[at], '(' .. now_text, '+inf')
 end

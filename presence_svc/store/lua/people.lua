@@ -1,15 +1,15 @@
 -- EVALSHA people: how many distinct viewers are in any course now (S14). Writes nothing.
 --
--- KEYS  agenda where; then the viewers of courses that somebody must look at soon
--- ARGV  for how long a course may be claimed ms, how many lapsed viewers to look at most; then those courses
--- reply now, people, 1 if that is exact; else there were more courses to look at, or more lapsed viewers
+-- KEYS  agenda where; then the viewers of courses that are due soon
+-- ARGV  for how long a course may be claimed ms, at most how many viewers with ended leases to check; then those courses
+-- reply now, people, 1 if that is exact; 0 if there were more courses or more ended leases to check
 --
--- `where` has everybody who has joined and whose end has not been booked. Of these the lapsed are taken off who are
--- in no other course. A course with lapsed viewers is due, or claimed by who sweeps it (due.lua): few are.
+-- `where` has everybody who has joined and whose end is not recorded yet. Viewers whose leases have ended in all of
+-- their courses are subtracted. A course with ended leases is due, or claimed by its sweeper (due.lua): few are.
 --@include shared/time
 --@include shared/course
 
-local now, room = clock(), tonumber(ARGV[2])
+local now, budget = clock(), tonumber(ARGV[2])
 local viewers_of, is_exact = {}, 1
 for i = 3, #KEYS do viewers_of[ARGV[i]] = KEYS[i] end
 local soon = int(now + tonumber(ARGV[1]))
@@ -18,16 +18,16 @@ local lapsed, names = {}, {}
 for _, course in ipairs(due) do
   local found = {}
   if viewers_of[course] then
-    found = redis.call('ZRANGEBYSCORE', viewers_of[course], '-inf', int(now), 'LIMIT', 0, room)
+    found = redis.call('ZRANGEBYSCORE', viewers_of[course], '-inf', int(now), 'LIMIT', 0, budget)
   else
     is_exact = 0
   end
-  room = room - #found
+  budget = budget - #found
   for _, viewer in ipairs(found) do
     if not lapsed[viewer] then names[#names + 1] = viewer end
     lapsed[viewer] = (lapsed[viewer] or 0) + 1
   end
-  if room <= 0 then
+  if budget <= 0 then
     is_exact = 0
     break
   end

@@ -1,15 +1,15 @@
--- EVALSHA viewers: the named among a stretch of who is in a course or chapter, the longest lease first. Writes nothing.
+-- EVALSHA viewers: named viewers of a course or chapter, the longest lease first, from a given position on. Read only.
 --
 -- KEYS  viewers places chapters anonymous state
--- ARGV  chapter ("" = all), how many, from (ms from now: no lease longer than that; "" = from the top),
---       or after: a score ("" = none) and V, the last that was read; "1" = may leap over the anonymous
--- reply now, total, anonymous, 1 if this was the end else 0, the last that was looked at: V and the end of their
---       lease ("", 0 = nobody); how many chapters, then place, chapter for each;
+-- ARGV  chapter ("" = all), how many, from: skip leases that end later than so many ms from now ("" = none),
+--       or after: the score ("" = none) and V of the last viewer read before; "1" = may skip runs of anonymous viewers
+-- reply now, total, anonymous, 1 if the end was reached else 0, the last viewer that was scanned: V and the end of
+--       their lease ("", 0 = nobody); how many chapters, then place, chapter for each;
 --       and for each named viewer: V, the end of their lease (in that chapter)
 --
--- The order is (lease end, V), downwards. A call looks at SCAN viewers at most. A leap finds the next who is named by
--- their rank, however many anonymous ones stand before them; whoever is named in one session and anonymous in
--- another may hide one more from it: who leaps counts what was found. How pages are made of it: reader.py.
+-- The order is (lease end, V), descending. A call scans SCAN viewers at most. A skip finds the next named viewer by rank,
+-- however many anonymous ones are before them. A viewer who is named in one session and anonymous in another
+-- can make it miss one: callers that skip compare the number found with the total. reader.py makes pages from this.
 --@include shared/time
 --@include shared/course
 
@@ -19,7 +19,7 @@ local c = course_at(1)
 local many = tonumber(ARGV[2])
 local zset, base, prefix = c.viewers, 0, ''
 local chapters = redis.call('HGETALL', c.chapters)
-local reply = { now, alive_in(c.viewers, now), alive_in(c.anonymous, now), 1, '', 0, #chapters / 2 }
+local reply = { now, count_alive(c.viewers, now), count_alive(c.anonymous, now), 1, '', 0, #chapters / 2 }
 local place = nil
 for i = 1, #chapters, 2 do
   reply[#reply + 1] = tonumber(chapters[i + 1])
@@ -30,11 +30,11 @@ if ARGV[1] ~= '' then
   if not place then return reply end
   zset, base, prefix = c.places, tonumber(place) * W, place .. ' '
 end
-local may_leap = ARGV[6] == '1' and prefix == ''
+local may_skip = ARGV[6] == '1' and prefix == ''
 
 local function above(score) return redis.call('ZCOUNT', zset, '(' .. int(score), '+inf') end
 
--- How many come before and with (score, member) in the order: a binary search among those of equal score.
+-- How many viewers are before (score, member) in the order, or at it: a binary search among equal scores.
 local function rank_after(score, member)
   local low = above(score)
   local high = low + redis.call('ZCOUNT', zset, int(score), int(score))
@@ -45,8 +45,8 @@ local function rank_after(score, member)
   return low
 end
 
--- The rank of the next who is named, behind one who is not: where more come before than are anonymous.
-local function leap(rank, size)
+-- The rank of the next named viewer after an anonymous one: the first with more viewers than anonymous ones before it.
+local function skip_anonymous(rank, size)
   local function hidden_before(at)
     return redis.call('ZREVRANK', c.anonymous, redis.call('ZREVRANGE', zset, at, at)[1])
   end
@@ -81,7 +81,7 @@ while rank < size and found < many and scanned < SCAN do
       found = found + 1
     end
   end
-  if may_leap and found == before and rank < size then rank = leap(rank, size) end
+  if may_skip and found == before and rank < size then rank = skip_anonymous(rank, size) end
 end
 if rank < size then reply[4] = 0 end
 return reply

@@ -1,1 +1,1 @@
-"""Distinct viewers over all courses: counted, and their books mended."""
+"""Distinct viewers over all courses: their count, and the repair of the index it is counted from."""

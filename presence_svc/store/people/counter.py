@@ -1,6 +1,6 @@
 """How many distinct people are in any course now (S14). Called by store.stats and live.hub.
 
-Refuses nothing: with PEOPLE=off the answer is that nobody knows. All calls raise Unavailable.
+With PEOPLE=off the answer is None. All calls raise Unavailable.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from ..redis.link import Link
 from .union import BOUND_S as UNION_BOUND_S
 from .union import PeopleUnion
 
-COURSES = 2_000  # looked at in one call, at most
-LAPSED = 5_000
-AHEAD_MS = 250
+COURSES = 2_000  # at most, checked in one call
+LAPSED = 5_000  # viewers with an ended lease, at most, checked in one call
+MARGIN_MS = 250  # courses that become due this soon are checked too
 TRIES = 3
-BOUND_S = 1.5  # within that a lapsed lease is swept (S9)
+BOUND_S = 1.5  # an ended lease is swept within this time (S9)
 
 
 class People(NamedTuple):
@@ -32,7 +32,7 @@ class People(NamedTuple):
 
 
 class PeopleCounter:
-    """Counts by asking the scripts' books, and the sets for those who have lapsed and are not swept yet."""
+    """Counts from the index that scripts maintain (`where`), less viewers with ended leases not swept yet."""
 
     def __init__(self, link: Link, settings: Settings, keys: Keys) -> None:
         self._link = link
@@ -41,7 +41,7 @@ class PeopleCounter:
         self._union = PeopleUnion(link, keys)
 
     async def count(self) -> People | None:
-        """Exact at the moment Redis answers, unless very many leases have just ended. None = not counted."""
+        """Exact when Redis answers, unless very many leases have just ended. None: people are not counted."""
         if not self._settings.people:
             return None
         if self._keys.is_partitioned:
@@ -51,7 +51,7 @@ class PeopleCounter:
             now, people, is_exact = await self._ask(courses)
             if is_exact:
                 break
-            soon = now + CLAIM_MS + AHEAD_MS
+            soon = now + CLAIM_MS + MARGIN_MS
             (found,) = await self._link.pipeline(
                 [("ZRANGEBYSCORE", self._keys.partitions[0].agenda, "-inf", soon, "LIMIT", 0, COURSES)]
             )
@@ -59,12 +59,12 @@ class PeopleCounter:
         return People(people=people, exact=bool(is_exact), bound_s=None if is_exact else BOUND_S, as_of=now)
 
     async def _on_a_cluster(self) -> People | None:
-        """A viewer's courses may be in several partitions: within a bound, and said to be so."""
+        """A viewer's courses may be in several partitions: the count is right within its bound."""
         people, as_of = await self._union.count()
         return None if people is None else People(people, exact=False, bound_s=UNION_BOUND_S, as_of=as_of)
 
     async def _ask(self, courses: list[str]) -> tuple[int, int, int]:
-        """A script may touch no key that it was not given: which courses to look at is found out before."""
+        """Runs the script on these courses: they come from an earlier read, as scripts may not build keys."""
         keys = self._keys
         names = (
             keys.partitions[0].agenda,

@@ -1,1 +1,1 @@
-"""How Redis is reached: the link, its connections, the wire format, the embedded server."""
+"""The Redis client layer: the link, its connections, the wire format and the embedded server."""

@@ -1,7 +1,7 @@
-"""Who we are to a Redis whose passwords change: a redis-py CredentialProvider that a setting names.
+"""Loads the redis-py CredentialProvider that a setting names, for a Redis whose passwords change.
 
-Used by url, for every connection anew. Cloud providers' packages have such classes; one of your own needs two
-lines.
+Used by url; every new connection asks the provider. Cloud providers' packages have such classes, and one of
+your own takes two lines.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ def load_provider(path: str) -> CredentialProvider:
         found: Any = getattr(importlib.import_module(module), name)
         if isinstance(found, type) or not hasattr(found, "get_credentials"):
             found = found()
-    except Exception as error:  # whatever somebody else's code raises when it is imported and made
+    except Exception as error:  # importing and calling somebody else's code may raise anything
         raise Misconfigured(f"{NAME}: {path} cannot be used: {type(error).__name__}: {error}") from error
     if not callable(getattr(found, "get_credentials", None)):
-        raise Misconfigured(f"{NAME}: {path} is no redis-py CredentialProvider: it has no get_credentials()")
+        raise Misconfigured(
+            f"{NAME}: {path} is not a redis-py CredentialProvider: it has no get_credentials()"
+        )
     if not hasattr(found, "get_credentials_async"):
         raise Misconfigured(
             f"{NAME}: {path} has no get_credentials_async(): derive it from CredentialProvider"

@@ -1,7 +1,7 @@
-"""A real server process of our own on a unix socket: what runs when no PRESENCE_REDIS_URL is set.
+"""A server process of our own on a unix socket: what is used when no PRESENCE_REDIS_URL is set.
 
-Started by the command line's parent process (never by a worker) and by tests; ends with whoever
-started it, even after kill -9. Refuses, saying what to do, where there is no server to start.
+Started by the command line's parent process (never by a worker) and by tests. It ends with the process that
+started it, even after kill -9. Raises Misconfigured, with advice, where there is no server to start.
 """
 
 from __future__ import annotations
@@ -25,14 +25,13 @@ from ...errors import Misconfigured
 
 START_DEADLINE_S = 10.0
 STOP_DEADLINE_S = 10.0
-LONGEST_SOCKET_PATH = 103  # macOS holds 104 bytes, with the closing zero
+LONGEST_SOCKET_PATH = 103  # macOS allows 104 bytes, including the terminating zero
 ADVICE = "pip install 'presence-svc[embedded]', or set PRESENCE_REDIS_URL to a Redis of your own"
 
-# The shell stands between us and the server. Our end of its standard input is never written to:
-# when we close it, or die in whatever way, the read ends and the server is told to stop. When the
-# server has ended, also by itself, the directory goes. Signals to the shell are ignored (a started
-# server sets its own handlers), so that nothing keeps it from clearing up.
-KEEPER = """
+# A shell supervises the server. We never write to its standard input: when we close it, or die in any way,
+# its `read` returns and it stops the server. When the server has ended, for whatever reason, it removes the
+# directory. It ignores signals (the server sets its own handlers), so that nothing prevents the cleanup.
+SUPERVISOR = """
 trap '' HUP INT TERM
 directory=$1; shift
 exec 3<&0
@@ -46,11 +45,11 @@ exit $status
 
 
 class _NotReady(Exception):
-    """The server did not come up; says what was seen."""
+    """The server did not start; the text says what was observed."""
 
 
 def bundled_binary() -> str:
-    """Path of the server in the `embedded` extra. Raises Misconfigured where there is none."""
+    """The path of the server in the `embedded` extra. Raises Misconfigured where there is none."""
     if os.name != "posix":
         raise Misconfigured(f"the embedded server needs Linux or macOS: {ADVICE}")
     try:
@@ -65,10 +64,10 @@ def bundled_binary() -> str:
 
 
 class EmbeddedServer:
-    """`with EmbeddedServer() as url:` ... or start() and stop().
+    """Use it as `with EmbeddedServer() as url:`, or call start() and stop().
 
-    Forgets everything at its end, unless `data_dir` is given: then it keeps an append-only file
-    there. `binary` starts another Redis; `options` go to its command line as they are.
+    Its data is lost when it stops unless `data_dir` is given, where it keeps an append-only file. `binary` is
+    the server to run instead of the bundled one; `options` are added to its command line.
     """
 
     def __init__(
@@ -82,8 +81,8 @@ class EmbeddedServer:
         self._data_dir = data_dir
         self._options = tuple(options)
         self._directory: Path | None = None
-        self._keeper: subprocess.Popen[bytes] | None = None
-        self.pid = 0  # of the server itself, not of its keeper
+        self._supervisor: subprocess.Popen[bytes] | None = None
+        self.pid = 0  # of the server itself, not of its supervisor
 
     @property
     def url(self) -> str:
@@ -91,7 +90,7 @@ class EmbeddedServer:
 
     @property
     def has_ended(self) -> bool:
-        return self._keeper is not None and self._keeper.poll() is not None
+        return self._supervisor is not None and self._supervisor.poll() is not None
 
     @property
     def _socket(self) -> Path:
@@ -100,8 +99,8 @@ class EmbeddedServer:
         return self._directory / "redis.sock"
 
     def start(self) -> str:
-        """Starts the server and returns its URL: the same one when it had died before."""
-        if self._keeper is not None and self._answering_pid():
+        """Starts the server and returns its URL, which stays the same when it is started again."""
+        if self._supervisor is not None and self._answering_pid():
             return self.url
         self.stop()
         binary = self._binary or bundled_binary()
@@ -109,37 +108,37 @@ class EmbeddedServer:
         if self._data_dir is not None:
             self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile() as log:
-            command = ["/bin/sh", "-c", KEEPER, "sh", str(self._directory), binary]
-            keeper = self._keeper = subprocess.Popen(  # noqa: S603 - our own script, arguments kept apart
+            command = ["/bin/sh", "-c", SUPERVISOR, "sh", str(self._directory), binary]
+            supervisor = self._supervisor = subprocess.Popen(  # noqa: S603 - our own script, arguments kept apart
                 [*command, *self._arguments()],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is for us: the server outlives our drain
+                start_new_session=True,  # Ctrl-C must not reach the server: we need it while we drain
             )
             try:
-                self.pid = self._wait_until_ready(keeper)
+                self.pid = self._wait_until_ready(supervisor)
             except _NotReady as error:
                 self.stop()
                 log.seek(0)
-                said = log.read().decode(errors="replace").strip()[-500:] or "no word of why"
-                raise Misconfigured(f"{binary} {error}: {said}") from None
+                output = log.read().decode(errors="replace").strip()[-500:] or "it printed nothing"
+                raise Misconfigured(f"{binary} {error}: {output}") from None
             except BaseException:
                 self.stop()
                 raise
         return self.url
 
     def stop(self) -> None:
-        """Ends the server and removes its directory. Does nothing when it is not running."""
-        keeper, self._keeper, self.pid = self._keeper, None, 0
-        if keeper is None or keeper.stdin is None:
+        """Stops the server and removes its directory. Does nothing if it is not running."""
+        supervisor, self._supervisor, self.pid = self._supervisor, None, 0
+        if supervisor is None or supervisor.stdin is None:
             return
-        keeper.stdin.close()
+        supervisor.stdin.close()
         try:
-            keeper.wait(STOP_DEADLINE_S)
-        except subprocess.TimeoutExpired:  # for instance a server that was stopped by SIGSTOP
-            os.killpg(keeper.pid, signal.SIGKILL)
-            keeper.wait()
+            supervisor.wait(STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:  # for instance after SIGSTOP
+            os.killpg(supervisor.pid, signal.SIGKILL)
+            supervisor.wait()
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -165,18 +164,18 @@ class EmbeddedServer:
             *self._options,
         ]
 
-    def _wait_until_ready(self, keeper: subprocess.Popen[bytes]) -> int:
+    def _wait_until_ready(self, supervisor: subprocess.Popen[bytes]) -> int:
         deadline = time.monotonic() + START_DEADLINE_S
         while time.monotonic() < deadline:
-            if keeper.poll() is not None:
-                raise _NotReady(f"ended at once with status {keeper.returncode}")
+            if supervisor.poll() is not None:
+                raise _NotReady(f"exited at once with status {supervisor.returncode}")
             if pid := self._answering_pid():
                 return pid
             time.sleep(0.01)
         raise _NotReady(f"did not answer within {START_DEADLINE_S:.0f} s")
 
     def _answering_pid(self) -> int:
-        """The server's pid once it answers and has loaded its data, else 0."""
+        """The server's process id once it answers and has loaded its data, else 0."""
         once = Retry(NoBackoff(), 0)
         with redis.Redis(unix_socket_path=str(self._socket), socket_timeout=1, retry=once) as client:
             try:
@@ -187,10 +186,10 @@ class EmbeddedServer:
 
 
 def _private_directory(former: Path | None) -> Path:
-    """A directory that only we may enter, with a path short enough for a socket in it."""
+    """A directory that only we may access, with a path short enough for a socket in it."""
     if former is not None:
         shutil.rmtree(former, ignore_errors=True)
-        former.mkdir(mode=0o700)  # fails when somebody else was quicker: then it is not ours
+        former.mkdir(mode=0o700)  # fails if somebody else has made it in the meantime
         return former
     made = Path(tempfile.mkdtemp(prefix="presence-"))
     if len(os.fsencode(made / "redis.sock")) <= LONGEST_SOCKET_PATH:

@@ -1,4 +1,4 @@
-"""Makes the link that the settings ask for. Called by app, by the command line and by the client."""
+"""Makes the link that the settings describe. Called by app, the command line and the client."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from .sentinel import SentinelLink
 from .sentinels import Sentinels
 from .url import Access, Address, parse
 
-TEN_YEARS_MS = 315_360_000_000  # longer than anything that is kept by these partitions
+TEN_YEARS_MS = 315_360_000_000  # longer than anything that is stored by partition
 
 
 def open_link(settings: Settings, *, timeout_s: float | None = None, may_write: bool = True) -> Link:
-    """Nothing is connected yet; `start` does that. Raises Misconfigured for what cannot be meant.
+    """Makes a link, not connected yet: `start` does that. Raises Misconfigured, or Unavailable without a URL.
 
-    `may_write`: the first of all fixes the number of partitions.
+    `may_write`: if the number of partitions is not stored in the Cluster yet, this process may store its own.
     """
     if settings.redis_url is None:
-        raise Unavailable("no Redis is named: set PRESENCE_REDIS_URL")
+        raise Unavailable("no Redis is configured: set PRESENCE_REDIS_URL")
     url = parse_url(settings.redis_url.get_secret_value())
     if url is None:
-        raise Misconfigured("PRESENCE_REDIS_URL: cannot be read")
+        raise Misconfigured("PRESENCE_REDIS_URL: is not a Redis URL")
     timeout_s = timeout_s or settings.redis_timeout
     keys = Keys.of(settings)
     if url.kind == "server":
@@ -84,18 +84,18 @@ def _cluster(
     link = ClusterLink(topology, access, timeout_s=timeout_s, sharded=settings.is_sharded, probes=probes)
 
     async def agree(link: ClusterLink) -> None:
-        """All replicas must look for a course in the same partition. Raises Misconfigured, Unavailable."""
+        """All replicas must use the same number of partitions. Raises Misconfigured, Unavailable."""
         ours = len(keys.partitions)
         commands: list[Command] = [("GET", keys.agreed)]
         if may_write:
             commands.insert(0, ("SET", keys.agreed, str(ours), "NX", "PX", str(TEN_YEARS_MS)))
-        said: Any = (await link.router.send(commands))[-1]
-        if isinstance(said, PresenceError):
-            raise said
-        if said is not None and int(said) != ours:
+        stored: Any = (await link.router.send(commands))[-1]
+        if isinstance(stored, PresenceError):
+            raise stored
+        if stored is not None and int(stored) != ours:
             raise Misconfigured(
-                f"PRESENCE_PARTITIONS: is {ours}, and this Cluster holds {int(said)} partitions (key"
-                f" {keys.agreed}): set {int(said)}, or delete that key when nobody uses the old ones any more"
+                f"PRESENCE_PARTITIONS: is {ours}, and this Cluster holds {int(stored)} partitions (key"
+                f" {keys.agreed}): set {int(stored)}, or delete that key once nobody uses the old ones"
             )
 
     link.agree = agree
@@ -103,12 +103,15 @@ def _cluster(
 
 
 def link_to(url: str, *, timeout_s: float, pool: int = POOL, key_prefix: str = "presence") -> ServerLink:
-    """A link to the one server of this URL. Raises Misconfigured."""
+    """A link to the single server of this URL. Raises Misconfigured."""
     address, access = parse(url)
     probe = write_probe(Keys(key_prefix).partitions[0].agenda)
     return ServerLink(Node(address, access, timeout_s=timeout_s, pool=pool, probe=probe))
 
 
 def write_probe(key: str) -> bytes:
-    """Changes nothing; a server that takes no writes refuses it. `key` holds a sorted set, or nothing."""
+    """A command that changes nothing and that a server refuses if it refuses writes.
+
+    `key` must be a sorted set, or not exist.
+    """
     return packed_command("ZADD", key, "XX", 0, "")

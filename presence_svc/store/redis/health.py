@@ -1,6 +1,6 @@
-"""Whether a server is there, and takes writes: judged by what exchanges say, watched while it is not well.
+"""Whether a server answers and accepts writes, judged by its replies, and probed while it does not.
 
-Used by node. While the server is away only a probe connects, a few times a second.
+Used by node. While the server is away, only the probe connects, a few times a second.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from .reply import EVERYDAY, LOST, NOT_SERVING, REFUSES_WRITES, RENEWS, ReplyErr
 log = logging.getLogger("presence.redis")
 PROBE_S = 0.2
 AGAIN_S = 30.0
-REFUSING_S = 1.0  # between two looks at a server that refuses writes
+REFUSING_S = 1.0  # between two probes of a server that refuses writes
 
 
 class Absence:
-    """Says in the log why no server can be found, and that one was: for links that must look for theirs."""
+    """Logs why no server can be found, and when one was: for links that have to discover their servers."""
 
     def __init__(self) -> None:
         self._why = ""
-        self._told_at = 0.0
+        self._logged_at = 0.0
 
     def begin(self, why: str) -> None:
-        """Once, and again when it is for another reason, which may be that of another node each time."""
+        """Logs once, and again for a new reason, at most every AGAIN_S: nodes may give different reasons."""
         now = asyncio.get_running_loop().time()
-        if not self._why or (why != self._why and now - self._told_at > AGAIN_S):
-            self._why, self._told_at = why, now
+        if not self._why or (why != self._why and now - self._logged_at > AGAIN_S):
+            self._why, self._logged_at = why, now
             log.warning("redis is away: %s", why)
 
     def end(self) -> None:
@@ -40,7 +40,7 @@ class Absence:
 
 
 class Health:
-    """`away` while nothing is heard of it or it serves nobody; `refusing` says why it takes no writes."""
+    """`away`: the server does not answer or does not serve; `refusing`: why it refuses writes, or ""."""
 
     def __init__(self, pool: Pool, probe: bytes, timeout_s: float) -> None:
         self.probe = probe
@@ -59,7 +59,7 @@ class Health:
             await asyncio.gather(self._watch, return_exceptions=True)
 
     def judge(self, reply: ReplyError) -> None:
-        """What an error reply says of the server, or of the way to it."""
+        """Draws conclusions from an error reply about the server and our connections to it."""
         code = reply.code
         if code in EVERYDAY:
             return
@@ -77,7 +77,7 @@ class Health:
             self._start_watch()
 
     def lose(self, why: BaseException | str) -> None:
-        """Until a probe gets an answer, nobody waits for a deadline again."""
+        """The server is away: until a probe is answered, callers fail at once, not at their deadline."""
         if not self.away:
             self.away = True
             log.warning("redis is away: %s", str(why) or type(why).__name__)
@@ -89,34 +89,34 @@ class Health:
             self._watch = asyncio.get_running_loop().create_task(self._until_well())
 
     async def _until_well(self) -> None:
-        """Probes until the server answers and takes writes. The only one who knocks meanwhile."""
+        """Probes until the server answers and accepts writes. Nothing else connects in the meantime."""
         while self.away or self.refusing:
             await asyncio.sleep(PROBE_S if self.away else REFUSING_S)
             try:
-                await self._knock()
+                await self._probe_once()
             except Exception:
                 log.exception("a probe of redis failed")
 
-    async def _knock(self) -> None:
+    async def _probe_once(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            wire = await self._pool.take(loop.time() + self._timeout_s)
+            connection = await self._pool.take(loop.time() + self._timeout_s)
         except (Unavailable, *LOST):
             return
         try:
-            (reply,) = await wire.exchange(self.probe, 1, loop.time() + self._timeout_s)
+            (reply,) = await connection.exchange(self.probe, 1, loop.time() + self._timeout_s)
         except LOST:
-            self._pool.drop(wire)
+            self._pool.drop(connection)
             if self.away:
-                self._pool.renew()  # what is open beside it leads to the same silence
+                self._pool.renew()  # the other open connections are just as dead
             return
         except BaseException:
-            self._pool.drop(wire)
+            self._pool.drop(connection)
             raise
         code = reply.code if isinstance(reply, ReplyError) else ""
         if code in NOT_SERVING | RENEWS:
             self._pool.renew()
-        self._pool.give(wire)
+        self._pool.give(connection)
         if code in NOT_SERVING:
             return
         if self.refusing and code not in REFUSES_WRITES:

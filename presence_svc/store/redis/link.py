@@ -1,7 +1,7 @@
 """What store and live use to talk to Redis: scripts and commands, whichever servers they go to.
 
-Link is what they know; ServerLink speaks to one server, cluster routes by key. Nothing is retried but what
-Redis has refused to run. Raises Unavailable and nothing else for what Redis does wrong.
+Link is the interface; ServerLink talks to one server, and the cluster's link routes by key. Only commands
+that Redis refused to run are retried. Every failure of Redis raises Unavailable.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ __all__ = ["Command", "Link", "ServerLink"]
 log = logging.getLogger("presence.redis")
 TWO_SLOTS = packed_command("EVAL", "return 1", 2, "presence:{a}", "presence:{b}")
 OF_A_CLUSTER = frozenset({"CROSSSLOT", "CLUSTERDOWN", "MOVED"})
+Commands = Sequence[Command | ScriptCall]
 
 
 class Link(ABC):
-    """`away` while no server answers; `on_back` is called when that ends.
+    """`away`: no server answers; `on_back` is called when one answers again.
 
-    `patient` is for what many may ask at once and can wait: it goes behind the others, and being slow says
-    nothing of Redis. A Script in a command's second place is its SHA.
+    `low_priority` is for reads that many may ask for at once and that can wait: they queue behind the others,
+    and a slow one is no sign that Redis is away. A Script as the second item of a command stands for its SHA.
     """
 
     timeout_s: float
@@ -39,9 +40,9 @@ class Link(ABC):
     sharded = False  # changes are published by SPUBLISH
     is_cluster = False
     version = 0
-    on_places: Callable[[], object] = staticmethod(lambda: None)
-    redirections: Mapping[str, int] = MappingProxyType({})  # by kind: what nodes of a Cluster sent elsewhere
-    _told: frozenset[str] = frozenset()
+    on_topology_change: Callable[[], object] = staticmethod(lambda: None)
+    redirections: Mapping[str, int] = MappingProxyType({})  # how many a Cluster's nodes sent, by kind
+    _logged: frozenset[str] = frozenset()
 
     @property
     @abstractmethod
@@ -50,82 +51,80 @@ class Link(ABC):
     @property
     @abstractmethod
     def refusing(self) -> str:
-        """Why writes are refused now (OOM, ...), or "" when they are not."""
+        """Why Redis refuses writes now (OOM, ...); "" when it accepts them."""
 
     @abstractmethod
     def observe(self, **hooks: Callable[..., object] | None) -> None:
         """`on_exchange(seconds)`, `on_failure()`, `on_refusal(code)` for error replies, `on_back()`."""
 
     @abstractmethod
-    async def results(
-        self, commands: Sequence[Command | ScriptCall], *, patient: bool = False
-    ) -> list[Any | PresenceError]:
-        """A reply or an error for each command; those to one server run in order, in one exchange."""
+    async def results(self, commands: Commands, *, low_priority: bool = False) -> list[Any | PresenceError]:
+        """A reply or an error for each command. Those to one server run in order, in one exchange."""
 
     @abstractmethod
     async def warm(self) -> None:
-        """Waits a moment for a first connection."""
+        """Waits a moment for the first connection."""
 
     @abstractmethod
-    def places(self) -> list[Address]:
-        """The servers at which changes are heard; `on_places` is called when something has moved."""
+    def pubsub_addresses(self) -> list[Address]:
+        """The servers to subscribe at; `on_topology_change` is called when that changes."""
 
     @abstractmethod
-    def place_of(self, channel: str) -> Address | None:
-        """The one at which this channel is heard; None while no server has its slot."""
+    def pubsub_address(self, channel: str) -> Address | None:
+        """The server to subscribe to this channel at; None while no server owns its slot."""
 
     @abstractmethod
     def servers(self) -> list[NodeState]:
-        """Each server that holds data, as it is now."""
+        """The state of each server that holds data."""
 
     @abstractmethod
-    async def subscription(self, place: Address) -> Subscription:
-        """A connection to hear channels on. Raises what connecting raises."""
+    async def subscription(self, address: Address) -> Subscription:
+        """Opens a connection for subscriptions. Raises what connecting raises."""
 
     @abstractmethod
     async def close(self) -> None: ...
 
-    async def start(self) -> None:  # noqa: B027 - where there is nothing to find
-        """Finds what the URL names. Raises Unavailable, Misconfigured when it is another kind of Redis."""
+    async def start(self) -> None:  # noqa: B027 - not every link has something to discover
+        """Finds the servers. Raises Unavailable; Misconfigured if the URL names another kind of Redis."""
 
-    def hint(self) -> None:  # noqa: B027 - one server is where it is
-        """Something says that slots or masters are not where they were."""
+    def hint(self) -> None:  # noqa: B027 - a single server does not move
+        """Tells the link that slots or masters may have moved."""
 
-    def redirected(self, why: str, place: Address) -> Callable[[str], bool] | None:
-        """Which channels a refused subscription is about if their slot has moved; None = another error."""
+    def redirected(self, why: str, address: Address) -> Callable[[str], bool] | None:
+        """For a refused subscription: tells which channels' slot has moved; None for any other error."""
         return None
 
     def node_of(self, slot: int) -> Hashable:
-        """Whose answers a slot's calls wait for; it may be another's when `version` has changed."""
+        """The queue that calls for this slot wait in; it may differ once `version` has changed."""
         return 0
 
     async def call(
-        self, script: Script, keys: Sequence[str], args: Sequence[Any], *, patient: bool = False
+        self, script: Script, keys: Sequence[str], args: Sequence[Any], *, low_priority: bool = False
     ) -> Any:
-        """Runs one script; loads it when Redis has forgotten it (a flush, a failover)."""
+        """Runs one script, and loads it if Redis does not know it (after a flush or a failover)."""
         command = ("EVALSHA", script, len(keys), *keys, *args)
-        return (await self.pipeline([command], patient=patient))[0]
+        return (await self.pipeline([command], low_priority=low_priority))[0]
 
-    async def pipeline(self, commands: Sequence[Command | ScriptCall], *, patient: bool = False) -> list[Any]:
-        """All replies, or the first error that there was."""
-        replies = await self.results(commands, patient=patient)
+    async def pipeline(self, commands: Commands, *, low_priority: bool = False) -> list[Any]:
+        """Returns all replies. Raises the first error among them."""
+        replies = await self.results(commands, low_priority=low_priority)
         for reply in replies:
             if isinstance(reply, PresenceError):
-                self._tell(reply.__cause__)
+                self._log_once(reply.__cause__)
                 raise reply
         return replies
 
-    def _tell(self, error: BaseException | None) -> None:
-        """One line for each kind of error; health tells of states, and metrics count them all."""
+    def _log_once(self, error: BaseException | None) -> None:
+        """Logs each kind of error once. Health logs changes of state, and metrics count every error."""
         code = error.code if isinstance(error, ReplyError) else ""
-        if code and code not in self._told | REFUSES_WRITES | NOT_SERVING:
-            self._told |= {code}
+        if code and code not in self._logged | REFUSES_WRITES | NOT_SERVING:
+            self._logged |= {code}
             why = f"; it {IS_CLUSTER}" if code in OF_A_CLUSTER and not self.is_cluster else ""
             log.error("redis: %s%s (more of this kind are counted, not logged)", error, why)
 
 
 class ServerLink(Link):
-    """All commands go to one server."""
+    """Sends all commands to one server."""
 
     def __init__(self, node: Node, *, sharded: bool = False) -> None:
         self.node = node
@@ -146,28 +145,29 @@ class ServerLink(Link):
             if hook is not None:
                 setattr(self.node.health if hasattr(self.node.health, name) else self.node, name, hook)
 
-    async def results(
-        self, commands: Sequence[Command | ScriptCall], *, patient: bool = False
-    ) -> list[Any | PresenceError]:
-        replies = await exchange(self.node, commands, patient=patient, sharded=self.sharded)
+    async def results(self, commands: Commands, *, low_priority: bool = False) -> list[Any | PresenceError]:
+        replies = await exchange(self.node, commands, low_priority=low_priority, sharded=self.sharded)
         for error in [reply.__cause__ for reply in replies if isinstance(reply, PresenceError)]:
-            self._tell(error if getattr(error, "code", "") != "NOPERM" else None)  # a look may be forbidden
+            if getattr(error, "code", "") != "NOPERM":  # an optional check may be forbidden
+                self._log_once(error)
         return replies
 
     async def warm(self) -> None:
         await self.node.warm()
 
-    def places(self) -> list[Address]:
+    def pubsub_addresses(self) -> list[Address]:
         return [self.node.address]
 
-    def place_of(self, channel: str) -> Address:
+    def pubsub_address(self, channel: str) -> Address:
         return self.node.address
 
     def servers(self) -> list[NodeState]:
         return [self.node.state]
 
-    async def subscription(self, place: Address) -> Subscription:
-        return await Subscription.open(place, self.node.access, sharded=self.sharded, turn=self.node.turn)
+    async def subscription(self, address: Address) -> Subscription:
+        return await Subscription.open(
+            address, self.node.access, sharded=self.sharded, address_index=self.node.address_index
+        )
 
     async def start(self) -> None:
         deadline = asyncio.get_running_loop().time() + self.timeout_s
@@ -180,21 +180,21 @@ class ServerLink(Link):
 
 
 async def exchange(
-    node: Node, commands: Sequence[Command | ScriptCall], *, patient: bool = False, sharded: bool = False
+    node: Node, commands: Commands, *, low_priority: bool = False, sharded: bool = False
 ) -> list[Any | PresenceError]:
-    """One round trip, two when a script was unknown: then what follows it has run too early.
+    """One round trip, or two when a script was unknown: then the commands after it have run too early.
 
-    All from there on is sent again, in order: scripts write leases and seqs, not differences, so that
-    what has run may run twice. Raises Unavailable when nothing came.
+    Everything from that script on is sent again, in order. That is safe because scripts write leases and
+    seqs and not differences, so that they may run twice. Raises Unavailable when no reply came.
     """
     deadline = asyncio.get_running_loop().time() + node.timeout_s
     packed = [by_sha(command, sharded=sharded) for command in commands]
     may_retry = may_repeat(commands)
-    replies = await node.exchange(packed, deadline, patient=patient, may_retry=may_retry)
+    replies = await node.exchange(packed, deadline, low_priority=low_priority, may_retry=may_retry)
     for at, reply in enumerate(replies):
         if type(reply) is ReplyError:
             if reply.code == "NOSCRIPT":
                 again = [by_text(command, sharded=sharded) for command in commands[at:]]
-                replies[at:] = await node.exchange(again, deadline, patient=patient)
+                replies[at:] = await node.exchange(again, deadline, low_priority=low_priority)
             return [error_of(reply) if type(reply) is ReplyError else reply for reply in replies]
     return replies

@@ -1,8 +1,8 @@
-"""One Redis server: its wires, a deadline on every exchange, and a breaker while it is away (health).
+"""One Redis server: its connections, a deadline for every exchange, and a circuit breaker (health).
 
-Used by link and cluster. Retries once, and only what a closed connection has cut off and may run twice. Else a
-caller learns within its deadline that an exchange failed, and at once while the server is known to be away. A
-late process or a crowd of ours is no absence of Redis.
+Used by link and cluster. It retries once, if a connection was closed and the commands may run twice. Else
+callers learn of a failure within their deadline, and at once while the server is known to be away. Delays in
+this process or its queues do not open the breaker.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 
 from ...errors import Away, Overloaded, Unavailable
+from .connection import Connection, dial
 from .health import Health
 from .pool import PING, Pool
 from .reply import LOST, TOO_MANY_CLIENTS, ReplyError
 from .url import Access, Address
-from .wire import Wire, dial
 
 log = logging.getLogger("presence.redis")
 DIAL_S = 1.0
 POOL = 16
-LONGEST_S = 0.45  # for all of a call, where dialling or an unknown script took a part of its deadline
-FULL = 0.9  # of the deadline: who was given less and hears nothing says nothing of the server
-CLIENT_POOL = 4  # connections of redis-py's: subscriptions
+LONGEST_S = 0.45  # of a whole call if dialling or an unknown script took a part of its deadline
+FULL = 0.9  # share of the deadline below which a missing reply does not open the breaker
+CLIENT_POOL = 4  # connections of redis-py's client, for subscriptions
 
 
 class NodeState(NamedTuple):
-    """A server as it is now; `exchanges` since the start."""
+    """A server's current state; `exchanges` counts from the start of this process."""
 
     name: str
     is_up: bool
@@ -40,7 +40,7 @@ class NodeState(NamedTuple):
 
 
 class Node:
-    """`probe` is a packed command that tells whether it takes writes; it must change nothing."""
+    """`probe` is a packed command that shows whether the server accepts writes; it must change nothing."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Node:
         self.address = address
         self.access = access
         self.timeout_s = timeout_s
-        self._least_s = timeout_s / 3  # for an answer, however long a wire was waited for
+        self._least_s = timeout_s / 3  # to answer in, however long the wait for a connection was
         self._dial_s = max(DIAL_S, 2 * timeout_s)
         self.on_exchange: Callable[[float], object] = lambda seconds: None
         self.on_failure: Callable[[], object] = lambda: None
@@ -63,29 +63,33 @@ class Node:
         self._client: Redis | None = None
         self.exchanges = 0
         self._heard = 0.0
-        self.turn = 0  # which of the addresses behind its name it is
+        self.address_index = 0  # which of the addresses that its name resolves to is in use
         self._generation = 0
         self._refusal = ""
 
-    async def _dial(self, generation: int) -> Wire:
-        """What the last generation of wires led to was no good: the name may have other addresses."""
+    async def _dial_once(self) -> Connection:
+        address_index = self.address_index
+        return await dial(self.address, self.access, timeout_s=self._dial_s, address_index=address_index)
+
+    async def _dial(self, generation: int) -> Connection:
+        """Dials; a new generation begins at the next address, because the last one led to a bad server."""
         if generation != self._generation:
-            self._generation, self.turn = generation, self.turn + 1
+            self._generation, self.address_index = generation, self.address_index + 1
         try:
             try:
-                wire = await dial(self.address, self.access, timeout_s=self._dial_s, turn=self.turn)
-            except ConnectionResetError:  # cut off on its way in: who is not there refuses
-                wire = await dial(self.address, self.access, timeout_s=self._dial_s, turn=self.turn)
+                connection = await self._dial_once()
+            except ConnectionResetError:  # closed during the login; a server that is down refuses
+                connection = await self._dial_once()
         except ReplyError as error:
             self._note(str(error))
             raise
         self._note("")
         if generation == self._generation:
-            self.turn = wire.turn
-        return wire
+            self.address_index = connection.address_index
+        return connection
 
     def _note(self, refusal: str) -> None:
-        """One line for each: what is open works on, and nobody would know why there is no more of it."""
+        """Logs each reason once: open connections still work, so nothing else would show the problem."""
         if refusal and refusal != self._refusal:
             log.warning("redis refuses new connections: %s", refusal)
         self._refusal = refusal
@@ -100,13 +104,13 @@ class Node:
 
     @property
     def client(self) -> Redis:
-        """redis-py's client for the same server: for subscriptions, and for what is no part of serving."""
+        """redis-py's client for the same server: for subscriptions and for tools, not for serving."""
         if self._client is None:
             self._client = self.access.client(self.address, timeout_s=self.timeout_s, pool=CLIENT_POOL)
         return self._client
 
     async def warm(self) -> None:
-        """Waits until a wire is open, at most for as long as a dial may take. Raises nothing."""
+        """Waits until a connection is open, at most as long as a dial may take. Raises nothing."""
         with contextlib.suppress(Unavailable, *LOST):
             self._pool.give(await self._pool.take(asyncio.get_running_loop().time() + self._dial_s))
 
@@ -117,53 +121,58 @@ class Node:
             await self._client.aclose()
 
     async def exchange(
-        self, commands: Sequence[bytes], deadline: float, *, patient: bool = False, may_retry: bool = False
+        self,
+        commands: Sequence[bytes],
+        deadline: float,
+        *,
+        low_priority: bool = False,
+        may_retry: bool = False,
     ) -> list[Any]:
-        """Sends packed commands in one write, gives replies in order; error replies are ReplyError values.
+        """Sends packed commands in one write and returns the replies in order; errors are ReplyError values.
 
-        Raises Unavailable when nothing came: Away at once while the server is known to be away, Overloaded
-        when our own callers hold all connections. `patient`: waits behind others, and says nothing of the
-        server when it is slow. `may_retry`: it does no harm when all of it has run already.
+        Raises Unavailable when no reply came: Away at once while the server is known to be away, Overloaded
+        when our own callers hold all connections. `low_priority` waits behind others, and a slow reply to it
+        does not mark the server as away. `may_retry`: the commands may run twice.
         """
         if self.health.away:
             raise Away("Redis is away")
         began, loop = perf_counter(), asyncio.get_running_loop()
         sent = loop.time()
-        wire = None if patient else self._pool.ready(sent)
-        if wire is None:
-            wire = await self._pool.take(deadline, patient=patient)
+        connection = None if low_priority else self._pool.ready(sent)
+        if connection is None:
+            connection = await self._pool.take(deadline, low_priority=low_priority)
             sent = loop.time()
         packed = commands[0] if len(commands) == 1 else b"".join(commands)
         timeout_s = self.timeout_s
         longest = min(sent + timeout_s, deadline - timeout_s + LONGEST_S)
         until = max(deadline, sent + self._least_s, longest)
         try:
-            replies = await wire.exchange(packed, len(commands), until)
+            replies = await connection.exchange(packed, len(commands), until)
         except LOST as error:
-            # Half an exchange is on this wire: nobody may ever read the other half.
-            self._pool.drop(wire)
+            # The rest of this exchange may still arrive: nobody may take it for the answer to another.
+            self._pool.drop(connection)
             self.on_failure()
             is_full = until - sent >= FULL * timeout_s
-            if isinstance(error, TimeoutError) and is_full and not patient and self._heard < sent:
+            if isinstance(error, TimeoutError) and is_full and not low_priority and self._heard < sent:
                 self.health.lose(error)
             if isinstance(error, ConnectionResetError) and may_retry and loop.time() < deadline:
-                return await self.exchange(commands, deadline, patient=patient)
+                return await self.exchange(commands, deadline, low_priority=low_priority)
             raise Unavailable("Redis does not answer") from error
         except BaseException:
-            self._pool.drop(wire)
+            self._pool.drop(connection)
             raise
         for reply in replies:
             if type(reply) is ReplyError:
                 self.health.judge(reply)
-        self._pool.give(wire)
+        self._pool.give(connection)
         self.exchanges += 1
-        self._heard = wire.used_at
+        self._heard = connection.used_at
         took_s = self._pool.took_s = perf_counter() - began
         self.on_exchange(took_s)
         return replies
 
     def _lost(self, error: BaseException) -> None:
-        """No wire is open, and none can be opened."""
+        """Called when no connection is open and none can be opened."""
         if not self.health.away:
             self.on_failure()
         if TOO_MANY_CLIENTS in str(error):
@@ -173,12 +182,12 @@ class Node:
 
 
 async def ask(address: Address, access: Access, packed: bytes, timeout_s: float) -> Any:
-    """One command on a connection of its own. Raises OSError, TimeoutError, RedisError, ProtocolError."""
-    wire = await dial(address, access, timeout_s=timeout_s)
+    """Runs one command on its own connection. Raises OSError, TimeoutError, RedisError, ProtocolError."""
+    connection = await dial(address, access, timeout_s=timeout_s)
     try:
-        (reply,) = await wire.exchange(packed, 1, asyncio.get_running_loop().time() + timeout_s)
+        (reply,) = await connection.exchange(packed, 1, asyncio.get_running_loop().time() + timeout_s)
     finally:
-        wire.abort()
+        connection.abort()
     if isinstance(reply, ReplyError):
         raise reply
     return reply

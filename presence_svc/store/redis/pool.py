@@ -1,8 +1,8 @@
-"""The bounded set of wires to one server. Used by node.
+"""A bounded pool of connections to one server. Used by node.
 
-Dialling happens apart from whoever waits and has a deadline of its own: what has been dialled too late for
-one caller serves the next. Where the server refuses more, the open wires go on. Patient callers,
-of whom there may be any number at once, wait behind the others and leave some wires to them.
+Each dial is a task of its own with its own deadline, so that a connection that comes too late for one caller
+serves the next. When the server accepts no more connections, the open ones go on being used. Low-priority
+callers, of whom there may be any number, queue behind the others and leave some connections free for them.
 """
 
 from __future__ import annotations
@@ -12,152 +12,155 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 
 from ...errors import Overloaded, Unavailable
+from .connection import Connection
 from .resp import packed_command
 from .waiters import Waiters
-from .wire import Wire
 
-RESERVED = 2  # wires that patient callers do not take
-IDLE_S = 5.0  # after that a wire may be dead without a word: it is asked before it is used
-CHECK_S = (0.1, 0.25)
+RESERVED = 2  # connections that low-priority callers leave free
+IDLE_S = 5.0  # a connection that was idle for longer may be dead: it is pinged before it is used
+CHECK_S = (0.1, 0.25)  # for the reply to that ping; longer while Redis is slow
 DIAL_PAUSE_S = 0.2
 PING = packed_command("PING")
 BUSY = "too many requests are waiting for a connection to Redis"
+NOT_OPEN = "the connection to Redis is not open yet"
 
 
 class Pool:
-    """`on_lost(error)` is called when a dial failed and no wire is open: the server is away."""
+    """`on_lost(error)` is called when a dial has failed and no connection is open: the server is away."""
 
     def __init__(
-        self, dial: Callable[[int], Awaitable[Wire]], size: int, on_lost: Callable[[BaseException], object]
+        self,
+        dial: Callable[[int], Awaitable[Connection]],
+        size: int,
+        on_lost: Callable[[BaseException], object],
     ) -> None:
         self._dial = dial
         self._size = size
         self._on_lost = on_lost
-        self._patient_size = max(1, size - RESERVED)
-        self._idle: list[Wire] = []
+        self._low_priority_limit = max(1, size - RESERVED)
+        self._idle: list[Connection] = []
         self._waiters = Waiters()
-        self._patient_busy = 0
+        self._low_priority_busy = 0
         self._open = 0
         self._generation = 0
         self._dials: set[asyncio.Task[None]] = set()
         self._not_before = 0.0
         self._again: asyncio.TimerHandle | None = None
         self._closed = False
-        self.took_s = 0.0  # the last call: a server that is slow is slow to say that it is there
+        self.took_s = 0.0  # of the last call, set by node
 
-    def ready(self, now: float) -> Wire | None:
-        """The wire that was used last, if it can be used as it is: for the usual case, without a wait."""
+    def ready(self, now: float) -> Connection | None:
+        """The most recently used connection if it is ready now: the usual case, without awaiting anything."""
         if self._idle:
-            wire = self._idle[-1]
-            if wire.is_ready and wire.generation == self._generation and now - wire.used_at < IDLE_S:
+            last = self._idle[-1]
+            if last.is_ready and last.generation == self._generation and now - last.used_at < IDLE_S:
                 return self._idle.pop()
         return None
 
-    async def take(self, deadline: float, *, patient: bool = False) -> Wire:
-        """A wire that is ready. Raises Unavailable at the deadline, and what dialling raised."""
+    async def take(self, deadline: float, *, low_priority: bool = False) -> Connection:
+        """Waits for a ready connection. Raises Unavailable at the deadline, and whatever dialling raised."""
         loop = asyncio.get_running_loop()
         while True:
-            wire = self._pop(patient=patient) or await self._wait(deadline, patient=patient)
-            if loop.time() - wire.used_at < IDLE_S or await self._answers(wire):
-                return wire
-            self.drop(wire)
+            connection = self._pop(low_priority=low_priority) or await self._wait(
+                deadline, low_priority=low_priority
+            )
+            if loop.time() - connection.used_at < IDLE_S or await self._answers(connection):
+                return connection
+            self.drop(connection)
             while self._idle and loop.time() - self._idle[0].used_at >= IDLE_S:
-                self._forget(self._idle.pop(0))  # what has been idle as long as a dead one is dead too
+                self._forget(self._idle.pop(0))  # others that were idle for as long are probably dead too
 
-    def _pop(self, *, patient: bool) -> Wire | None:
-        while self._idle and not (patient and self._patient_busy >= self._patient_size):
-            wire = self._idle.pop()
-            if wire.is_ready and wire.generation == self._generation:
-                return self._taken(wire, patient=patient)
-            self._forget(wire)
+    def _pop(self, *, low_priority: bool) -> Connection | None:
+        while self._idle and not (low_priority and self._low_priority_busy >= self._low_priority_limit):
+            connection = self._idle.pop()
+            if connection.is_ready and connection.generation == self._generation:
+                connection.low_priority = low_priority
+                self._low_priority_busy += low_priority
+                return connection
+            self._forget(connection)
         return None
 
-    def _taken(self, wire: Wire, *, patient: bool) -> Wire:
-        wire.patient = patient
-        self._patient_busy += patient
-        return wire
-
-    async def _wait(self, deadline: float, *, patient: bool) -> Wire:
-        waiter = self._waiters.add(patient=patient)
+    async def _wait(self, deadline: float, *, low_priority: bool) -> Connection:
+        waiter = self._waiters.add(low_priority=low_priority)
         self._serve()
         try:
             async with asyncio.timeout_at(deadline):
                 return await waiter
         except (TimeoutError, asyncio.CancelledError) as error:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.give(waiter.result())  # it came, and nobody was there any more
+                self.give(waiter.result())  # it was assigned just as the caller gave up
             if isinstance(error, asyncio.CancelledError):
                 raise
-            raise Overloaded(BUSY) if self._open else Unavailable("Redis is being connected to") from None
+            raise Overloaded(BUSY) if self._open else Unavailable(NOT_OPEN) from None
         finally:
             self._waiters.discard(waiter)
 
-    async def _answers(self, wire: Wire) -> bool:
-        least_s, most_s = CHECK_S
-        check_s = min(max(least_s, 1.5 * self.took_s), most_s)
+    async def _answers(self, connection: Connection) -> bool:
+        shortest_s, longest_s = CHECK_S
+        check_s = min(max(shortest_s, 1.5 * self.took_s), longest_s)
         try:
-            await wire.exchange(PING, 1, asyncio.get_running_loop().time() + check_s)
+            await connection.exchange(PING, 1, asyncio.get_running_loop().time() + check_s)
         except BaseException as error:
             if isinstance(error, Exception):
                 return False
-            self.drop(wire)
+            self.drop(connection)
             raise
         return True
 
-    def give(self, wire: Wire) -> None:
-        """Takes a wire back after an exchange that has come to its end."""
-        if wire.patient:
-            self._patient_busy -= 1
-            wire.patient = False
-        if self._closed or not wire.is_ready or wire.generation != self._generation:
-            self._forget(wire)
+    def give(self, connection: Connection) -> None:
+        """Takes a connection back after a complete exchange."""
+        if connection.low_priority:
+            self._low_priority_busy -= 1
+            connection.low_priority = False
+        if self._closed or not connection.is_ready or connection.generation != self._generation:
+            self._forget(connection)
         else:
-            wire.used_at = asyncio.get_running_loop().time()
-            self._idle.append(wire)
+            connection.used_at = asyncio.get_running_loop().time()
+            self._idle.append(connection)
         if self._waiters:
             self._serve()
 
-    def drop(self, wire: Wire) -> None:
-        """Closes it: half an exchange is on it, or it has lost its Redis."""
-        self._patient_busy -= wire.patient
-        self._forget(wire)
+    def drop(self, connection: Connection) -> None:
+        """Closes a connection that has half an exchange on it or whose server is gone."""
+        self._low_priority_busy -= connection.low_priority
+        self._forget(connection)
         self._serve()
 
-    def _forget(self, wire: Wire) -> None:
+    def _forget(self, connection: Connection) -> None:
         self._open -= 1
-        wire.abort()
+        connection.abort()
 
     def renew(self) -> None:
-        """Closes what is open, each wire when it is free, and dials anew: the address leads elsewhere now."""
+        """Replaces all connections, each as soon as it is idle: the address leads to another server now."""
         self._generation += 1
         while self._idle:
             self._forget(self._idle.pop())
 
     def fail(self, kind: type[Unavailable], why: str) -> None:
-        """Nobody needs to wait any longer."""
+        """Fails everyone who is waiting."""
         self._waiters.fail(kind, why)
 
     def _serve(self) -> None:
-        """Gives what is free to who waits, and dials for the others."""
-        allowed = max(0, self._patient_size - self._patient_busy)
-        while self._idle and (found := self._waiters.next(patient=allowed > 0)):
-            waiter, patient = found
-            wire = self._pop(patient=patient)
-            if wire is None:  # what was idle is dead
-                self._waiters.put_back(waiter, patient=patient)
+        """Hands idle connections to waiters, and dials for the rest of them."""
+        allowed = max(0, self._low_priority_limit - self._low_priority_busy)
+        while self._idle and (found := self._waiters.next(low_priority=allowed > 0)):
+            waiter, low_priority = found
+            connection = self._pop(low_priority=low_priority)
+            if connection is None:  # the idle ones turned out to be dead
+                self._waiters.put_back(waiter, low_priority=low_priority)
                 break
-            allowed -= patient
-            waiter.set_result(wire)
+            allowed -= low_priority
+            waiter.set_result(connection)
         wanted = self._waiters.wanted(allowed) - len(self._dials)
-        room = self._size - self._open - len(self._dials)
-        if self._closed or min(wanted, room) <= 0:
+        unused = self._size - self._open - len(self._dials)
+        if self._closed or min(wanted, unused) <= 0:
             return
         loop = asyncio.get_running_loop()
         if loop.time() < self._not_before:
             if self._again is None:
                 self._again = loop.call_at(self._not_before, self._serve_again)
             return
-        for _ in range(min(wanted, room)):
+        for _ in range(min(wanted, unused)):
             task = loop.create_task(self._grow(self._generation))
             self._dials.add(task)
 
@@ -166,10 +169,10 @@ class Pool:
         self._serve()
 
     async def _grow(self, generation: int) -> None:
-        """One dial. When it fails, and nothing is open or on its way, those who wait fail with it."""
+        """Dials once. If that fails, nothing is open and no other dial is under way, all waiters fail."""
         task = cast(asyncio.Task[None], asyncio.current_task())
         try:
-            wire = await self._dial(generation)
+            connection = await self._dial(generation)
         except Exception as error:
             self._dials.discard(task)
             self._not_before = asyncio.get_running_loop().time() + DIAL_PAUSE_S
@@ -180,18 +183,18 @@ class Pool:
         finally:
             self._dials.discard(task)
         self._open += 1
-        wire.generation = generation
-        self.give(wire)
+        connection.generation = generation
+        self.give(connection)
 
     async def close(self) -> None:
-        """Nothing is dialled any more, and what is idle is closed."""
+        """Stops dialling and closes idle connections."""
         self._closed = True
         if self._again:
             self._again.cancel()
-        self.fail(Unavailable, "the way to Redis is closed")
+        self.fail(Unavailable, "the connection pool is closed")
         dials = list(self._dials)
         for task in dials:
             task.cancel()
         await asyncio.gather(*dials, return_exceptions=True)
         self.renew()
-        await asyncio.sleep(0)  # transports close at the loop's next turn
+        await asyncio.sleep(0)  # transports close at the loop's next iteration

@@ -1,6 +1,6 @@
-"""Errors as Redis answers them: values in a list of replies, told apart by their first word.
+"""Error replies of Redis: values in a list of replies, distinguished by their first word.
 
-Made by wire, judged by node and link.
+Made by connection, judged by health and link.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ from redis.exceptions import RedisError, ResponseError
 
 from ...errors import Unavailable
 
-# What an exchange raises when nothing, or nothing that can be read, came back.
+# What an exchange raises when no reply came back, or none that can be parsed.
 LOST = (TimeoutError, OSError, ProtocolError, RedisError)
 
-# The server behind this connection is not, or not yet, one that takes our commands: another may be by now.
+# This server does not serve our commands, or not yet. The address may lead to one that does by now.
 NOT_SERVING = frozenset({"READONLY", "LOADING", "MASTERDOWN"})
-# It serves reads and refuses writes for a reason of its own.
+# The server answers reads and refuses writes.
 REFUSES_WRITES = frozenset({"OOM", "MISCONF", "NOREPLICAS"})
-# PING is refused, or is as any write is when the disk is full (MISCONF), and the server is there.
+# The server is up although PING fails: forbidden, refused because the disk is full (MISCONF), or busy.
 NO_PONG = frozenset({"NOPERM", "MISCONF", "BUSY"})
-# A new connection may be let in, or led to another server, where this one is not.
+# A new connection may succeed where this one fails: with a new password, or at another server.
 RENEWS = frozenset({"NOAUTH", "NOREPLICAS"})
-# Nobody's trouble: the caller runs it again, or elsewhere.
+# Part of normal operation: the caller sends the command again, or to another node.
 EVERYDAY = frozenset({"NOSCRIPT", "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN"})
 IS_CLUSTER = "is a node of a Cluster, or behaves as one: write redis+cluster:// or rediss+cluster://"
 TOO_MANY_CLIENTS = "max number of clients"
 
 
 class ReplyError(ResponseError):
-    """One error reply. `code` is its first word: NOSCRIPT, READONLY, MOVED, NOPERM, ERR, ..."""
+    """An error reply. `code` is its first word: NOSCRIPT, READONLY, MOVED, NOPERM, ERR, ..."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -37,7 +37,7 @@ class ReplyError(ResponseError):
 
 
 def error_of(reply: ReplyError) -> Unavailable:
-    """What callers learn of an error reply."""
+    """The exception that callers get for an error reply."""
     if reply.code in REFUSES_WRITES | NOT_SERVING:
         error = Unavailable("Redis takes no writes now")
     elif reply.code in ("CROSSSLOT", "MOVED"):

@@ -1,7 +1,7 @@
-"""Script calls as they travel, put together from parts that were packed before. Used by store.calls.
+"""Encodes commands and script calls for the wire (RESP), partly from pieces encoded earlier. For store.calls.
 
-hiredis packs; only the count of arguments in front of a command is ours. A session's part of a heartbeat is
-the same every time but for its seq, so that a group of a hundred is a join of three hundred byte strings.
+hiredis encodes; only the count in front of a command is written here. A session's part of a heartbeat never
+changes but for its seq, so that a group of a hundred heartbeats is a join of three hundred byte strings.
 """
 
 from __future__ import annotations
@@ -13,47 +13,47 @@ from hiredis import pack_command
 
 from ..scripts import Script
 
-# Makes a NamedTuple, of all its fields, in half the time of its constructor: for what every heartbeat needs.
+# Makes a NamedTuple from all its fields in half the time of its constructor: every heartbeat needs one.
 new_tuple = tuple.__new__
 
 
 def pack(*values: str | bytes | int) -> bytes:
-    """These arguments as they travel, without the count in front."""
+    """Encodes arguments, without the count that comes before them."""
     packed: bytes = pack_command(values)  # type: ignore[arg-type]
     return packed[packed.index(b"\n") + 1 :]
 
 
 def packed_command(*words: str | bytes | int) -> bytes:
-    """A whole command as it travels."""
+    """Encodes a whole command."""
     packed: bytes = pack_command(words)  # type: ignore[arg-type]
     return packed
 
 
 def pack_int(value: int) -> bytes:
-    """One whole number as it travels."""
+    """Encodes an integer."""
     return pack_digits(b"%d" % value)
 
 
 def pack_digits(digits: bytes) -> bytes:
-    """One whole number, written out, as it travels."""
+    """Encodes an integer that is given as its decimal digits."""
     return b"$%d\r\n%b\r\n" % (len(digits), digits)
 
 
 def unpack(packed: bytes) -> bytes:
-    """One short argument as it was before it was packed."""
+    """Decodes one encoded argument; it must contain no line break."""
     return packed.split(b"\r\n", 2)[1]
 
 
 Command = tuple[Any, ...]
 # Scripts write leases and seqs, not differences; the others write nothing.
-REPEATABLE = frozenset(
-    "EVALSHA GET GETEX HGETALL HMGET HSCAN INFO PFCOUNT PING PUBSUB SCARD SCRIPT TIME ZCARD ZCOUNT ZMSCORE ZRANGE"
-    " ZSCAN ZSCORE".split()
-)
+REPEATABLE = {
+    *("EVALSHA", "GET", "GETEX", "HGETALL", "HMGET", "HSCAN", "INFO", "PFCOUNT", "PING", "PUBSUB", "SCARD"),
+    *("SCRIPT", "TIME", "ZCARD", "ZCOUNT", "ZMSCORE", "ZRANGE", "ZSCAN", "ZSCORE"),
+}
 
 
 class ScriptCall(NamedTuple):
-    """How many arguments follow the script's name; then those: the number of keys, keys, arguments."""
+    """`packed` is the number of keys, the keys and the arguments, encoded; `many` is how many they are."""
 
     script: Script
     many: int
@@ -69,14 +69,14 @@ class ScriptCall(NamedTuple):
 
 
 def by_sha(command: Command | ScriptCall, *, sharded: bool = False) -> bytes:
-    """The command as it is sent first: a script by its SHA, or by its text when the command says EVAL."""
+    """Encodes a command for the first attempt: a script by its SHA, or by its text if the command is EVAL."""
     if isinstance(command, ScriptCall):
         return command.by_sha(sharded=sharded)
     return _packed(command, sharded=sharded)
 
 
 def by_text(command: Command | ScriptCall, *, sharded: bool = False) -> bytes:
-    """The command as it is sent when Redis does not know the script: EVAL also loads it."""
+    """Encodes a command for a server that does not know the script: EVAL also loads it."""
     if isinstance(command, ScriptCall):
         return command.by_text(sharded=sharded)
     if command[0] == "EVALSHA":
@@ -97,7 +97,7 @@ def may_repeat(commands: Sequence[Command | ScriptCall]) -> bool:
 
 
 def key_of(command: Command | ScriptCall) -> bytes | None:
-    """The first key of a command, by which it is routed; None when it has none (PING, TIME)."""
+    """The first key of a command, by which it is routed; None if it has none (PING, TIME)."""
     if isinstance(command, ScriptCall):
         count, name = command.packed.split(b"\r\n", 4)[1:4:2]
         return name if int(count) else None

@@ -1,7 +1,7 @@
-"""The way to a master that Sentinels watch over: found by asking them, again when there is another.
+"""A link to the current master as Sentinels name it, which follows that master through failovers.
 
-A link as to one server; the server changes. It hears of a switch from a Sentinel, and looks by itself while
-the master is away or takes no writes: nobody waits for more than a pause once there is a new one.
+A Sentinel announces a switch; besides that the link asks again, often while the master is away or refuses
+writes, so that callers reach a new master a fraction of a second after there is one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ROLE = packed_command("ROLE")
 
 
 class SentinelLink(ServerLink):
-    """`make_node` makes the node of an address that is a master now."""
+    """`make_node` makes the node for the address of a new master."""
 
     def __init__(
         self, sentinels: Sentinels, make_node: Callable[[Address], Node], *, sharded: bool = False
@@ -41,12 +41,12 @@ class SentinelLink(ServerLink):
         self._absence = Absence()
 
     async def start(self) -> None:
-        """Finds the master, and goes on to look for it. Raises Unavailable."""
+        """Finds the master and starts watching for switches. Raises Unavailable."""
         if not self._tasks:
             loop = asyncio.get_running_loop()
             self._tasks = [loop.create_task(self._run()), loop.create_task(self._listen())]
         if self.node.address.port == 0:
-            await self._look()
+            await self._find_master()
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -58,7 +58,7 @@ class SentinelLink(ServerLink):
         super().observe(**hooks)
 
     async def results(
-        self, commands: Sequence[Command | ScriptCall], *, patient: bool = False
+        self, commands: Sequence[Command | ScriptCall], *, low_priority: bool = False
     ) -> list[Any | PresenceError]:
         if not self._tasks:
             try:
@@ -67,7 +67,7 @@ class SentinelLink(ServerLink):
             except TimeoutError:
                 raise Unavailable("the Sentinels do not answer yet") from None
         try:
-            return await super().results(commands, patient=patient)
+            return await super().results(commands, low_priority=low_priority)
         except Unavailable:
             self.hint()
             raise
@@ -75,8 +75,8 @@ class SentinelLink(ServerLink):
     def hint(self) -> None:
         self._wake.set()
 
-    def places(self) -> list[Address]:
-        return super().places() if self.node.address.port else []
+    def pubsub_addresses(self) -> list[Address]:
+        return super().pubsub_addresses() if self.node.address.port else []
 
     async def _run(self) -> None:
         while True:
@@ -88,14 +88,14 @@ class SentinelLink(ServerLink):
                 pass
             self._wake.clear()
             try:
-                await self._look()
+                await self._find_master()
             except Unavailable as error:
                 if self.node.address.port:
                     log.debug("%s", error)
-                else:  # nobody else can say why
+                else:  # there is no node yet that could log why
                     self._absence.begin(error.detail)
             except Exception:
-                log.exception("a look for the master failed")
+                log.exception("the search for the master failed")
             if self.node.away:
                 await asyncio.sleep(AWAY_S / 2)
 
@@ -106,18 +106,18 @@ class SentinelLink(ServerLink):
             except LOST as error:
                 log.debug("sentinel: %s", str(error) or type(error).__name__)
             except Exception:
-                log.exception("a Sentinel could not be heard")
+                log.exception("listening to a Sentinel failed")
             await asyncio.sleep(AWAY_S)
 
-    async def _look(self) -> None:
-        """Goes over to another master when there is one that says so of itself."""
+    async def _find_master(self) -> None:
+        """Switches to another server that the Sentinels name, once it says itself that it is the master."""
         for address in await self._sentinels.masters():
             if address == self.node.address:
                 return
             if await self._is_master(address):
                 await self._switch(address)
                 return
-        raise Unavailable("the master that the Sentinels name is none yet")
+        raise Unavailable("the server that the Sentinels name is not a master yet")
 
     async def _is_master(self, address: Address) -> bool:
         try:
@@ -134,5 +134,5 @@ class SentinelLink(ServerLink):
             log.warning("redis: the master is now %s", address)
         self._absence.end()
         await before.close()
-        self.on_places()
+        self.on_topology_change()
         self._hooks.get("on_back", lambda: None)()

@@ -1,4 +1,4 @@
-"""The Sentinels that a URL names: whom they call the master, and when that changes. Used by sentinel."""
+"""Asks the Sentinels that a URL names for the master, and hears when it changes. Used by sentinel."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOST = (TimeoutError, OSError, ProtocolError, RedisError, ValueError, Connection
 
 
 class Sentinels:
-    """Who the master of `service` is. `reached`: where an announced address is reached from here."""
+    """Finds the master of `service`. `reached` maps announced addresses to those reachable from here."""
 
     def __init__(
         self,
@@ -38,18 +38,18 @@ class Sentinels:
         self._reached = reached
 
     async def masters(self) -> list[Address]:
-        """What most of them say first. Raises Unavailable when none answers."""
-        said = await asyncio.gather(*map(self._said_by, self.addresses))
-        votes = Counter(one for one in said if isinstance(one, Address))
+        """The masters that Sentinels name, by votes, most first. Raises Unavailable if none answers."""
+        answers = await asyncio.gather(*map(self._ask_one, self.addresses))
+        votes = Counter(one for one in answers if isinstance(one, Address))
         if not votes:
-            errors = [one for one in said if isinstance(one, str)]
-            if len(errors) == len(said):
+            errors = [one for one in answers if isinstance(one, str)]
+            if len(errors) == len(answers):
                 raise Unavailable(f"no Sentinel answers: {errors[0]}")
             raise Unavailable(f"no Sentinel knows a master named {self._service}")
         return [address for address, _ in votes.most_common()]
 
-    async def _said_by(self, sentinel: Address) -> Address | str | None:
-        """Or what was wrong with its answer, in words."""
+    async def _ask_one(self, sentinel: Address) -> Address | str | None:
+        """The master that one Sentinel names, None if it knows none, or a text that says what failed."""
         try:
             found = await ask(sentinel, self.access, self._ask, SENTINEL_TIMEOUT_S)
             announced = Address(found[0].decode(), int(found[1])) if found else None
@@ -58,7 +58,7 @@ class Sentinels:
         return self._reached.get(announced, announced) if announced else None
 
     async def listen(self, on_switch: Callable[[], object]) -> None:
-        """Hears one of them for as long as it lasts. Raises what ends it."""
+        """Subscribes to one Sentinel's announcements. Raises what ends the subscription."""
         subscription = await Subscription.open(
             self.addresses[0], self.access, timeout_s=SENTINEL_TIMEOUT_S, sharded=False
         )
@@ -75,5 +75,5 @@ class Sentinels:
                 elif event.kind == "message" and event.data.split(b" ")[0].decode() == self._service:
                     on_switch()
         finally:
-            self.addresses.append(self.addresses.pop(0))  # the next time another one
+            self.addresses.append(self.addresses.pop(0))  # another one next time
             subscription.close()

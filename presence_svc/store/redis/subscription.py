@@ -1,7 +1,7 @@
-"""A connection to one server on which channels are heard. Used by live.bus and by client.
+"""A pub/sub connection to one server. Used by live.subscriber, sentinels and client.
 
-Our own, since a Cluster needs what redis-py's does not have: a channel's slot may move away while it is
-heard, and then the server says so, unasked, or refuses a subscription for the channels of that slot alone.
+redis-py's own does not handle what a Cluster does: the slot of a subscribed channel may move away, and then
+the server unsubscribes us unasked, or refuses a subscription to the channels of that slot alone.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 from hiredis import ProtocolError, Reader
 
 from .cluster.slots import slot_of
+from .connection import dial
 from .reply import ReplyError
 from .resp import packed_command
 from .url import Access, Address
-from .wire import dial
 
 MISSING = object()
 DIAL_S = 2.0
@@ -27,11 +27,11 @@ KINDS = {
     **dict.fromkeys((b"subscribe", b"ssubscribe", b"psubscribe"), "subscribed"),
     **dict.fromkeys((b"unsubscribe", b"sunsubscribe", b"punsubscribe"), "unsubscribed"),
 }
-MOST_WAITING = 100_000  # events; whoever reads so slowly starts over
+MOST_WAITING = 100_000  # events; beyond that the connection is closed and the reader starts over
 
 
 class Event(NamedTuple):
-    """`kind` is message, subscribed, unsubscribed (asked or not: it looks the same), refused or pong."""
+    """`kind`: message, subscribed, unsubscribed (by us or by the server: they look alike), refused, pong."""
 
     kind: str
     channel: str = ""
@@ -39,7 +39,7 @@ class Event(NamedTuple):
 
 
 class Subscription(asyncio.Protocol):
-    """Sharded, a channel is heard only at the master of its slot. Nothing waits for what is asked here."""
+    """A sharded channel is published only at the master of its slot. Requests here do not await replies."""
 
     def __init__(self, address: Address, *, sharded: bool) -> None:
         self.address = address
@@ -52,31 +52,37 @@ class Subscription(asyncio.Protocol):
 
     @classmethod
     async def open(
-        cls, address: Address, access: Access, *, sharded: bool, timeout_s: float = DIAL_S, turn: int = 0
+        cls,
+        address: Address,
+        access: Access,
+        *,
+        sharded: bool,
+        timeout_s: float = DIAL_S,
+        address_index: int = 0,
     ) -> Subscription:
-        """Connects and enters. Raises OSError, TimeoutError, RedisError, ProtocolError."""
-        wire = await dial(address, access, timeout_s=timeout_s, turn=turn)
+        """Connects and logs in. Raises OSError, TimeoutError, RedisError, ProtocolError."""
+        connection = await dial(address, access, timeout_s=timeout_s, address_index=address_index)
         subscription = cls(address, sharded=sharded)
-        subscription._transport = wire.hand_over(subscription)
+        subscription._transport = connection.hand_over(subscription)
         return subscription
 
     def subscribe(self, channels: Iterable[str]) -> None:
-        """Sharded, one command may name channels of one slot only."""
+        """Subscribes to channels; one command may name sharded channels of one slot only."""
         self._send_each("SSUBSCRIBE" if self._sharded else "SUBSCRIBE", channels)
 
     def unsubscribe(self, channels: Iterable[str]) -> None:
         self._send_each("SUNSUBSCRIBE" if self._sharded else "UNSUBSCRIBE", channels)
 
     def subscribe_pattern(self, pattern: str) -> None:
-        """Every channel that fits; not with sharded channels, which no server offers by pattern."""
+        """Subscribes to every matching channel. No server offers that for sharded channels."""
         self._send([("PSUBSCRIBE", pattern)])
 
     def ping(self) -> None:
-        """Its answer is an event, as everything is."""
+        """Sends PING; the answer comes as an event like any other."""
         self._send([("PING",)])
 
     async def get(self, timeout_s: float) -> Event | None:
-        """The next event; None when there is none for so long. Raises ConnectionError at the end."""
+        """The next event; None if none comes in time. Raises ConnectionError once it has ended."""
         if not self._events:
             if self._lost is not None:
                 raise ConnectionError(str(self._lost) or type(self._lost).__name__)
@@ -114,7 +120,7 @@ class Subscription(asyncio.Protocol):
         except (ProtocolError, ValueError) as error:
             self._end(error)
         if len(self._events) > MOST_WAITING:
-            self._end(ConnectionError("too much was said to be read"))
+            self._end(ConnectionError("too many events are waiting to be read"))
         self._arrived.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -129,14 +135,14 @@ class Subscription(asyncio.Protocol):
 
 
 def _event(reply: Any) -> Event:
-    """What one reply says. Raises ValueError for what no subscribed connection is told."""
+    """Turns one reply into an event."""
     if isinstance(reply, ReplyError):
-        is_of_ping = reply.code == "MISCONF"  # no subscription is refused for a full disk
+        is_of_ping = reply.code == "MISCONF"  # a full disk makes PING fail, but no subscription
         return Event("pong") if is_of_ping else Event("refused", data=str(reply).encode())
     if not isinstance(reply, list):
         return Event("pong")
     kind = KINDS.get(reply[0])
     if kind is None:
         return Event("pong")
-    channel, data = reply[-2:]  # in front of a pattern's message stands the pattern
+    channel, data = reply[-2:]  # a message by pattern has the pattern before these two
     return Event(kind, (channel or b"").decode(), data if isinstance(data, bytes) else b"")

@@ -1,7 +1,7 @@
-"""What a Redis URL says: the server's address, and with which rights and over which TLS we enter.
+"""Parses a Redis URL: the server's address, the credentials and the TLS options.
 
-Used by factory, node and commands. Every option that redis-py takes from a URL is allowed here or refused
-by name: most of them would change, unseen, what we read. Raises Misconfigured, never with a secret in it.
+Used by factory, node and commands. Every URL option of redis-py is allowed here or refused by name, because
+most would silently change how replies are read. Raises Misconfigured, never with a secret in the text.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ TLS_OPTIONS = frozenset(
         "password",
     ]
 )
-OURS = "the service decides that itself: leave it out"
+OURS = "the service sets that itself: leave it out"
 REFUSED = {
     **dict.fromkeys(("socket_timeout", "socket_connect_timeout", "timeout"), "set PRESENCE_REDIS_TIMEOUT"),
     "max_connections": "set PRESENCE_REDIS_POOL",
-    **dict.fromkeys(("host", "port", "path"), "write it in front of the ?"),
+    **dict.fromkeys(("host", "port", "path"), "write it before the ?"),
     **dict.fromkeys(
         [
             *("decode_responses", "encoding", "encoding_errors", "encoder_class", "parser_class"),
@@ -88,7 +88,7 @@ class Address:
     path: str = ""
 
     async def hosts(self) -> list[str]:
-        """What the name stands for, always in one order within each family, though resolvers shuffle."""
+        """The addresses that the name resolves to, in a fixed order within each family: resolvers shuffle."""
         if ":" in self.host or self.host.rpartition(".")[2].isdigit():
             return [self.host]
         found = await asyncio.get_running_loop().getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
@@ -102,23 +102,23 @@ class Address:
 
 @dataclass(frozen=True)
 class Access:
-    """How to enter a server once it is found; the same for all servers of a deployment."""
+    """How to log in to a server; the same for all servers of a deployment."""
 
     username: str = ""
     password: str = field(default="", repr=False)
     db: int = 0
     client_name: str = ""
     tls: dict[str, Any] | None = field(default=None, repr=False)  # redis-py's ssl_* options; None = no TLS
-    provider: CredentialProvider | None = field(default=None, repr=False)  # in place of username and password
+    provider: CredentialProvider | None = field(default=None, repr=False)  # instead of username and password
 
     async def login(self) -> tuple[str, ...]:
-        """What AUTH is told: user and password, a password, or nothing. Raises what a provider raises."""
+        """The arguments of AUTH: user and password, a password, or none. Raises what a provider raises."""
         if self.provider is not None:
             return tuple(await self.provider.get_credentials_async())
         return (*filter(None, (self.username,)), self.password) if self.username or self.password else ()
 
     def context(self) -> ssl.SSLContext | None:
-        """The TLS context, made anew. Raises Misconfigured for files that cannot be read."""
+        """A new TLS context; None without TLS. Raises Misconfigured for files that cannot be read."""
         if self.tls is None:
             return None
         try:
@@ -127,7 +127,7 @@ class Access:
             raise Misconfigured(f"PRESENCE_REDIS_URL: its TLS options are wrong: {error}") from None
 
     def client(self, address: Address, *, timeout_s: float, pool: int) -> Redis:
-        """redis-py's client, with deadlines and without retries: for subscriptions and the command line."""
+        """redis-py's client with deadlines and without retries, for subscriptions and the command line."""
         options: dict[str, Any] = {"host": address.host, "port": address.port, "connection_class": Connection}
         if address.path:
             options = {"path": address.path, "connection_class": UnixDomainSocketConnection}
@@ -151,45 +151,45 @@ class Access:
 
 
 def parse(url: str, *, credentials: str | None = None) -> tuple[Address, Access]:
-    """One server and the way into it, by the provider that `credentials` names. Raises Misconfigured."""
+    """Parses the URL of one server; `credentials` names a credential provider. Raises Misconfigured."""
     check_options(url)
     try:
-        said: dict[str, Any] = dict(parse_url(url))
+        options: dict[str, Any] = dict(parse_url(url))
     except ValueError as error:
         raise Misconfigured(f"PRESENCE_REDIS_URL: {error}") from None
-    address = Address(said.get("host", "localhost"), said.get("port", PORT), said.get("path", ""))
-    access = access_of(said, tls=urlsplit(url).scheme.startswith("rediss"))
+    address = Address(options.get("host", "localhost"), options.get("port", PORT), options.get("path", ""))
+    access = access_of(options, tls=urlsplit(url).scheme.startswith("rediss"))
     return address, replace(access, provider=load_provider(credentials)) if credentials else access
 
 
-def access_of(said: dict[str, Any], *, tls: bool) -> Access:
-    """The access in what redis-py has read from a URL. Raises Misconfigured."""
+def access_of(options: dict[str, Any], *, tls: bool) -> Access:
+    """Takes the access from what redis-py has parsed from a URL. Raises Misconfigured."""
     access = Access(
-        username=said.get("username", ""),
-        password=said.get("password", ""),
-        db=said.get("db", 0),
-        client_name=said.get("client_name", ""),
-        tls={name: said[name] for name in TLS_OPTIONS & said.keys()} if tls else None,
+        username=options.get("username", ""),
+        password=options.get("password", ""),
+        db=options.get("db", 0),
+        client_name=options.get("client_name", ""),
+        tls={name: options[name] for name in TLS_OPTIONS & options.keys()} if tls else None,
     )
     access.context()
     return access
 
 
 def check_options(url: str) -> None:
-    """Raises Misconfigured for an option that we do not take, by its name.
+    """Raises Misconfigured for an option that is not allowed, and names it.
 
-    One that nobody knows may be a piece of a password with a ? in it: it is not shown.
+    An unknown one is not shown: it may be part of a password that contains a "?".
     """
     parts = urlsplit(url)
     allowed = ACCESS_OPTIONS | (TLS_OPTIONS if parts.scheme.startswith("rediss") else frozenset())
     wrong = [name for name in parse_qs(parts.query, keep_blank_values=True) if name not in allowed]
     for name in wrong[:1]:
         if name in TLS_OPTIONS:
-            problem = f"option {name} behind its ?: only with rediss://"
+            problem = f"option {name} after the ?: only with rediss://"
         elif name in REFUSED:
-            problem = f"option {name} behind its ?: {REFUSED[name]}"
+            problem = f"option {name} after the ?: {REFUSED[name]}"
         else:
-            problem = f"an option behind its ? is not one of {', '.join(sorted(allowed))}"
+            problem = f"an option after the ? is not one of {', '.join(sorted(allowed))}"
         raise Misconfigured(f"PRESENCE_REDIS_URL: {problem}")
 
 

@@ -1,4 +1,4 @@
-"""Who waits for a wire: two queues, the patient behind the others. Used by pool."""
+"""The callers that wait for a connection: two queues, low priority behind the other. Used by pool."""
 
 from __future__ import annotations
 
@@ -6,50 +6,50 @@ import asyncio
 from collections import deque
 
 from ...errors import Unavailable
-from .wire import Wire
+from .connection import Connection
 
-Waiter = asyncio.Future[Wire]
+Waiter = asyncio.Future[Connection]
 
 
 class Waiters:
-    """Each waiter is a future for a wire; who has given up meanwhile is passed over."""
+    """Each waiter is a future for a connection. Those that have given up meanwhile are skipped."""
 
     def __init__(self) -> None:
         self._first: deque[Waiter] = deque()
-        self._patient: deque[Waiter] = deque()
+        self._low_priority: deque[Waiter] = deque()
 
     def __bool__(self) -> bool:
-        return bool(self._first or self._patient)
+        return bool(self._first or self._low_priority)
 
-    def add(self, *, patient: bool) -> Waiter:
+    def add(self, *, low_priority: bool) -> Waiter:
         waiter: Waiter = asyncio.get_running_loop().create_future()
-        (self._patient if patient else self._first).append(waiter)
+        (self._low_priority if low_priority else self._first).append(waiter)
         return waiter
 
-    def put_back(self, waiter: Waiter, *, patient: bool) -> None:
-        """To the head of its queue."""
-        (self._patient if patient else self._first).appendleft(waiter)
+    def put_back(self, waiter: Waiter, *, low_priority: bool) -> None:
+        """Returns a waiter to the head of its queue."""
+        (self._low_priority if low_priority else self._first).appendleft(waiter)
 
     def discard(self, waiter: Waiter) -> None:
-        for queue in (self._first, self._patient):
+        for queue in (self._first, self._low_priority):
             if waiter in queue:
                 queue.remove(waiter)
 
-    def wanted(self, patient_allowed: int) -> int:
-        """How many wires would be of use now."""
-        return len(self._first) + min(len(self._patient), patient_allowed)
+    def wanted(self, low_priority_allowed: int) -> int:
+        """How many connections could be used now."""
+        return len(self._first) + min(len(self._low_priority), low_priority_allowed)
 
-    def next(self, *, patient: bool) -> tuple[Waiter, bool] | None:
-        """Who is to have the next wire, and whether that is a patient one; `patient`: those too."""
-        for queue, is_patient in ((self._first, False), (self._patient, True)):
-            while queue and (patient or not is_patient):
+    def next(self, *, low_priority: bool) -> tuple[Waiter, bool] | None:
+        """The next waiter and whether its priority is low; `low_priority`: such waiters may be chosen."""
+        for queue, is_low_priority in ((self._first, False), (self._low_priority, True)):
+            while queue and (low_priority or not is_low_priority):
                 waiter = queue.popleft()
                 if not waiter.done():
-                    return waiter, is_patient
+                    return waiter, is_low_priority
         return None
 
     def fail(self, kind: type[Unavailable], why: str) -> None:
-        for queue in (self._first, self._patient):
+        for queue in (self._first, self._low_priority):
             while queue:
                 waiter = queue.popleft()
                 if not waiter.done():

@@ -1,1 +1,1 @@
-"""Who is in a course, by name, page by page."""
+"""The roster: the named viewers of a course, page by page."""

@@ -1,6 +1,7 @@
-"""Where a client's walk through a roster stands, as a text that travels. Made and read by reader.
+"""A client's position in a roster, as an encrypted cursor. Made and read by reader.
 
-Sealed: it tells where the walk goes on, and so the ids of viewers whom the roster may not show (S7).
+It is encrypted because it contains a position in the order of viewers, and so ids that a roster must not
+show (S7).
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from .seal import Seal
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a client's walk stands.
+    """A position in a walk through the roster, which takes several rounds. Times are in ms.
 
-    The round began at `began` and shows who was heard after `since`; the first one (since 0) everybody but
-    those of page one, whose digests are in `first`. `news`: it has shown somebody. It goes on below
-    (`after`, `after_id`).
+    The current round began at `began` and shows viewers heard from after `since`. The first round (since 0)
+    shows everybody but those of page one, whose digests are in `first`. `news`: the round has shown somebody.
+    It continues below (`after`, `after_id`).
     """
 
     began: int
@@ -36,18 +37,18 @@ class Cursor:
 
     @classmethod
     def decode(cls, text: str, seal: Seal, course_id: str) -> Cursor:
-        """Raises Invalid for what no page of this course has given out, BadRequest for another version's."""
+        """Decrypts a cursor. Raises Invalid if it is not of this course, BadRequest for another version's."""
         try:
-            said = orjson.loads(seal.open(text, course_id))
+            values = orjson.loads(seal.open(text, course_id))
         except ValueError:
             raise Invalid([("/cursor", "is not a cursor of this course, or too old")]) from None
         kinds = [int, int, str, bool, int, str]
-        if not isinstance(said, list) or [type(value) for value in said] != kinds:
+        if not isinstance(values, list) or [type(value) for value in values] != kinds:
             raise BadRequest("the cursor is of another version of this service: begin again without one")
-        return cls(*said)
+        return cls(*values)
 
 
 def digest(viewer_id: str) -> str:
-    """Stands for a viewer in a cursor, which must stay short: "." and 64 bits of a hash."""
+    """A short stand-in for a viewer id in a cursor: "." and 64 bits of a hash."""
     found = blake2b(viewer_id.encode(), digest_size=8).digest()
     return "." + base64.urlsafe_b64encode(found).decode().rstrip("=")

@@ -1,4 +1,4 @@
-"""One viewer in the walk through a roster, read from their hash. Used by store.roster.reader."""
+"""One viewer of a roster, read from their hash. Used by store.roster.segment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A viewer in the walk: place in the order, when last heard (ms), and what to show (None = anonymous)."""
+    """A viewer: their position `ends` (ms), when last heard from (ms), and what to show (None = nothing)."""
 
     viewer_id: str
     ends: int
@@ -20,7 +20,7 @@ class Entry:
 
 
 def fields_of(reply: Any) -> dict[bytes, bytes]:
-    """What HGETALL answers, by either protocol of Redis."""
+    """The fields in a reply to HGETALL, in either version of Redis's protocol."""
     return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
 
 
@@ -32,7 +32,7 @@ def read_entry(
     now: int,
     settings: Settings,
 ) -> Entry:
-    """Reads a viewer's hash; one that is gone by now has left since the order was read."""
+    """Reads a viewer's hash. An empty hash means that the viewer has left since the order was read."""
     expires, heard, places = 0, 0, set()
     for field, record in fields.items():
         if not field.startswith(b"s:"):
@@ -46,8 +46,8 @@ def read_entry(
         return Entry(viewer_id, ends, 0, None)
     viewer = Viewer(
         viewer_id=viewer_id,
-        name=_said(fields, b"name"),
-        avatar_url=_said(fields, b"avatar_url"),
+        name=_profile_field(fields, b"name"),
+        avatar_url=_profile_field(fields, b"avatar_url"),
         chapters=sorted(chapters[place] for place in places if place in chapters),
         joined_at=int(fields.get(b"joined_at", now)),
         expires_at=expires,
@@ -55,6 +55,6 @@ def read_entry(
     return Entry(viewer_id, ends, heard, viewer)
 
 
-def _said(fields: dict[bytes, bytes], field: bytes) -> str | None:
-    """What a named viewer has said last; hidden while a session of theirs was anonymous, which is over."""
+def _profile_field(fields: dict[bytes, bytes], field: bytes) -> str | None:
+    """A named viewer's name or picture; it may still be in its hidden_* field after an anonymous session."""
     return (fields.get(field) or fields.get(b"hidden_" + field, b"")).decode() or None

@@ -1,4 +1,4 @@
-"""Seals what clients carry for us and must neither read nor change. Used for roster cursors."""
+"""Encrypts what clients keep for us and must neither read nor change. Used for roster cursors."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ NONCE = 12  # bytes (RFC 8439, 2.8)
 
 
 class Seal:
-    """Under a key of the replicas' common secret: what one has sealed, each can open."""
+    """Uses a key derived from the replicas' common secret, so that every replica can decrypt."""
 
     def __init__(self, shared: Shared, purpose: bytes) -> None:
-        """`purpose` keeps what is sealed for one thing from being opened for another: 16 bytes at most."""
+        """`purpose` (at most 16 bytes) separates uses: a text for one cannot be decrypted for another."""
         self._shared = shared
         self._purpose = purpose
 
     def close(self, content: bytes, about: str) -> str:
-        """`content` as a text for URLs; it opens for the same `about` (a course) only. Raises Unavailable."""
+        """Encrypts `content` to URL-safe text that is bound to `about` (a course). Raises Unavailable."""
         nonce = secrets.token_bytes(NONCE)
         sealed = self._cipher().encrypt(nonce, content, about.encode())
         return base64.urlsafe_b64encode(nonce + sealed).decode().rstrip("=")
 
     def open(self, text: str, about: str) -> bytes:
-        """Raises ValueError for what was not sealed here, for this, with the secret of today; Unavailable."""
+        """Decrypts. Raises ValueError if `text` is not for `about` or by the current secret; Unavailable."""
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         try:
             return self._cipher().decrypt(raw[:NONCE], raw[NONCE:], about.encode())

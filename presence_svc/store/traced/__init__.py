@@ -1,1 +1,1 @@
-"""The way to Redis with spans: used with PRESENCE_OTEL=on, and imported only then."""
+"""Group commit and link with spans for tracing: imported only with PRESENCE_OTEL=on."""

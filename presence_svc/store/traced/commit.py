@@ -1,4 +1,4 @@
-"""A group commit that knows whose requests share an exchange, so that its span can name them all.
+"""A group commit that knows which requests share an exchange, so that its span can link to all of them.
 
 Used by store.presence in place of GroupCommit.
 """
@@ -15,7 +15,7 @@ from ..group_commit import Done, GroupCommit, Op, Result
 
 
 class _Asked(Generic[Result]):
-    """A `done` that remembers the request that waits for it."""
+    """A `done` callback with the span of the request that waits for it."""
 
     __slots__ = ("done", "span")
 
@@ -28,7 +28,7 @@ class _Asked(Generic[Result]):
 
 
 class TracedCommit(GroupCommit[Op, Result]):
-    """The task that commits was made for whoever came first: each group is given its own requests instead."""
+    """Gives each group the spans of its own requests: the task's context is only the first request's."""
 
     def post(self, op: Op, done: Done[Result]) -> None:
         span = tracing.current()
@@ -37,7 +37,7 @@ class TracedCommit(GroupCommit[Op, Result]):
     def submit_many(self, ops: Sequence[Op]) -> asyncio.Future[list[Result | PresenceError]]:
         span, before = tracing.current(), len(self._waiting)
         future = super().submit_many(ops)
-        if span is not None:  # groups may part a call's items: each of them must find it
+        if span is not None:  # the operations may end up in several groups
             self._waiting[before:] = [(op, _Asked(done, span)) for op, done in self._waiting[before:]]
         return future
 

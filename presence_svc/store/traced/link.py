@@ -1,4 +1,4 @@
-"""Makes a link leave a span for each exchange that is for a request. Called by store.presence."""
+"""Makes a link record a span for each exchange on behalf of a request. Called by store.presence."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..redis.resp import ScriptCall
 
 
 def trace_link(link: Link) -> None:
-    """Changes this link and not its class: whatever its kind, all that is asked goes through results."""
+    """Patches this object and not its class: in every kind of link all commands go through `results`."""
     results = link.results
 
     async def traced(
-        commands: Sequence[Command | ScriptCall], *, patient: bool = False
+        commands: Sequence[Command | ScriptCall], *, low_priority: bool = False
     ) -> list[Any | PresenceError]:
         with tracing.exchange(len(commands)) as failed:
-            replies = await results(commands, patient=patient)
+            replies = await results(commands, low_priority=low_priority)
             for reply in replies:
                 if isinstance(reply, PresenceError):
                     cause = reply.__cause__

@@ -1,1 +1,1 @@
-"""The plain HTTP routes and their description."""
+"""The HTTP API: its routes and their description."""

@@ -1,8 +1,8 @@
-"""Many heartbeats in one body, each read by itself or remembered. Used by web.api.heartbeats.
+"""Many heartbeats in one body, each parsed by itself or found in the cache. Used by web.api.heartbeats.
 
-A body as JSON libraries write it (objects in a list, nothing else, no blanks or Python's) is split into the
-texts of its items. One that was read before, byte for byte but for the digits of its seq, means the same, as
-in web.heartbeat_cache. Any other body is read as a whole, and nothing of it is remembered.
+A body as JSON libraries write it (only a list of objects, without blanks or with Python's) is split into the
+texts of its items. An item that is the same to the byte but for the digits of its seq means the same, as in
+web.heartbeat_cache. Any other body is parsed as a whole, and nothing of it is cached.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ DIGITS = b"0123456789"
 MOST_DIGITS = 15  # exact, whatever they are (model.MAX_SAFE_INT)
 
 Item = dict[str, Any]
-Reading = Admitted | PresenceError  # what an item says, or what is wrong with it
+Reading = Admitted | PresenceError  # an item's heartbeat, or what is wrong with it
 
 
 class Layout(NamedTuple):
-    """How a writer of JSON begins such a body, parts its items and names a seq."""
+    """How a JSON library begins such a body, separates its items and writes the name of a seq."""
 
     start: bytes
     between: bytes
@@ -47,7 +47,7 @@ LAYOUTS = (
 
 
 def read(handler: HeartbeatHandler, content: bytes) -> list[Reading]:
-    """What every item says. Raises BadRequest or Invalid for the body as a whole."""
+    """Reads every item. Raises BadRequest or Invalid if the body as a whole is wrong."""
     for layout in LAYOUTS:
         if content.startswith(layout.start) and content.endswith(END):
             texts = content[len(layout.start) : -len(END)].split(layout.between)
@@ -64,7 +64,7 @@ def _whole(handler: HeartbeatHandler, content: bytes) -> list[Reading]:
 
 
 def _split(handler: HeartbeatHandler, texts: list[bytes], name: bytes) -> list[Reading] | None:
-    """None unless every text is the inside of one object: only then they are the items."""
+    """Reads items from their texts. None unless each text is the inside of exactly one object."""
     cache = handler.cache()
     readings: list[Any] = []
     new: list[tuple[int, Item]] = []
@@ -94,7 +94,7 @@ def _remembered(handler: HeartbeatHandler, text: bytes, name: bytes, item: Item,
 
 
 def _judged(handler: HeartbeatHandler, item: Any, index: int) -> Reading:
-    """An item's reading by the model; what is wrong with it is told in its place and spoils no other."""
+    """Validates an item. An error is returned as its result, so that it affects no other item."""
     try:
         heartbeat = body.validate(CourseHeartbeat, item, "heartbeats", index)
         viewer_id = named(heartbeat, "heartbeats", index)
@@ -105,7 +105,7 @@ def _judged(handler: HeartbeatHandler, item: Any, index: int) -> Reading:
 
 
 def alone(text: bytes, on_repair: Callable[[], object] = lambda: None) -> Item | None:
-    """The object that this is the inside of, if it is one; as deep as in the body: parsers have limits."""
+    """Parses the inside of one object, nested as in the body, as parsers limit depth; None if it is none."""
     try:
         items, *others = loads(b"[[{%b}]]" % text, on_repair)
     except orjson.JSONDecodeError:
@@ -115,10 +115,10 @@ def alone(text: bytes, on_repair: Callable[[], object] = lambda: None) -> Item |
 
 
 def split_seq(text: bytes, name: bytes) -> tuple[Key, bytes]:
-    """A text without its last seq, and the digits of that; nothing when they are no plain whole number.
+    """A text without its last seq, and the digits of that seq; nothing if they are not a plain integer.
 
-    A key is looked for before its text is read, so that the three kinds must never be equal: a text without
-    a seq, one that ends with it, and one in which more comes behind it.
+    The cache is asked before a text is parsed, so the three kinds of keys must never be equal: for a text
+    without a seq, for one that ends with it, and for one that goes on after it.
     """
     before, found, after = text.rpartition(name)
     if after.isdigit() and not after.startswith(b"0") and len(after) <= MOST_DIGITS:
@@ -134,11 +134,11 @@ def split_seq(text: bytes, name: bytes) -> tuple[Key, bytes]:
 
 
 def _is_certain(text: bytes, name: bytes, item: Item, seq: int | None) -> bool:
-    """The digits are its seq, and with others it says the same but for its seq: they are nothing else's."""
+    """Whether the digits are certainly the seq: with other digits the item differs only in its seq."""
     key, digits = split_seq(text, name)
     if not digits:
         return bool(key) and seq is None
     other = b"2" if digits == b"1" else b"1"
     before, found, after = text.rpartition(name)
-    told = alone(before + found + other + after[len(digits) :])
-    return seq == int(digits) and told == item | {"seq": int(other)}
+    changed = alone(before + found + other + after[len(digits) :])
+    return seq == int(digits) and changed == item | {"seq": int(other)}

@@ -1,4 +1,4 @@
-"""The plain HTTP routes: leave, count, viewers, evict and stats."""
+"""The routes of courses: leave, count, viewers, evict and stats."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BAN = Whole("ban", 0, 30 * 86_400, default=60)  # s; none given = PRESENCE_TTL
 
 
 async def leave(request: Request) -> Response:
-    """`POST /v1/courses/{course_id}/leave`: 204, also when nothing was there; a beacon sends text/plain."""
+    """`POST /v1/courses/{course_id}/leave`: 204, even if there was no session; a beacon sends text/plain."""
     check_origin(request)
     course_id = body.course_id(request.scope)
     service = service_of(request)
@@ -40,9 +40,9 @@ async def leave(request: Request) -> Response:
         deadline_s=service.settings.request_deadline,
         media=body.JSON_OR_TEXT,
     )
-    said = body.validate(Leave, body.parse(raw, service.metrics))
-    viewer_id = await service.admission.leaver(*credentials(request.scope), course_id, said)
-    await service.presence.leave(LeaveWrite(course_id, viewer_id, said))
+    leaving = body.validate(Leave, body.parse(raw, service.metrics))
+    viewer_id = await service.admission.leaver(*credentials(request.scope), course_id, leaving)
+    await service.presence.leave(LeaveWrite(course_id, viewer_id, leaving))
     return Response(status_code=204)
 
 
@@ -55,15 +55,15 @@ async def count(request: Request) -> Response:
 
 
 async def counts(request: Request) -> Response:
-    """`GET /v1/counts?course_id=a&course_id=b`, or POST: 304 while nothing that was asked for has changed."""
+    """`GET /v1/counts?course_id=a&course_id=b`, or POST: 304 while none of what was asked for has changed."""
     courses, chapters, *_ = await of_counts(request)
     await enter(request, Action.COUNT, *courses)
     counted = await service_of(request).presence.counts(courses)
     found = [trimmed(count.__dict__, chapters) for count in counted]
-    # The version counts changes of all chapters: it says nothing to who asked for some.
-    beside = ("as_of",) if chapters is None else ("as_of", "version")
-    told = [{k: v for k, v in count.items() if k not in beside} for count in found]
-    digest = blake2b(orjson.dumps(told), digest_size=12).digest()
+    # The version changes with any chapter, so it must not count for clients that asked for some of them.
+    ignored = ("as_of",) if chapters is None else ("as_of", "version")
+    compared = [{k: v for k, v in count.items() if k not in ignored} for count in found]
+    digest = blake2b(orjson.dumps(compared), digest_size=12).digest()
     etag = f'W/"{urlsafe_b64encode(digest).decode()}"'
     headers = {"etag": etag, "cache-control": "private, no-cache"}
     if is_known(request, etag):
@@ -72,7 +72,7 @@ async def counts(request: Request) -> Response:
 
 
 async def viewers(request: Request) -> Response:
-    """`GET /v1/courses/{course_id}/viewers`: who is there, the most recently heard from first."""
+    """`GET /v1/courses/{course_id}/viewers`: the named viewers, the most recently heard from first."""
     course_id = body.course_id(request.scope)
     service = service_of(request)
     caller = await enter(request, Action.VIEWERS, course_id)
@@ -89,8 +89,8 @@ async def viewers(request: Request) -> Response:
 async def evict(request: Request) -> Response:
     """`DELETE /v1/courses/{course_id}/viewers/{viewer_id}?ban=60`: 204.
 
-    For as many seconds nothing that the viewer says counts: for a TTL unless told otherwise, and not at all
-    for who removes themselves. A service that names a time has the last word; otherwise a ban only grows.
+    The viewer is banned for so many seconds: by default for a TTL, and not at all if they remove themselves.
+    A service that gives a time replaces an existing ban; otherwise a ban can only become longer.
     """
     check_origin(request)
     course_id, viewer_id = body.course_id(request.scope), request.path_params["viewer_id"]
@@ -104,12 +104,12 @@ async def evict(request: Request) -> Response:
     else:
         viewer_id = body.checked_id(viewer_id, "/viewer_id")
         lasts_s = service.settings.ttl if ban_s is None else ban_s
-        await service.presence.evict(course_id, viewer_id, lasts_s, is_last_word=ban_s is not None)
+        await service.presence.evict(course_id, viewer_id, lasts_s, replaces_ban=ban_s is not None)
     return Response(status_code=204)
 
 
 async def stats(request: Request) -> Response:
-    """`GET /v1/stats`: the sum over courses, people, the busiest; with `q`, `limit` or `cursor` a page."""
+    """`GET /v1/stats`: totals, people, the busiest courses; with `q`, `limit` or `cursor` a page of them."""
     await enter(request, Action.STATS)
     totals = service_of(request).totals
     if not {"q", "limit", "cursor"} & request.query_params.keys():

@@ -1,4 +1,4 @@
-"""Rows as CSV (RFC 4180) that no spreadsheet takes for formulas. Used by web.api and commands."""
+"""Writes rows as CSV (RFC 4180), safe from formulas in spreadsheets. Used by web.api and commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MEDIA_TYPE = "text/csv; charset=utf-8; header=present"
 
 
 def cell(value: object) -> str:
-    """Numbers as they are, null as nothing; a text that would be a formula gets an apostrophe in front."""
+    """One cell: null is empty, and a text that would be a formula gets a leading apostrophe."""
     if value is None:
         return ""
     if isinstance(value, bool):

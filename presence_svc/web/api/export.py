@@ -1,4 +1,4 @@
-"""`GET /v1/history/export`: closed quarters of all courses, for warehouses. Service role; told by cursor."""
+"""`GET /v1/history/export`: closed quarters of all courses, page by page, for warehouses. Service role."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CURSOR, FORMAT = Text("cursor"), Choice("format", ("ndjson", "csv"))
 
 
 async def export(request: Request) -> Response:
-    """A page of rows; the header says where the next one begins, also when it is not there yet."""
+    """A page of rows. Its header has the cursor of the next one, even if that does not exist yet."""
     await enter(request, Action.EXPORT)
     service = service_of(request)
     if not service.settings.history:

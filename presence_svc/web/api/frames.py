@@ -1,6 +1,6 @@
-"""What streams, sockets and the channel say, as pydantic models: AsyncAPI is made of them, OpenAPI has them.
+"""The messages of streams, sockets and the channel as pydantic models, for AsyncAPI and OpenAPI.
 
-The service writes its frames by live.frame, without these; tests hold every frame that they see to them.
+The service writes its frames with live.frame and without these models; tests check frames against them.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from ..ws.message import Join, Move, Visibility
 
 
 class Told(BaseModel):
-    """Exactly these fields."""
+    """A message with exactly these fields."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class CountEvent(Count, Told):
-    """The whole truth about a course at `as_of`; `chapters` are those that were asked for."""
+    """The complete count of a course at `as_of`; `chapters` are those that were asked for."""
 
 
 class ViewersEvent(Told):
-    """Some of those who are there by name, and how many there are in all."""
+    """Some of the named viewers, and how many viewers there are in all."""
 
     course_id: str
     viewers: list[Viewer]
@@ -33,7 +33,7 @@ class ViewersEvent(Told):
 
 
 class RefusedEvent(Told):
-    """A course of a catalogue that is not told of (`what` is count), or without names (viewers), and why."""
+    """A course of a catalogue that is left out (`what` is count) or sent without names (viewers), and why."""
 
     course_id: str
     what: Literal["count", "viewers"]
@@ -45,7 +45,7 @@ class RefusedEvent(Told):
 
 
 class PeopleEvent(Told):
-    """Distinct viewers over all courses; when not `exact`, right within `bound_s` seconds."""
+    """Distinct viewers over all courses; if not `exact`, right within `bound_s` seconds."""
 
     people: int
     exact: bool
@@ -54,11 +54,11 @@ class PeopleEvent(Told):
 
 
 class EndEvent(Told):
-    """The stream ends: come back after the pause that its retry field says, after reauth with a new token."""
+    """The stream ends: reconnect after the time in its retry field; after reauth with a new token."""
 
 
 class ChannelMessage(Told):
-    """A change of a course, whole: the next message takes its place."""
+    """A course's complete count after a change: each message replaces the one before."""
 
     type: Literal["count"]
     course_id: str
@@ -77,13 +77,13 @@ class JoinedMessage(HeartbeatReply, Told):
 
 
 class CountMessage(CountEvent):
-    """As the event, on a socket."""
+    """The same as the event, on a socket."""
 
     type: Literal["count"]
 
 
 class ViewersMessage(ViewersEvent):
-    """As the event, on a socket."""
+    """The same as the event, on a socket."""
 
     type: Literal["viewers"]
 
@@ -101,7 +101,7 @@ class ErrorMessage(Told):
 
 
 class LeftMessage(Told):
-    """Somebody else has ended the session: an eviction, or a leave by HTTP."""
+    """Another request has ended the session: an eviction, or a leave by HTTP."""
 
     type: Literal["left"]
 
@@ -113,20 +113,20 @@ class ReauthMessage(Told):
 
 
 class ByeMessage(Told):
-    """This replica goes, or the socket is old: come back after `retry_ms`; nobody has left."""
+    """This replica shuts down, or the socket has reached its lifetime: reconnect after `retry_ms`."""
 
     type: Literal["bye"]
     retry_ms: int
 
 
 class JoinMessage(Join):
-    """A socket's first message: a heartbeat, with a token if one is needed, and what to tell."""
+    """A socket's first message: a heartbeat, with a token if one is needed, and what to send back."""
 
     type: Literal["join"]
 
 
 class ChapterMessage(Move):
-    """The viewer goes to another chapter; null = to none."""
+    """The viewer moves to another chapter; null = to none."""
 
     type: Literal["chapter"]
 

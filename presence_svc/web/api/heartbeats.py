@@ -1,4 +1,4 @@
-"""The routes of heartbeats: a single one, by ASGI alone, and many in one call, for services."""
+"""The routes of heartbeats: a single one, as a bare ASGI endpoint, and many in one call, for services."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class HeartbeatResults(BaseModel):
 
 
 class SingleHeartbeat:
-    """`POST /v1/courses/{course_id}/heartbeat`, as the router reaches it; web.dispatch is quicker."""
+    """`POST /v1/courses/{course_id}/heartbeat` behind the router; usually web.dispatch comes first."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         handler: HeartbeatHandler = scope["app"].state.handler
@@ -90,7 +90,7 @@ async def heartbeats(request: Request) -> Response:
 
 
 def _replies(readings: list[batch.Reading], outcomes: list[Outcome], interval_ms: float) -> list[bytes]:
-    """What each item is told, in its place: its reply, or what was wrong with it or with recording it."""
+    """For each item, in order, its reply, or the problem of reading or of recording it."""
     results, replies = iter(outcomes), []
     for reading in readings:
         if isinstance(reading, PresenceError):

@@ -1,4 +1,4 @@
-"""The history of a course over HTTP: steps, calendar, heatmap. Refuses ranges that are too long, by field."""
+"""The history of a course over HTTP: steps, calendar, heatmap. Raises Invalid if a range is too long."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ async def history(request: Request) -> Response:
     answers = await _entered(request, course_id)
     chapter_id, here = CHAPTER.read(request), ranges.TZ.read(request)
     step, kind = cast(Step, STEP.read(request)), FORMAT.read(request)
-    known = await answers.known(course_id)
-    begin, end = ranges.window(request, here, known.now, DEFAULT_MS[step])
+    coverage = await answers.coverage(course_id)
+    begin, end = ranges.window(request, here, coverage.now, DEFAULT_MS[step])
     wanted = await steps_of(step, begin, end, here, limit=POINTS + 1)
     if len(wanted) > POINTS:
         raise Invalid([("/from", f"gives more than {POINTS:,} steps: ask for less, or for longer steps")])
-    found = await answers.history(known, course_id, chapter_id, step, wanted, here)
+    found = await answers.history(coverage, course_id, chapter_id, step, wanted, here)
     etag = _etag(found)
     headers = {"etag": etag, "cache-control": "private, no-cache"}
     if is_known(request, etag):
@@ -65,7 +65,7 @@ async def calendar(request: Request) -> Response:
     course_id = body.course_id(request.scope)
     answers = await _entered(request, course_id)
     weeks, here = WEEKS.read(request), ranges.TZ.read(request)
-    found = await answers.calendar(await answers.known(course_id), course_id, weeks, here)
+    found = await answers.calendar(await answers.coverage(course_id), course_id, weeks, here)
     return json(found.model_dump(by_alias=True), {"cache-control": "private, no-cache"})
 
 
@@ -74,17 +74,17 @@ async def heatmap(request: Request) -> Response:
     course_id = body.course_id(request.scope)
     answers = await _entered(request, course_id)
     here, limit = ranges.TZ.read(request), CHAPTERS.read(request)
-    known = await answers.known(course_id)
-    begin, end = ranges.window(request, here, known.now, DAY_MS)
+    coverage = await answers.coverage(course_id)
+    begin, end = ranges.window(request, here, coverage.now, DAY_MS)
     wanted = await steps_of("15m", begin, end, here, limit=QUARTERS + 1)
     if len(wanted) > QUARTERS:
         raise Invalid([("/from", f"gives more than {QUARTERS:,} quarters: ask for 28 days at most")])
-    found = await answers.heatmap(known, course_id, wanted, here, limit)
+    found = await answers.heatmap(coverage, course_id, wanted, here, limit)
     return json(found.model_dump(by_alias=True), {"cache-control": "private, no-cache"})
 
 
 async def _entered(request: Request, course_id: str) -> HistoryAnswers:
-    """The answers, for who may have them."""
+    """Checks that the caller may read this course's history. Raises NotFound if history is off."""
     await enter(request, Action.HISTORY, course_id)
     service = service_of(request)
     if not service.settings.history:
@@ -93,13 +93,13 @@ async def _entered(request: Request, course_id: str) -> HistoryAnswers:
 
 
 def _etag(found: History) -> str:
-    """Of all but the clock."""
-    told = orjson.dumps(found.model_dump(exclude={"as_of"}))
-    return f'W/"{urlsafe_b64encode(blake2b(told, digest_size=12).digest()).decode()}"'
+    """A tag of everything except the time."""
+    content = orjson.dumps(found.model_dump(exclude={"as_of"}))
+    return f'W/"{urlsafe_b64encode(blake2b(content, digest_size=12).digest()).decode()}"'
 
 
 def as_csv(found: History) -> bytes:
-    """A line per step, with the time on the wall in front."""
+    """A line per step, which begins with the local time."""
     here = ZoneInfo(found.tz)
     columns = [getattr(found, name) for name in COLUMNS]
     rows = (

@@ -17,17 +17,17 @@ from .route import Route
 
 REF = "#/components/schemas/{model}"
 TAGS = {
-    "heartbeats": "Who is there says so: a session at a time, or many for a backend.",
-    "courses": "Who is there now, in numbers and by name.",
-    "streams": "The same as it changes. Each frame is described in asyncapi.json, by the same schemas.",
-    "history": "What was, minute by minute, quarter by quarter and day by day.",
+    "heartbeats": "Sessions report that they are present: one at a time, or many for a backend.",
+    "courses": "Who is present now, in numbers and by name.",
+    "streams": "The same as it changes. Each frame is described in asyncapi.json, with the same schemas.",
+    "history": "The past, by minutes, quarters of an hour and days.",
 }
 
 
 def document(routes: Sequence[Route], *, names_itself: bool = False) -> dict[str, Any]:
-    """The whole description; with `names_itself` (AUTH=trusted) a body says whose it is, and no token does.
+    """The whole description. `names_itself` (AUTH=trusted): the body and not a token says who the viewer is.
 
-    A batch always says it: nobody but a service may send one.
+    In a batch the body always does, because only services may send one.
     """
     routes = [route for route in routes if route.summary]
     named = [m for route in routes for m in (route.reply, route.body) if isinstance(m, type)]
@@ -96,7 +96,7 @@ def _operation(route: Route) -> dict[str, Any]:
 def _response(route: Route) -> dict[str, Any]:
     reply = route.reply
     if reply is None:
-        return {"description": "Done"}  # also: from here on it is a WebSocket
+        return {"description": "Done"}  # also for a WebSocket's handshake
     if isinstance(reply, str):
         told = {name: _ref(kind) for name, kind in EVENTS.items()}
         content = {reply: {"schema": {"type": "string"}, "example": EVENT_STREAM, "x-events": told}}

@@ -1,4 +1,4 @@
-"""What an operator expects: alive, ready, metrics."""
+"""The operator's routes: liveness, readiness, metrics and the API's descriptions."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..request import enter, json, service_of
 
 
 async def livez(request: Request) -> Response:
-    """The process runs and its loop turns."""
+    """The process and its event loop run."""
     return json({"status": "alive"})
 
 
 async def readyz(request: Request) -> Response:
-    """Ready only while Redis lets us record heartbeats and the replica is not on its way out."""
+    """Ready only while Redis lets us record heartbeats and the replica is not draining."""
     service = service_of(request)
     if service.hub.draining:
         raise Unavailable("this replica is shutting down")
@@ -28,7 +28,7 @@ async def readyz(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    """Rendering may take a while with many series: not on the loop."""
+    """Renders in a thread, because many series take a while."""
     await enter(request, Action.METRICS)
     service = service_of(request)
     service.metrics.look()
@@ -39,11 +39,11 @@ async def metrics(request: Request) -> Response:
 
 
 async def openapi(request: Request) -> Response:
-    """The description of this API, made from the models that validate it: once, and not on the loop."""
+    """The description of this API, made from the models that validate it: once, in a thread."""
     document = await asyncio.to_thread(request.app.state.openapi)
-    return json(document | {"servers": [{"url": "./"}]})  # also below a proxy's path
+    return json(document | {"servers": [{"url": "./"}]})  # relative, to work below a proxy's path
 
 
 async def asyncapi(request: Request) -> Response:
-    """The description of streams, sockets and the channel, from the models that tests hold every frame to."""
+    """The description of streams, sockets and the channel."""
     return json(await asyncio.to_thread(request.app.state.asyncapi))

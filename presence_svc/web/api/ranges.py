@@ -1,4 +1,4 @@
-"""What the history routes read from a query: moments, ranges, zones and choices. Raises Invalid by field."""
+"""The query parameters of history routes: times, ranges and zones. Raises Invalid, which names the field."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from starlette.requests import Request
 from ...errors import Invalid
 
 _ZONE = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
-# What some machines keep beside the zones: the machine's own, and zones that count leap seconds.
+# Files beside the IANA zones on some machines: the machine's own zone, and zones with leap seconds.
 NO_PLACES = ("localtime", "posixrules", "posix/", "right/", "Factory")
 LONGEST = 15  # digits
 EARLIEST, LATEST = 0, 4_102_444_800_000  # 1970 to 2100
 
 
 class Range(NamedTuple):
-    """From `begin` to `end`, ms, excluded."""
+    """From `begin` to `end` (excluded), in ms."""
 
     begin: int
     end: int
@@ -29,7 +29,7 @@ class Range(NamedTuple):
 
 @lru_cache(1_000)
 def _zone(name: str) -> ZoneInfo | None:
-    """None for what is no zone: also for a folder of them, and for names that lead elsewhere."""
+    """None if there is no such zone; a folder of zones or a path to elsewhere is not one."""
     if not _ZONE.fullmatch(name) or name.startswith(NO_PLACES):
         return None
     try:
@@ -39,7 +39,7 @@ def _zone(name: str) -> ZoneInfo | None:
 
 
 def zone_named(name: str, field: str = "/tz") -> ZoneInfo:
-    """The zone of this name of the IANA database."""
+    """The zone of this name in the IANA database. Raises Invalid."""
     found = _zone(name)
     if found is None:
         raise Invalid([(field, "must be a time zone's name, such as Europe/Berlin or Asia/Kolkata")])
@@ -47,7 +47,7 @@ def zone_named(name: str, field: str = "/tz") -> ZoneInfo:
 
 
 def moment_in(text: str, field: str, here: ZoneInfo) -> int:
-    """A time in ms since 1970 or by ISO 8601, which without an offset is in the zone `here`."""
+    """Parses ms since 1970, or ISO 8601, which without an offset is in the zone `here`. Raises Invalid."""
     found = _moment(text, here)
     if found is None or not EARLIEST <= found <= LATEST:
         raise Invalid([(field, "must be ms since 1970 or an ISO 8601 time from 1970 to 2100")])
@@ -66,7 +66,7 @@ class Zone:
         return {"type": "string", "default": "UTC", "examples": ["Asia/Kolkata"]}
 
     def read(self, request: Request) -> ZoneInfo:
-        """Raises Invalid for what is none."""
+        """Raises Invalid for an unknown zone."""
         return zone_named(request.query_params.get(self.name, "UTC"), f"/{self.name}")
 
 
@@ -82,7 +82,7 @@ class Moment:
         return {"type": "string", "description": "ms since 1970, or ISO 8601 (in `tz` without an offset)"}
 
     def read(self, request: Request, here: ZoneInfo) -> int | None:
-        """Raises Invalid for what is no time."""
+        """Raises Invalid if it is not a time."""
         text = request.query_params.get(self.name)
         return None if text is None else moment_in(text, f"/{self.name}", here)
 
@@ -93,7 +93,7 @@ TZ, FROM, TO = Zone(), Moment("from"), Moment("to")
 def _moment(text: str, here: ZoneInfo) -> int | None:
     if text.isascii() and text.isdigit():
         return int(text) if len(text) <= LONGEST else None
-    for each in (text, text.replace(" ", "+")):  # a + that was sent as it is arrives as a blank
+    for each in (text, text.replace(" ", "+")):  # an unescaped + arrives as a blank
         try:
             found = datetime.fromisoformat(each)
             at = found if found.tzinfo else found.replace(tzinfo=here)
@@ -104,7 +104,7 @@ def _moment(text: str, here: ZoneInfo) -> int | None:
 
 
 def window(request: Request, here: ZoneInfo, now: int, default_ms: int) -> Range:
-    """`from` and `to`: what lies after now is left out; by default the last `default_ms`."""
+    """The range of `from` and `to`, cut off at `now` (ms); by default the last `default_ms`."""
     given = TO.read(request, here)
     end = now if given is None else min(given, now)
     begin = FROM.read(request, here)

@@ -1,4 +1,4 @@
-"""One route as the service mounts it and as a client sees it. Listed in web.api.routes."""
+"""A route as the service mounts it and as clients see it. Listed in web.api.routes."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from starlette.types import Receive, Scope, Send
 from ..query import Parameter
 
 ERRORS = (401, 403, 422, 429, 503)
-KEPT_ERRORS = (401, 403, 404, 422, 429, 503)  # of what a setting may turn off
+KEPT_ERRORS = (401, 403, 404, 422, 429, 503)  # of routes that a setting may turn off
 BODY_ERRORS = (400, 401, 403, 408, 413, 415, 422, 429, 503)
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`endpoint` is an async function of a Request, or an ASGI app. Without `summary` it is not described.
+    """`endpoint` is an async function of a Request, or an ASGI app. Without `summary` it is undocumented.
 
-    `reply` is a model, or the media type of a stream; `media` are the types that a model's reply may have,
-    the first by default, and `headers` what it carries besides. `is_public`: some settings of AUTH=jwt, or a
-    leave token, let in who has no bearer token.
+    `reply` is a model, or the media type of a stream; `media` are the media types of a model's reply, the
+    default first, and `headers` its further headers. `is_public`: with AUTH=jwt, some settings or a leave
+    token allow it without a bearer token.
     """
 
     method: str
@@ -45,8 +45,8 @@ class Route:
     headers: tuple[tuple[str, str], ...] = ()
 
     def mounted(self, methods: Sequence[str]) -> StarletteRoute:
-        """As the router wants it; `methods` are all that its path has, in any route."""
-        # A slash in a viewer's name arrives decoded; whose last part it is has nothing behind it.
+        """The route for the router; `methods` are all methods of its path, in any route."""
+        # A slash in a viewer id arrives decoded; the id is always the last part of its path.
         path = self.path.replace("{viewer_id}", "{viewer_id:path}")
         route = _MountedRoute(path, self.endpoint, methods=[self.method.upper()])
         route.path = self.path
@@ -55,7 +55,7 @@ class Route:
 
 
 class _MountedRoute(StarletteRoute):
-    """Starlette's own would tell of its own method alone where a path has two."""
+    """Answers 405 with all methods of its path, where Starlette would list only the route's own."""
 
     allowed = ""
 

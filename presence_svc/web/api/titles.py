@@ -1,4 +1,4 @@
-"""What a dashboard needs beside numbers: the titles of courses, and whose numbers the caller may see."""
+"""What a dashboard needs besides counts: the titles of courses, and which courses the caller may see."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Named(BaseModel):
 
 
 class Me(BaseModel):
-    """Who calls: `courses` are those whose creator they are; null = any."""
+    """The caller: their role, and the courses whose creator they are; null = any."""
 
     role: str
     courses: list[str] | None
 
 
 async def titles(request: Request) -> Response:
-    """`GET /v1/titles?course_id=a&course_id=b`, or `?q=` to search: those that have a title, by id."""
+    """`GET /v1/titles?course_id=a&course_id=b`, or `?q=` to search: the courses that have a title, by id."""
     found = service_of(request).titles
     text = SEARCH.read(request)
     if text is None:

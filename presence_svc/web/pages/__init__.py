@@ -1,1 +1,1 @@
-"""The files that browsers load."""
+"""Pages and other files for browsers."""

@@ -1,7 +1,7 @@
-"""The files that browsers load: the badge, the demo, the dashboard and the API's documentation.
+"""The files for browsers: the badge, the demo, the dashboard and the API's documentation.
 
-The app splices in `routes()`. All is read once and served from memory, with a strong ETag; no page
-may run a script or apply a style that is not a file of ours.
+The app includes `routes()`. Files are read once and served from memory with a strong ETag. Pages may only run
+scripts and apply styles from our own files.
 """
 
 import gzip
@@ -35,7 +35,7 @@ MODULES = (
     "api.d.ts",
     "custom-elements.json",
 )
-# Written out, since what the system's table says of .js and .ts differs between machines.
+# Listed here because the system's types for .js and .ts differ between machines.
 MEDIA_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".ts": "text/typescript; charset=utf-8",
@@ -51,7 +51,7 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 PAGE = "no-cache"
 
 SHARED = {"X-Content-Type-Options": "nosniff", "Vary": "Accept-Encoding"}
-# The badge is meant for pages of other origins: it is public, and what it asks for is guarded.
+# The badge is for pages of other origins: the file is public, and the API it uses is protected.
 EMBEDDABLE = {
     **SHARED,
     "Access-Control-Allow-Origin": "*",
@@ -62,7 +62,7 @@ POLICY = (
     "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'self'"
 )
-# Swagger UI writes style attributes and data: pictures, and asks nobody outside.
+# Swagger UI uses style attributes and data: images, and loads nothing from outside.
 DOCS_POLICY = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'").replace(
     "img-src 'self' https: data:", "img-src 'self' data:"
 )
@@ -70,7 +70,7 @@ DOCS_POLICY = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inlin
 
 @dataclass(frozen=True)
 class Asset:
-    """One file in memory, and compressed once, when it is first asked for so."""
+    """One file in memory, compressed once, on first use."""
 
     name: str
     body: bytes
@@ -100,7 +100,7 @@ class Asset:
 
 
 def accepts_gzip(request: Request) -> bool:
-    """Whether the client takes gzip: named, and not with a weight of zero."""
+    """Whether the client accepts gzip: it lists it, and not with a weight of zero."""
     for offer in request.headers.get("accept-encoding", "").lower().split(","):
         coding, _, weight = offer.replace(" ", "").partition(";q=")
         if coding == "gzip":
@@ -110,7 +110,7 @@ def accepts_gzip(request: Request) -> bool:
 
 @lru_cache(1)
 def load() -> dict[str, Asset]:
-    """Every file that a browser may load, by its path under /static, and what the badge ships by its name."""
+    """Every file for browsers, by its path under /static, and the badge's modules by name."""
     found: dict[str, Asset] = {}
 
     def walk(folder: Traversable, prefix: str) -> None:
@@ -141,7 +141,7 @@ def page_headers(policy: str) -> dict[str, str]:
 
 
 def routes(settings: Settings) -> list[BaseRoute]:
-    """What the app splices in. Refuses, with 404, every path that is not a file of ours, or switched off."""
+    """The routes of files and pages. Answers 404 for other paths, and for pages that are switched off."""
     assets = load()
 
     def fixed(path: str, name: str, cache: str, headers: dict[str, str]) -> Route:

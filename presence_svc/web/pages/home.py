@@ -1,6 +1,6 @@
-"""`/`: where the pages are, and how this service is set up. HTML for browsers, JSON for all others.
+"""`/`: lists the pages, and describes how this service is configured. HTML for browsers, JSON for others.
 
-The pages themselves read the JSON, which tells them what to say where a token is needed: nothing secret.
+The pages themselves read the JSON, to know what needs a token. It contains nothing secret.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from .files import PAGE, POLICY, load, page_headers
 
 
 def routes(settings: Settings) -> list[BaseRoute]:
-    """What the app splices in: nothing where there are no pages. Links are relative, to work below a path."""
+    """The home route, if there are any pages. Links are relative, to work below a proxy's path."""
     if not settings.pages:
         return []
-    page, told = load()["index.html"], described(settings)
+    page, description = load()["index.html"], described(settings)
 
     async def home(request: Request) -> Response:
         if "text/html" in request.headers.get("accept", ""):
             reply = page.answer(request, PAGE, page_headers(POLICY))
         else:
-            reply = json(told)
+            reply = json(description)
         reply.headers["Vary"] = "Accept, Accept-Encoding"
         return reply
 
@@ -35,7 +35,7 @@ def routes(settings: Settings) -> list[BaseRoute]:
 
 
 def described(settings: Settings) -> dict[str, Any]:
-    """What a page must know: whether viewers need a token, and what can be seen without one."""
+    """What pages must know: whether viewers need a token, and what can be seen without one."""
     is_jwt = settings.auth == "jwt"
     return {
         "service": "presence-svc",

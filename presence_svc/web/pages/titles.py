@@ -1,7 +1,7 @@
-"""Titles of courses and chapters, from a JSON file or a URL that the operator names. For web.api.titles.
+"""Titles of courses and chapters, from a JSON file or URL of the operator's. For web.api.titles.
 
-`{"id": "Title", "id2": {"title": "Title", "chapters": {"id": "Title"}}}`. Read when they are first asked for,
-then again in the background; what cannot be read leaves the last ones, or none: then pages show ids.
+`{"id": "Title", "id2": {"title": "Title", "chapters": {"id": "Title"}}}`. Read on first use, then refreshed
+in the background. If that fails, the last titles stay; without any, pages show ids.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ ID = re.compile(rf"(?:{ID_PATTERN})\Z")
 
 
 class Title(BaseModel):
-    """What a course, and those of its chapters that have one, are called."""
+    """The title of a course, and of those of its chapters that have one."""
 
     title: str
     chapters: dict[str, str] = {}
 
 
 class Titles:
-    """`source`: a URL or a path; "" = there are none. `clock` is in seconds and never goes back."""
+    """`source`: a URL or a path; "" = no titles. `clock` is monotonic, in seconds."""
 
     def __init__(self, source: str, clock: Callable[[], float] = monotonic) -> None:
         self._source = source
@@ -52,12 +52,12 @@ class Titles:
         self._flight: asyncio.Task[None] | None = None
 
     async def of(self, courses: Iterable[str]) -> dict[str, Title]:
-        """Those of these courses that have one. Waits for the first reading, 5 s at most; never raises."""
+        """The titles of these courses. Waits for the first read, 5 s at most; never raises."""
         await self._ready()
         return {course: self._titles[course] for course in courses if course in self._titles}
 
     async def search(self, text: str, limit: int) -> dict[str, Title]:
-        """The first `limit` courses whose title has the text, whatever its case."""
+        """The first `limit` courses whose title contains the text, ignoring case."""
         await self._ready()
         wanted = text.casefold()
         found = ((course, one) for course, one in self._titles.items() if wanted in one.title.casefold())
@@ -79,7 +79,7 @@ class Titles:
             async with asyncio.timeout(TIMEOUT_S):
                 raw = await self._raw()
                 self._titles = await asyncio.to_thread(parse, raw)
-        except Exception as error:  # whatever is behind the URL must not end the asking
+        except Exception as error:  # whatever the URL returns, the next attempt must happen
             self._failed(str(error)[:200] or type(error).__name__)
         else:
             self._trouble, self._due_at = "", self._clock() + FRESH_S
@@ -87,7 +87,7 @@ class Titles:
             self._is_read, self._flight = True, None
 
     def _failed(self, trouble: str) -> None:
-        """One line per trouble: pages ask every few seconds."""
+        """Logs each problem once, because pages ask every few seconds."""
         if trouble != self._trouble:
             log.warning("titles cannot be read: %s", trouble)
         self._trouble, self._due_at = trouble, self._clock() + RETRY_S
@@ -117,20 +117,18 @@ def _from_file(path: Path) -> bytes:
 
 
 def parse(raw: bytes) -> dict[str, Title]:
-    """What can be used of it, and a line about what cannot. Raises ValueError for what is no object."""
-    said = orjson.loads(raw)
-    if not isinstance(said, dict):
+    """Parses titles, and logs which cannot be used. Raises ValueError if it is not an object."""
+    given = orjson.loads(raw)
+    if not isinstance(given, dict):
         raise ValueError('must be an object: {"course id": "title"}')
     found: dict[str, Title] = {}
-    for course, value in islice(said.items(), COURSES_LIMIT):
+    for course, value in islice(given.items(), COURSES_LIMIT):
         title = _title(value)
         if title is not None and ID.match(course):
             found[course] = title
-    if len(found) < len(said):
-        wrong = next((course for course in said if course not in found), "")
-        log.warning(
-            "%d courses have no title that can be used, such as %r", len(said) - len(found), wrong[:80]
-        )
+    if len(found) < len(given):
+        wrong = next((course for course in given if course not in found), "")
+        log.warning("%d courses have no usable title, such as %r", len(given) - len(found), wrong[:80])
     return found
 
 

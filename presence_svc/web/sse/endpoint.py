@@ -1,8 +1,8 @@
-"""Server-sent events: a course's count, now and at every change, and for a catalogue of courses at once.
+"""Server-sent events: the count of a course, or of a catalogue of courses, now and at every change.
 
-Bare ASGI. On our own server (server.http) a stream whose head is out is left to its connection; on others a
-task writes it. It ends when the client goes or takes no byte within the send deadline, after its lifetime,
-with `reauth` when its token expires, and with a goodbye at shutdown.
+Bare ASGI. On our own server (server.http) the connection itself writes the stream once its head is sent; on
+others a task does. A stream ends when the client disconnects or takes no byte within the send deadline, after
+its lifetime, with `reauth` when its token expires, and with `bye` at shutdown.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),
     (b"x-content-type-options", b"nosniff"),
 ]
-# A stream that is left to its connection ends with it: whoever would ask for more there must not try.
+# A stream that its connection writes ends with it, so that the client cannot reuse the connection.
 LAST = (b"connection", b"close")
 
 
@@ -56,13 +56,13 @@ class CatalogueStream:
         if request.method == "POST":
             check_origin(request)
         people = bool(PEOPLE.read(request))
-        if people:  # who may ask for the totals of all courses
+        if people:  # allowed for callers who may see the totals of all courses
             await enter(request, Action.STATS)
         await _stream(request, await of_stream(request), receive, send, people=people)
 
 
 class _Allowed(NamedTuple):
-    """What of a stream may be told: which courses, which without names, and what to say of the rest."""
+    """What a stream may show: which courses, which of them without names, and frames about the rest."""
 
     caller: Caller
     courses: tuple[str, ...]
@@ -71,7 +71,7 @@ class _Allowed(NamedTuple):
 
 
 async def _allowed(request: Request, wanted: Wanted) -> _Allowed:
-    """Judges each course for itself. Raises why the first was refused when there is nothing to tell."""
+    """Judges each course by itself. If all are refused, raises the first one's error."""
     service: Services = request.app.state.service
     caller = await service.admission.identify(*credentials(request.scope))
     refusal = service.admission.permissions.refusal
@@ -127,14 +127,14 @@ async def _stream(
         if not is_adopted:
             await _write(stream, receive, send)
     except (OSError, TimeoutError):
-        pass  # the client is gone, or took nothing within the deadline
+        pass  # the client has disconnected, or took nothing within the deadline
     finally:
         if not is_adopted:
             stream.end()
 
 
 def _counted(service: Services, caller: Caller, request: Request) -> Callable[[], None]:
-    """Takes a place among the caller's streams; call the result to give it back. Raises Limited."""
+    """Counts the stream as the caller's; call the result when it ends. Raises Limited."""
     if caller.role is Role.SERVICE:
         return lambda: None
     _, address = credentials(request.scope)
@@ -142,7 +142,7 @@ def _counted(service: Services, caller: Caller, request: Request) -> Callable[[]
 
 
 async def _write(stream: Stream, receive: Receive, send: Send) -> None:
-    """By ASGI's own means, on any server."""
+    """Writes the stream by plain ASGI, on any server."""
     loop, listener = asyncio.get_running_loop(), stream.listener
     gone = loop.create_task(_until_gone(receive, listener))
     try:

@@ -1,4 +1,4 @@
-"""One open stream, whoever writes it: when it ends and with which last words, and what its end gives back.
+"""One open stream: when it ends, its last event, and what its end releases.
 
 Made by web.sse.endpoint; written by its coroutine, or straight to the connection by server.sse.
 """
@@ -21,13 +21,13 @@ ADOPT = "presence.adopt"  # the ASGI extension that hands a stream over to its c
 
 
 def term(settings: Settings, caller: Caller) -> tuple[float, float]:
-    """When a stream or socket ends for its age (a crowd not all at once), and when its token does."""
+    """When (loop time) a stream or socket reaches its lifetime, with jitter, and when its token expires."""
     now = asyncio.get_running_loop().time()
     return now + settings.stream_lifetime * random.uniform(0.9, 1.1), now + caller.expires_at - time.time()
 
 
 class Stream:
-    """`give_back` is called once, at the end. Times are the loop's, in seconds."""
+    """`give_back` is called once, at the end. Times are loop times in seconds."""
 
     __slots__ = ("_ends_at", "_expires_at", "_give_back", "_service", "deadline_s", "listener")
 
@@ -42,17 +42,17 @@ class Stream:
         service.metrics.streams.inc()
 
     def pause_s(self, now: float) -> float:
-        """How long it may be left alone: until a keep-alive or its end is due."""
+        """Seconds until a keep-alive or the end is due."""
         return max(0.0, min(KEEP_ALIVE_S, self._ends_at - now, self._expires_at - now))
 
     def last_words(self, now: float) -> bytes:
-        """What to say when it ends now: `reauth` asks for a new token, `bye` for a pause; else nothing."""
+        """The last event if the stream must end now: `reauth` (new token needed) or `bye`; else nothing."""
         if now >= self._expires_at:
             return bye_frame().replace(b"event: bye", b"event: reauth", 1)
         return bye_frame() if self.listener.closing or now >= self._ends_at else b""
 
     def end(self) -> None:
-        """Takes it off the books."""
+        """Releases everything that the stream holds."""
         self._service.hub.detach(self.listener)
         self._service.metrics.streams.dec()
         self._service.capacity.give_back()

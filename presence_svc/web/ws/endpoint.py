@@ -1,7 +1,7 @@
 """`GET /v1/courses/{course_id}/ws`: admits WebSockets; web.ws.join and web.ws.session serve them.
 
 Refuses with an HTTP answer before the handshake (foreign pages, too many streams), and after it with a
-message and the closing code 4000 + HTTP status (a join that is wrong, not allowed, late).
+message and the close code 4000 + HTTP status (a join that is invalid, not allowed or late).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .socket import STATUS, Gone, Socket
 
 
 class CourseSocket:
-    """Sockets that have not joined yet have places too, so that nobody can pile them up."""
+    """Sockets that have not joined yet count towards the limits too, so that nobody can open too many."""
 
     def __init__(self, handler: HeartbeatHandler) -> None:
         self._handler = handler
@@ -46,7 +46,7 @@ class CourseSocket:
             service.capacity.give_back()
 
     async def absent(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """For any other path."""
+        """Answers a WebSocket on any other path."""
         service = self._handler.service
         socket = Socket(scope, receive, send, service.settings, service.metrics)
         await self._refuse(socket, NotFound("there is no WebSocket at this path"))
@@ -80,5 +80,5 @@ class CourseSocket:
 
 
 async def upgrade(request: Request) -> None:
-    """The same path by plain HTTP: says what is missing."""
+    """The same path by plain HTTP: answers that an upgrade is needed."""
     raise UpgradeRequired("this is a WebSocket: connect with ws:// or wss://")

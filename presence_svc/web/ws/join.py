@@ -1,6 +1,6 @@
-"""A WebSocket until its viewer has joined: the first message, who it is, what they may see.
+"""A WebSocket until its viewer has joined: the first message, the viewer's identity, what they may see.
 
-Made by web.ws.endpoint, handed on to web.ws.session. Refuses as a heartbeat and a stream would be refused.
+Made by web.ws.endpoint, passed on to web.ws.session. Refuses what a heartbeat or a stream would refuse.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from .socket import Socket
 
 
 class Joined(NamedTuple):
-    """Who has joined and with which words, the order of these (`seq`), the answer, and what they are told."""
+    """The caller, their heartbeat as given and as written, its seq, the reply, and what they are shown."""
 
     caller: Caller
-    said: Heartbeat
+    heartbeat: Heartbeat
     write: HeartbeatWrite
     seq: int
     reply: str
@@ -36,8 +36,8 @@ class Joined(NamedTuple):
 
 
 class JoiningSocket:
-    """One socket in one course. `authorization` is the handshake's header, until the join brings a token;
-    `wanted` is the query's, but for what the join says of it.
+    """One socket in one course. `authorization` is the handshake's header, until the join has a token;
+    `wanted` is what the query asks for, which the join may override.
     """
 
     def __init__(
@@ -56,30 +56,30 @@ class JoiningSocket:
         self.count_out: Callable[[], None] = lambda: None
 
     async def reserve(self) -> None:
-        """Takes a place: the viewer's whose token came with the handshake, else their address's.
+        """Counts the socket as the viewer's if the handshake has a token, else as their address's.
 
         Raises Limited.
         """
         try:
             caller = await self._caller()
         except PresenceError:
-            caller = PUBLIC  # the join may bring a better one
+            caller = PUBLIC  # the join may have a valid token
         self._count_in(caller)
 
     def _count_in(self, caller: Caller) -> None:
-        """Takes a place among the caller's streams, and gives back what was taken before they were known."""
+        """Counts the socket as the caller's, and no longer as that of whom it was counted for before."""
         if (
             self.service.admission.tokens is None
             or caller.role is Role.SERVICE
             or caller.subject == self._counted
         ):
             return
-        place = self.service.rates.open_stream(caller.subject, self._peer)
+        count_out = self.service.rates.open_stream(caller.subject, self._peer)
         self.count_out()
-        self.count_out, self._counted = place, caller.subject
+        self.count_out, self._counted = count_out, caller.subject
 
     async def join(self) -> Joined:
-        """Waits for the first message and records the viewer. Raises what is wrong with it, or Gone."""
+        """Waits for the first message and records the viewer. Raises a PresenceError, or Gone."""
         try:
             async with asyncio.timeout(self.service.settings.request_deadline):
                 first = await self.socket.receive()
@@ -87,33 +87,33 @@ class JoiningSocket:
             raise TooSlow("no join came in time") from None
         if first.get("type") != "join":
             raise Invalid([("/type", "must be join in the first message")])
-        said = body.validate(Join, first)
-        if "session_id" not in said.model_fields_set:  # each socket is a tab, unless it says which
-            said = said.model_copy(update={"session_id": f"ws-{secrets.token_hex(12)}"})
-        self._wanted = _wanted(said, self._wanted)
-        if said.token:
-            self._authorization = b"Bearer " + said.token.encode()
-        return await self._recorded(said.model_copy(update={"token": None}))
+        join = body.validate(Join, first)
+        if "session_id" not in join.model_fields_set:  # without an id every socket is a session of its own
+            join = join.model_copy(update={"session_id": f"ws-{secrets.token_hex(12)}"})
+        self._wanted = _wanted(join, self._wanted)
+        if join.token:
+            self._authorization = b"Bearer " + join.token.encode()
+        return await self._recorded(join.model_copy(update={"token": None}))
 
-    async def _recorded(self, said: Join) -> Joined:
-        write = await self.admitted(said)
+    async def _recorded(self, join: Join) -> Joined:
+        write = await self.admitted(join)
         caller = await self._caller()
         courses = await self._courses(caller, self._wanted.viewers)
         self._count_in(caller)
         cached = self._handler.prepare(write)
-        seq = NEWEST if said.seq is None else write.seq
+        seq = NEWEST if join.seq is None else write.seq
         result: HeartbeatResult = await self.service.presence.heartbeat(write, seq)
         if result.expires_at <= result.as_of:
-            reason = "has left, or its viewer was removed: who comes again needs a new session"
+            reason = "has left, or its viewer was removed: to join again, use a new session"
             raise Invalid([("/session_id", reason)])
-        number = result.seq if said.seq is None else said.seq
+        number = result.seq if join.seq is None else join.seq
         reply = message("joined", cached.reply(result, self._handler.interval_ms))
-        return Joined(caller, said, write, number, reply, self._wanted._replace(courses=courses))
+        return Joined(caller, join, write, number, reply, self._wanted._replace(courses=courses))
 
-    async def admitted(self, said: Heartbeat) -> HeartbeatWrite:
-        """What this socket says, as it may be recorded. Raises as a heartbeat's admission does."""
+    async def admitted(self, heartbeat: Heartbeat) -> HeartbeatWrite:
+        """Admits a heartbeat of this socket. Raises what admission raises."""
         admission = self.service.admission
-        write = admission.admit(self._authorization, self._peer, self.course_id, said)
+        write = admission.admit(self._authorization, self._peer, self.course_id, heartbeat)
         return write if isinstance(write, HeartbeatWrite) else await write
 
     async def _caller(self) -> Caller:
@@ -121,7 +121,7 @@ class JoiningSocket:
         return caller if isinstance(caller, Caller) else await caller
 
     async def _courses(self, caller: Caller, viewers: int) -> tuple[str, ...]:
-        """What they may watch: names must be allowed where they are asked for, counts come if they are."""
+        """The courses to watch, none if counts are not allowed. Raises if names are asked for in vain."""
         admission = self.service.admission
         if not viewers and not admission.permissions.may(caller, Action.COUNT):
             return ()
@@ -130,11 +130,11 @@ class JoiningSocket:
         return (self.course_id,)
 
 
-def _wanted(said: Join, asked: Wanted) -> Wanted:
-    """What a join says is to be told; of what it leaves out, what the query asked for."""
-    fields = said.model_fields_set
+def _wanted(join: Join, asked: Wanted) -> Wanted:
+    """What a join asks for; the query's values where it leaves something out."""
+    fields = join.model_fields_set
     return asked._replace(
-        viewers=said.viewers if "viewers" in fields else asked.viewers,
-        chapters=of(said.chapters) if "chapters" in fields else asked.chapters,
-        is_steady=said.order == "joined" if "order" in fields else asked.is_steady,
+        viewers=join.viewers if "viewers" in fields else asked.viewers,
+        chapters=of(join.chapters) if "chapters" in fields else asked.chapters,
+        is_steady=join.order == "joined" if "order" in fields else asked.is_steady,
     )

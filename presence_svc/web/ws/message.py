@@ -1,4 +1,4 @@
-"""What a client says on a socket, as pydantic models. Used by join and session."""
+"""The messages that a client sends on a socket, as pydantic models. Used by join and session."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from ...model import Body, Chapters, Flag, Heartbeat, Id, Many, Order
 
 
 class Join(Heartbeat):
-    """A socket's first message: a heartbeat, with a token if one is needed, and what to tell."""
+    """A socket's first message: a heartbeat, with a token if one is needed, and what to send back."""
 
     token: Annotated[str, StringConstraints(max_length=8_192)] | None = None
-    viewers: Many = Field(0, description="how many names to tell")
-    chapters: Chapters = Field("all", description="whose numbers to tell")
-    order: Order = Field("recent", description="joined: whoever is shown stays so while they are there")
+    viewers: Many = Field(0, description="how many names to send")
+    chapters: Chapters = Field("all", description="the chapters whose counts to send")
+    order: Order = Field(
+        "recent", description="joined: viewers who are shown stay shown while they are present"
+    )
 
 
 class Move(Body):
-    """The viewer goes to another chapter; null = to none."""
+    """The viewer moves to another chapter; null = to none."""
 
     chapter_id: Id | None
 

@@ -1,7 +1,7 @@
-"""A viewer's session over a WebSocket: present while it lives, told of every change, without heartbeats.
+"""A viewer's session over a WebSocket: present while it is open, and informed of changes, without heartbeats.
 
-Made by web.ws.endpoint once a socket has joined. live.renewer renews the lease. Whoever closes the socket
-leaves softly: they may be back in a moment, on any replica.
+Made by web.ws.endpoint once a socket has joined. live.renewer renews the lease. Closing the socket is a soft
+leave, because the viewer may be back in a moment, on any replica.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class SocketSession:
     def __init__(self, joining: JoiningSocket, joined: Joined) -> None:
         self._joining, self._joined = joining, joined
         self._service, self._socket = joining.service, joining.socket
-        self._said = joined.said
+        self._heartbeat = joined.heartbeat
         self._listener = Listener((), 0)
         self._held = joining.service.renewer.hold(
             joined.write, pack_seq(joined.seq), self._on_left, lambda: self._listener.close()
         )
         self._has_left = False
-        self._is_over = False  # nothing is to be said to Redis any more
+        self._is_over = False  # no leave needs to be recorded any more
 
     async def stay(self) -> None:
-        """Until either side ends it."""
+        """Serves the session until either side ends it."""
         service = self._service
         service.metrics.streams.inc()
         try:
@@ -62,19 +62,19 @@ class SocketSession:
             await self._leave_softly()
 
     async def _hear(self) -> None:
-        """Takes the client's messages one by one: the next is read when the last is in Redis."""
+        """Handles the client's messages one by one: each is recorded before the next one is read."""
         while True:
             try:
                 await self._obey(await self._socket.receive())
             except PresenceError as error:
                 await self._socket.complain(error)
 
-    async def _obey(self, told: dict[str, Any]) -> None:
-        match told.get("type"):
+    async def _obey(self, message: dict[str, Any]) -> None:
+        match message.get("type"):
             case "chapter":
-                await self._change(chapter_id=body.validate(Move, told).chapter_id)
+                await self._change(chapter_id=body.validate(Move, message).chapter_id)
             case "hidden":
-                await self._change(hidden=body.validate(Visibility, told).hidden)
+                await self._change(hidden=body.validate(Visibility, message).hidden)
             case "leave":
                 await self._leave(soft=False)
                 self._is_over = True
@@ -84,26 +84,26 @@ class SocketSession:
                 raise Invalid([("/type", "must be chapter, hidden or leave")])
 
     async def _change(self, **update: Any) -> None:
-        """Says something else from now on, at once and at every renewal; unless it is refused."""
-        said = self._said.model_copy(update=update)
-        before, self._held.write = self._held.write, await self._joining.admitted(said)
+        """Records a change at once, and uses it for renewals, unless it is refused."""
+        heartbeat = self._heartbeat.model_copy(update=update)
+        before, self._held.write = self._held.write, await self._joining.admitted(heartbeat)
         try:
             await self._service.presence.heartbeat(self._held.write, self._held.seq)
         except PresenceError:
             self._held.write = before
             raise
-        self._said = said
+        self._heartbeat = heartbeat
 
     def _on_left(self) -> None:
-        """Somebody else has ended the session: an eviction, or a leave by HTTP."""
+        """Another request has ended the session: an eviction, or a leave by HTTP."""
         self._has_left = True
         self._listener.close()
 
     async def _tell(self) -> None:
-        """Sends what is new until something ends the session: then the socket closes."""
+        """Sends frames until something ends the session, and then closes the socket."""
         code = DONE
         try:
-            code = await self._told()
+            code = await self._send_frames()
         except Gone:
             pass
         except Exception:
@@ -111,8 +111,8 @@ class SocketSession:
         finally:
             await self._socket.close(code)
 
-    async def _told(self) -> int:
-        """Why it ended, as a closing code. `bye` means: come back, nobody has left."""
+    async def _send_frames(self) -> int:
+        """Returns the close code. After `bye` the client should come back; its viewer has not left."""
         loop, socket, listener = asyncio.get_running_loop(), self._socket, self._listener
         ends_at, expires_at = term(self._service.settings, self._joined.caller)
         while True:
@@ -132,12 +132,12 @@ class SocketSession:
                 return GOING_AWAY
 
     async def _leave_softly(self) -> None:
-        """Not when this replica goes: its viewers come back elsewhere, and their leases last until then."""
+        """Does nothing when this replica shuts down: its viewers reconnect before their leases end."""
         if not self._is_over and not self._service.hub.closing:
             with contextlib.suppress(PresenceError):
                 await self._leave(soft=True)
 
     async def _leave(self, *, soft: bool) -> None:
         joined = self._joined
-        leave = Leave(session_id=joined.said.session_id, seq=joined.seq, soft=soft)
+        leave = Leave(session_id=joined.heartbeat.session_id, seq=joined.seq, soft=soft)
         await self._service.presence.leave(LeaveWrite(joined.write.course_id, joined.write.viewer_id, leave))

@@ -1,7 +1,7 @@
-"""One WebSocket as ASGI brings it: JSON objects in and out, each within a size and a deadline.
+"""One ASGI WebSocket: JSON objects in and out, each with a size limit and a deadline.
 
-Used by web.ws.session. Refuses what is not a JSON object in text, and readers that take
-nothing; a refusal before the handshake is an HTTP answer, one after it a message and a closing code.
+Used by web.ws.session. Refuses messages that are not JSON objects in text, and clients that stop reading. A
+refusal before the handshake is an HTTP answer; after it, a message and a close code.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from ..problems import MEDIA_TYPE, headers_of, problem
 
 ABORT = "presence.abort"  # an extension: ends a connection whose client takes no bytes (server.websocket)
 DONE, GOING_AWAY = 1000, 1001
-STATUS = 4000  # and an HTTP status: why a socket was closed, for those who see nothing but the code
+STATUS = 4000  # plus an HTTP status: the close code, for clients that see nothing else
 
 
 def complaint(error: PresenceError) -> dict[str, Any]:
-    """The message that tells what was wrong."""
+    """The error message for a client."""
     fields = problem(error)
     fields["problem"] = fields.pop("type")
     if error.retry_after_s is not None:
@@ -33,11 +33,11 @@ def complaint(error: PresenceError) -> dict[str, Any]:
 
 
 class Gone(Exception):
-    """The client has closed the socket, or is no more."""
+    """The client has closed the socket or disconnected."""
 
 
 class Socket:
-    """`settings` say how large a message may be, and how slow its reader."""
+    """`settings` limit the size of a message and the time to send one."""
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, settings: Settings, metrics: Metrics
@@ -50,7 +50,7 @@ class Socket:
         self._deadline_s = settings.send_deadline
 
     async def accept(self) -> None:
-        """The handshake. Raises Gone."""
+        """Completes the handshake. Raises Gone."""
         if (await self._receive())["type"] != "websocket.connect":
             raise Gone
         try:
@@ -59,7 +59,7 @@ class Socket:
             raise Gone from None
 
     async def refuse(self, error: PresenceError) -> None:
-        """An HTTP answer instead of the handshake; a plain 403 from servers that cannot do that."""
+        """Answers by HTTP instead of the handshake; servers without that extension answer a plain 403."""
         await self._receive()
         if "websocket.http.response" not in self._scope.get("extensions", {}):
             await self._send({"type": "websocket.close"})
@@ -70,7 +70,7 @@ class Socket:
         await self._send({"type": "websocket.http.response.body", "body": orjson.dumps(problem(error))})
 
     async def receive(self) -> dict[str, Any]:
-        """The next message. Raises Gone, or what is wrong with it (the socket may live on)."""
+        """The next message. Raises Gone, or a PresenceError, after which the socket may be used further."""
         message = await self._receive()
         if message["type"] != "websocket.receive":
             raise Gone
@@ -83,7 +83,7 @@ class Socket:
         return body.parse(raw, self._metrics)
 
     async def send(self, text: str) -> None:
-        """Raises Gone, also for a client that takes nothing: its connection is cut off."""
+        """Sends a text. Raises Gone, also for a client that does not read: its connection is aborted."""
         try:
             async with asyncio.timeout(self._deadline_s):
                 await self._send({"type": "websocket.send", "text": text})
@@ -99,11 +99,11 @@ class Socket:
         await self.send(orjson.dumps({"type": kind, **fields}).decode())
 
     async def complain(self, error: PresenceError) -> None:
-        """A message that tells what was wrong with the client's last one."""
+        """Sends the error message for the client's last message."""
         await self.send(orjson.dumps(complaint(error)).decode())
 
     async def close(self, code: int = DONE) -> None:
-        """Ends the socket; also one that has ended already."""
+        """Closes the socket, if it is still open."""
         try:
             async with asyncio.timeout(self._deadline_s):
                 await self._send({"type": "websocket.close", "code": code})

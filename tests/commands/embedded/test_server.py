@@ -92,7 +92,7 @@ def test_it_is_tried_again_when_it_cannot_be_started(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where memory is short it may take a while."""
-    monkeypatch.setattr(module, "LOOK_S", 0.05)
+    monkeypatch.setattr(module, "CHECK_S", 0.05)
     with embedded_server() as server:
         start, tries = server.start, iter([Misconfigured("no"), OSError("no")])
 

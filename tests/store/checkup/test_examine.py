@@ -58,7 +58,7 @@ async def test_a_viewer_without_a_hash_is_found(valkey_backend: Backend) -> None
     finding = (await _found(redis))["consistency"]
 
     assert not finding.fine
-    assert finding.detail == "1 of 2 viewers have one without: bob in a"
+    assert finding.detail == "1 of 2 viewers have only one of hash and set entry: bob in a"
 
 
 async def test_a_hash_without_a_place_is_found(valkey_backend: Backend) -> None:
@@ -70,7 +70,7 @@ async def test_a_hash_without_a_place_is_found(valkey_backend: Backend) -> None:
     finding = (await _found(redis))["consistency"]
 
     assert not finding.fine
-    assert finding.detail == "1 of 2 viewers have one without: ada in a"
+    assert finding.detail == "1 of 2 viewers have only one of hash and set entry: ada in a"
 
 
 async def test_the_sample_is_bounded(valkey_backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ async def rest(replica: Replica, courses: list[str]) -> None:
 async def minutes_of(replica: Replica, begin: int, end: int, course: str = "c1") -> Any:
     """What the reader says of these minutes: peak, average, partial."""
     answers = HistoryAnswers(replica.link, replica.settings)
-    known = await answers.known(course)
+    known = await answers.coverage(course)
     steps = [Step(t, t + MINUTE) for t in range(begin, end, MINUTE)]
     found = await answers.history(known, course, None, "1m", steps, UTC)
     return list(zip(found.peak, found.average, found.partial, strict=True))

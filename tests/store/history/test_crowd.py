@@ -95,7 +95,7 @@ def folded(minutes: dict[tuple[Room, int], Minute], span: int) -> dict[tuple[Roo
 async def answered(replica: Replica, room: Room) -> dict[int, tuple[int, int]]:
     """What the route says of the day's minutes: peak and viewer ms, by its average and by its minutes."""
     answers, (course, chapter) = HistoryAnswers(replica.link, replica.settings), room
-    known = await answers.known(course)
+    known = await answers.coverage(course)
     steps = [Step(at, at + MINUTE) for at in range(START, START + DAY, MINUTE)]
     found = await answers.history(known, course, chapter or None, "1m", steps, ZoneInfo("UTC"))
     columns = zip(steps, found.peak, found.average, found.viewer_minutes, found.partial, strict=True)

@@ -8,7 +8,7 @@ remove one member at a time or a thousand; hours and days pass.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import pytest
@@ -25,7 +25,9 @@ from hypothesis.stateful import (
 from presence_svc.store import agenda
 from presence_svc.store.people.counter import PeopleCounter
 from presence_svc.store.redis.url import connect
+from tests.cluster_rig import ClusterBackend, cluster
 from tests.rig import REAL_BACKENDS
+from tests.store.cluster_client import ClusterClient
 from tests.store.history import clock
 from tests.store.history.clock import DAY, HOUR, MINUTE, QUARTER
 from tests.store.history.oracle import Log, Minute
@@ -45,16 +47,18 @@ EXAMPLES = 30
 class Machine(RuleBasedStateMachine):
     """One history. `chapters_limit` is small, so that chapters give their places up."""
 
-    url = ""
+    client: Callable[[], Any]
     loop: asyncio.AbstractEventLoop
     chapters_limit = 500
 
     def __init__(self) -> None:
         super().__init__()
-        self.clients = [connect(self.url, timeout_s=10) for _ in range(2)]
+        self.clients = [self.client() for _ in range(2)]
         options = {"uniques": "exact", "chapters_per_course": self.chapters_limit}
         self.replicas = [clock.replica(client, **SIGNING_IN, **options) for client in self.clients]
-        self.people = PeopleCounter(self.replicas[0].link, self.replicas[0].settings, self.replicas[0].keys)
+        one, is_cluster = self.replicas[0], isinstance(self.clients[0], ClusterClient)
+        # On a Cluster people are added up in a second phase: tests/store/people/test_union.py.
+        self.people = None if is_cluster else PeopleCounter(one.link, one.settings, one.keys)
         self.model, self.log = Model(), Log(MINUTE)
         self.now = clock.START + DAY - 90_000
         self.sessions = 0
@@ -218,6 +222,8 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def people_is_a_set_of_ids(self) -> None:
         """S14, swept or not: through signing in, evictions and several courses."""
+        if self.people is None:
+            return
         self.model.at(self.now)
         told = self.run(self.people.count())
         assert told is not None
@@ -242,16 +248,36 @@ def test_no_minute_is_wrong(
     monkeypatch.setattr(agenda, "MEMBERS", 1_000)
     monkeypatch.setattr(Machine, "chapters_limit", chapters_limit)
     with asyncio.Runner() as runner, clock.turned_clock():
-        Machine.url, Machine.loop = empty_server(kind).url, runner.get_loop()
-        run_state_machine_as_test(
-            Machine,
-            settings=settings(
-                max_examples=EXAMPLES,
-                stateful_step_count=30,
-                deadline=None,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
+        url = empty_server(kind).url
+        Machine.client = staticmethod(lambda: connect(url, timeout_s=10))
+        Machine.loop = runner.get_loop()
+        _run(EXAMPLES)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_no_minute_is_wrong_on_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S13, S15: the same over the partitions of three masters, each with its own agenda and clock."""
+    monkeypatch.setattr(agenda, "MEMBERS", 1_000)
+    with cluster() as servers, asyncio.Runner() as runner, clock.turned_clock(on_a_cluster=True):
+        backend = ClusterBackend(servers)
+        runner.run(backend.__aenter__())
+        Machine.client = staticmethod(backend.client)
+        Machine.loop = runner.get_loop()
+        _run(EXAMPLES)
+        runner.run(backend.__aexit__())
+
+
+def _run(examples: int) -> None:
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
 
 
 def _difference(tier: dict[Any, Minute], folded: dict[Any, Minute]) -> dict[Any, tuple[Any, Any]]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from presence_svc.store.history import steps
-from presence_svc.store.history.answers import added_up, by_weekday
+from presence_svc.store.history.answers import by_weekday, columns_of
 from presence_svc.store.history.series import Series, Unit
 from presence_svc.store.history.steps import Step
 
@@ -116,6 +116,6 @@ def test_a_day_adds_up_over_its_own_length() -> None:
     begin = ms("2026-03-29T00:00:00+01:00")
     units = [Unit(2, 2 * QUARTER, QUARTER, False)] * (23 * 4)
     (day,) = steps.days(begin, begin + 1, here)
-    (column,) = added_up(Series(QUARTER, begin // QUARTER, units), [day])
+    (column,) = columns_of(Series(QUARTER, begin // QUARTER, units), [day])
 
     assert column == (2, 2.0, 2 * 23 * 60, False)

@@ -168,7 +168,7 @@ async def test_a_ban_only_grows_unless_the_last_word_is_spoken(replica: Replica)
     await replica.pass_time(61_000)
     assert await is_banned()
 
-    await replica.presence.evict("c1", "ada", 90, is_last_word=True)
+    await replica.presence.evict("c1", "ada", 90, replaces_ban=True)
     await replica.pass_time(80_000)
     assert await is_banned()
     await replica.pass_time(11_000)
@@ -176,5 +176,18 @@ async def test_a_ban_only_grows_unless_the_last_word_is_spoken(replica: Replica)
 
     await replica.presence.evict("c1", "ada", 3_600)
     assert await is_banned()
-    await replica.presence.evict("c1", "ada", 0, is_last_word=True)
+    await replica.presence.evict("c1", "ada", 0, replaces_ban=True)
     assert not await is_banned()
+
+
+async def test_an_eviction_is_about_sessions_that_live(replica: Replica) -> None:
+    """S6: a session whose lease has ended may come back, whether or not its record still exists."""
+    await replica.beat("ada", "lapsed")
+    await replica.beat("ada", "hidden", hidden=True)
+    await replica.pass_time(61_000)
+
+    await replica.presence.evict("c1", "ada")
+
+    back, late = await replica.beat("ada", "lapsed"), await replica.beat("ada", "hidden")
+    assert back.expires_at > back.as_of
+    assert late.expires_at <= late.as_of

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from presence_svc.store.people import books, counter
+from presence_svc.store.people import counter, repair
 from tests.rig import Backend
 from tests.store.replica import SIGNING_IN, Replica
 
@@ -83,8 +83,8 @@ async def test_too_many_to_look_at_is_said(counting: Replica, monkeypatch: pytes
 
 async def mended(replica: Replica) -> int:
     """A whole round, whatever its steps."""
-    found = books.PeopleBooks(replica.link, replica.settings, replica.keys)
-    return sum([await found.mend() for _ in range(40)])
+    found = repair.PeopleRepair(replica.link, replica.settings, replica.keys)
+    return sum([await found.step() for _ in range(40)])
 
 
 async def test_sets_that_have_gone_leave_nobody_behind(counting: Replica) -> None:
@@ -119,3 +119,15 @@ async def test_a_renewal_writes_nothing(counting: Replica) -> None:
     commands = set(await counting.redis.info("commandstats"))
 
     assert commands & {"cmdstat_hlen", "cmdstat_hdel", "cmdstat_zscore", "cmdstat_hgetall"} == set()
+
+
+async def test_the_whole_of_a_small_set_is_looked_over(counting: Replica) -> None:
+    """Redis answers a scan of a small hash with all of it: its end is mended too, and who is missing."""
+    beats = [(f"v{n}", f"c{course}") for course in range(5) for n in range(100)]
+    await asyncio.gather(*(counting.beat(viewer, course=course) for viewer, course in beats))
+    await counting.beat("ada", course="c0")
+    await counting.redis.delete("presence:{c4}:viewers")
+    await counting.redis.hdel("presence:where", "ada")
+
+    assert await mended(counting) == 101
+    assert await told(counting) == (101, True)

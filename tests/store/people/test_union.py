@@ -63,7 +63,7 @@ async def counting(shared_cluster: Cluster) -> AsyncIterator[Replica]:
 
 async def test_on_real_masters(counting: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is in courses of all masters is one; leaves, evictions and ends take them out where they were."""
-    monkeypatch.setattr(people_union, "STANDS_S", 0.0)
+    monkeypatch.setattr(people_union, "REUSED_S", 0.0)
     monkeypatch.setattr(people_union, "STEP", 10)
     courses = [f"c{n}" for n in range(60)]
     before = await counting.now()
@@ -91,13 +91,13 @@ async def test_on_real_masters(counting: Replica, monkeypatch: pytest.MonkeyPatc
 
 
 async def test_the_bound_is_kept(counting: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
-    """S14: a reading stands for STANDS_S from its beginning; what is left of the bound is for taking it."""
+    """S14: a reading stands for REUSED_S from its beginning; what is left of the bound is for taking it."""
     now = 1_000.0
     monkeypatch.setattr(people_union, "monotonic", lambda: now)
     await counting.beat("ada")
     first = await counting.people.count()
     await counting.beat("bob", course="c2")
-    now += people_union.STANDS_S - 0.01
+    now += people_union.REUSED_S - 0.01
     second = await counting.people.count()
     now += 0.02
     third = await counting.people.count()
@@ -107,4 +107,4 @@ async def test_the_bound_is_kept(counting: Replica, monkeypatch: pytest.MonkeyPa
     assert third is not None
     assert (first.people, second.people, third.people) == (1, 1, 2)
     assert first.as_of == second.as_of < third.as_of
-    assert people_union.STANDS_S <= people_union.BOUND_S / 2
+    assert people_union.REUSED_S <= people_union.BOUND_S / 2

@@ -211,7 +211,7 @@ def test_says_what_the_server_said_when_it_does_not_start() -> None:
     """A server that ends at once is reported with its own last words, and its directory is gone."""
     server = EmbeddedServer(options=["--nonsense"])
 
-    with pytest.raises(Misconfigured, match=r"(?s)ended at once with status 1.*nonsense"):
+    with pytest.raises(Misconfigured, match=r"(?s)exited at once with status 1.*nonsense"):
         server.start()
 
     assert not Path(server.url.removeprefix("unix://")).parent.exists()

@@ -162,12 +162,12 @@ async def test_a_late_loop_is_no_late_redis(own_server: EmbeddedServer) -> None:
 
 
 async def test_a_crowd_of_our_own_is_no_absence(own_server: EmbeddedServer) -> None:
-    """More patient callers than can be served in time: they are told so, and heartbeats go on beside them."""
+    """More low-priority callers than can be served in time: they are refused, and heartbeats go on."""
     async with Proxy(own_server.url) as proxy:
         link = link_to(proxy.url, timeout_s=0.3, pool=4)
         await link.pipeline([("PING",)])
         proxy.delay_s = 0.05
-        crowd = [asyncio.ensure_future(link.pipeline([("PING",)], patient=True)) for _ in range(400)]
+        crowd = [asyncio.ensure_future(link.pipeline([("PING",)], low_priority=True)) for _ in range(400)]
         await asyncio.sleep(0.05)
         beats = [await _writes(link) for _ in range(5)]
         outcomes = await asyncio.gather(*crowd, return_exceptions=True)
@@ -181,12 +181,12 @@ async def test_a_crowd_of_our_own_is_no_absence(own_server: EmbeddedServer) -> N
 
 
 async def test_a_slow_read_does_not_count_against_redis(own_server: EmbeddedServer) -> None:
-    """A patient call past its deadline fails alone: the next write is sent, not refused."""
+    """A low-priority call past its deadline fails alone: the next write is sent, not refused."""
     slow = "local t = redis.call('TIME')[1] while redis.call('TIME')[1] - t < 2 do end return 1"
     link = link_to(own_server.url, timeout_s=0.2)
     await link.pipeline([("PING",)])
     with pytest.raises(Unavailable, match="does not answer"):
-        await link.pipeline([("EVAL", slow, 0)], patient=True)
+        await link.pipeline([("EVAL", slow, 0)], low_priority=True)
 
     assert not link.away
     await link.close()
@@ -275,7 +275,7 @@ async def test_a_name_with_replicas_behind_it_leads_to_the_primary(
 
         await eventually("writes", partial(_writes, link), within_s=PRIMARY_WITHIN_S + BUSY_S)
 
-        subscription = await link.subscription(link.places()[0])
+        subscription = await link.subscription(link.pubsub_addresses()[0])
         results = [await _writes(link) for _ in range(50)]
         assert all(results)  # and stays there, however the resolver shuffles
         peer = subscription._transport.get_extra_info("peername")  # type: ignore[union-attr]
@@ -302,5 +302,5 @@ async def test_an_address_that_is_silent_does_not_take_the_others_time(
         await link.warm()
 
         assert await _writes(link)
-        assert link.node.turn % 2 == 1  # the next one is not dialled at the silent address again
+        assert link.node.address_index % 2 == 1  # the next one is not dialled at the silent address again
         await link.close()

@@ -16,10 +16,10 @@ async def _why(url: str) -> str:
     """What is said of it."""
     link = open_link(load(redis_url=url))
     try:
-        assert link.places() == []
+        assert link.pubsub_addresses() == []
         with pytest.raises(Unavailable) as told:
             await link.start()
-        assert link.places() == []
+        assert link.pubsub_addresses() == []
         return told.value.detail
     finally:
         await link.close()

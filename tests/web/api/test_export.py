@@ -1,4 +1,4 @@
-"""The export as a warehouse pulls it: the statements of docs/history.md, in a real PostgreSQL."""
+"""The export as a warehouse pulls it: the statements of docs/history.md, in real warehouses."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,6 +82,13 @@ def statements() -> tuple[str, str]:
     return begin + line, end
 
 
+def past(redis: Redis) -> int:
+    """Somebody has always been there to hear. The number of the quarter that it is now."""
+    now = int(redis.time()[0]) * 1_000 // QUARTER
+    redis.hset("presence:heard:0", mapping={"first": (now - 1_000) * QUARTER, "last": (now + 1) * QUARTER})
+    return now
+
+
 def close(redis: Redis, course: str, quarter: int, value: str, *, late: int = 1) -> None:
     """So many quarters after it had begun."""
     redis.hset(f"presence:{{{course}}}:quarters:{quarter // 96}", str(quarter % 96), value)
@@ -103,10 +111,7 @@ def test_postgres_copies_what_is_new(postgres: Postgres, spawn_service: SpawnSer
         return str(reply.headers["presence-cursor"])
 
     with Redis.from_url(redis_url) as redis:
-        now = int(redis.time()[0]) * 1_000 // QUARTER
-        redis.hset(
-            "presence:heard:0", mapping={"first": (now - 1_000) * QUARTER, "last": (now + 1) * QUARTER}
-        )
+        now = past(redis)
         close(redis, "c1", now - 9, "5 4500000")
         close(redis, "=cmd", now - 8, "2 900000!")
         close(redis, "c1", now - 8, "7 6300000")
@@ -121,3 +126,36 @@ def test_postgres_copies_what_is_new(postgres: Postgres, spawn_service: SpawnSer
         "SELECT course_id, peak, average, viewer_minutes, partial FROM course_quarters ORDER BY t, key;"
     )
     assert rows.splitlines() == ["c1|5|5|75|f", "'=cmd|2|1|15|t", "c1|7|7|105|f", "c1|1|0.067|1|f"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_clickhouse_reads_the_route(spawn_service: SpawnService, redis_url: str, tmp_path: Path) -> None:
+    """Its statements as they stand, but for address and key: read twice, each quarter is there once."""
+    pytest.importorskip("chdb", reason="ClickHouse (the extra `warehouse`) is missing")
+    key = "a-key-of-the-service-role"
+    service = spawn_service(
+        {"PRESENCE_REDIS_URL": redis_url, "PRESENCE_AUTH": "jwt", "PRESENCE_JWT_SECRET": "s" * 32}
+        | {"PRESENCE_SERVICE_KEYS": key}
+    )
+    with Redis.from_url(redis_url) as redis:
+        now = past(redis)
+        close(redis, "c1", now - 9, "5 4500000")
+        close(redis, "=cmd", now - 8, "2 900000!")
+    block = next(text for text in re.findall(r"```sql\n(.*?)```", PAGE, re.S) if "ReplacingMergeTree" in text)
+    create, insert = (
+        block.replace("http://presence:8000", service.url).replace("SERVICE_KEY", key).strip(";\n").split(";")
+    )
+    rows = "SELECT course_id, peak, average, viewer_minutes, partial FROM course_quarters FINAL ORDER BY t"
+    script = (
+        "import sys; from chdb.session import Session\nsession = Session(sys.argv[1])\n"
+        "for statement in sys.argv[2:]: told = session.query(statement, 'CSV')\nprint(told)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "data"), create, insert, insert, rows],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.split() == ['"c1",5,5,75,false', '"\'=cmd",2,1,15,true'], done.stderr

@@ -1,7 +1,7 @@
--- Shared by the scripts that name it: a course's keys, its count, its changes and a viewer's standing.
--- Needs time. A course is passed as five KEYS in the order of keys.CourseKeys. Times are ms by Redis's own clock (S3).
+-- A course's keys, counts, messages and expiry. Needs time.
+-- A course is passed as five KEYS, in the order of keys.CourseKeys. Times are ms by Redis's own clock (S3).
 
-local EMPTY = 600000 -- how long the state of a course is kept that nobody is in: longer than any lease
+local EMPTY = 600000 -- how long the state of an empty course is kept: longer than any lease
 
 local function course_at(i)
   return {
@@ -9,40 +9,40 @@ local function course_at(i)
   }
 end
 
--- "P:{C}:viewers", on a Cluster "P:{T}:C:viewers", says which course it is (ids hold no braces), and its channel
--- is its sibling "P:{C}:changes". Sharded, the channel is in the slot of the course's keys.
+-- The course id is part of "P:{C}:viewers", on a Cluster "P:{T}:C:viewers" (ids contain no braces), and the channel
+-- differs from it in the ending only: "P:{C}:changes". So a sharded channel is in the slot of the course's keys.
 local PUBLISH = 'PUBLISH' -- or 'SPUBLISH': scripts.py
 local function id_of(c)
   return string.match(c.viewers, '{([^}]*)}:viewers$') or string.match(c.viewers, '}:(.*):viewers$')
 end
 local function channel_of(c) return string.sub(c.viewers, 1, -8) .. 'changes' end
 
-local function alive_in(zset, now) return redis.call('ZCOUNT', zset, '(' .. int(now), '+inf') end
+local function count_alive(zset, now) return redis.call('ZCOUNT', zset, '(' .. int(now), '+inf') end
 
-local function in_place(c, place, now)
+local function count_in_place(c, place, now)
   return redis.call('ZCOUNT', c.places, '(' .. int(place * W + now), '(' .. int((place + 1) * W))
 end
 
--- Calls each(chapter, place) for the chapters on record, sorted, so that equal states read equal.
+-- Calls each(chapter, place) for every known chapter, sorted, so that equal states give equal messages.
 local function each_chapter(c, each)
   local flat = redis.call('HGETALL', c.chapters)
-  local names, place_of = {}, {}
+  local names, chapter_places = {}, {}
   for i = 1, #flat, 2 do
     names[#names + 1] = flat[i]
-    place_of[flat[i]] = tonumber(flat[i + 1])
+    chapter_places[flat[i]] = tonumber(flat[i + 1])
   end
   table.sort(names)
-  for _, name in ipairs(names) do each(name, place_of[name]) end
+  for _, name in ipairs(names) do each(name, chapter_places[name]) end
 end
 
 local function publish(c, now, version)
-  local total, anonymous = alive_in(c.viewers, now), alive_in(c.anonymous, now)
+  local total, anonymous = count_alive(c.viewers, now), count_alive(c.anonymous, now)
   local chapters = {}
   each_chapter(c, function(name, place)
-    local n = in_place(c, place, now)
+    local n = count_in_place(c, place, now)
     if n > 0 then chapters[#chapters + 1] = '"' .. name .. '":' .. n end
   end)
-  -- Ids hold nothing that JSON would escape (model.ID_PATTERN), so this is safe and needs no cjson.
+  -- Ids contain nothing that JSON would escape (model.ID_PATTERN), so that this is safe without cjson.
   redis.call(PUBLISH, channel_of(c), '{"type":"count","course_id":"' .. id_of(c) .. '","total":' .. total
     .. ',"named":' .. (total - anonymous) .. ',"anonymous":' .. anonymous
     .. ',"chapters":{' .. table.concat(chapters, ',') .. '},"version":' .. int(version)
@@ -52,10 +52,10 @@ local function publish(c, now, version)
   redis.call('PEXPIRE', c.state, total > 0 and DAY or EMPTY)
 end
 
--- Something that counts has changed: publish at once, or when the interval is over (S8).
--- Returns when a message is due, 0 when it has gone out. Only messages take numbers of their own: a storm of
--- changes within an interval must not run ahead of the clock, for after a restart versions begin at the clock.
-local function changed(c, now, interval, agenda)
+-- A count has changed: publishes at once, or schedules the message for the end of the interval (S8). Returns when
+-- the message is due, 0 if it was published. Only messages increase the version: many changes within an interval
+-- must not make versions run ahead of the clock, because they begin at the clock again when Redis restarts empty.
+local function publish_or_schedule(c, now, interval, agenda)
   local state = redis.call('HMGET', c.state, 'version', 'published')
   local version = tonumber(state[1]) or 0
   local published = tonumber(state[2]) or 0
@@ -70,12 +70,12 @@ local function changed(c, now, interval, agenda)
   return due
 end
 
--- A full Redis refuses a script whose first write may need memory. Removing nothing needs none, and lets those
--- who make room go on: leaves and sweeps.
-local function make_way(agenda) redis.call('ZREM', agenda, '') end
+-- A full Redis refuses a script at its first write, unless that write frees memory. Removing nothing counts as such a
+-- write, so that scripts that free memory, leaves and sweeps, can run.
+local function pass_memory_check(agenda) redis.call('ZREM', agenda, '') end
 
--- The sets of a course outlive its longest lease by half: renewals need not touch their expiry each time.
-local function keep(c, now, longest)
+-- A course's sets expire half a lease after its longest possible lease, so that not every renewal has to extend them.
+local function extend_expiry(c, now, longest)
   local at = int(now + longest * 1.5)
   redis.call('PEXPIREAT', c.viewers, at)
   redis.call('PEXPIREAT', c.places, at)

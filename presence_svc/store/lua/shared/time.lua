@@ -1,6 +1,6 @@
--- Shared by all scripts that tell the time: Redis's own clock (S3), whole numbers as text, and a place's scores.
+-- Shared by all scripts that need the time: Redis's own clock (S3), integers as text, and constants.
 
-local W = 4398046511104 -- 2^42: a place's stretch of scores, see keys.py
+local W = 4398046511104 -- 2^42, the width of a place's range of scores: see keys.py
 local DAY = 86400000
 
 local function clock()
@@ -8,5 +8,5 @@ local function clock()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
--- Lua writes 1.79e+15 for large numbers; Redis wants all the digits.
+-- Lua would write 1.79e+15 for large numbers; Redis needs all the digits.
 local function int(n) return string.format('%.0f', n) end

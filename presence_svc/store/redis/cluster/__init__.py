@@ -1,1 +1,1 @@
-"""The way to a Redis Cluster: which node has what, and how commands get there."""
+"""The link to a Redis Cluster: which node owns which slots, and how commands are routed."""

@@ -1,6 +1,6 @@
-"""What can be wrong with a Cluster: slots of nobody, an uneven spread, and each master by itself.
+"""Checks a Cluster: slots without an owner, an uneven distribution of partitions, and each master by itself.
 
-Called by `presence-svc doctor`. Changes nothing; every master is looked at by a connection of its own.
+Called by `presence-svc doctor`. Changes nothing; every master is checked over its own connection.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...keys import Keys
 from .link import ClusterLink
 
 COVERAGE = "cluster-require-full-coverage"
-UNEVEN = 1.5  # a master with so many times its share of the partitions does not get on with the others
+UNEVEN = 1.5  # a master with more than this many times its share of the partitions is overloaded first
 
 
 async def examine_cluster(
@@ -51,18 +51,18 @@ async def examine_cluster(
 
 
 async def _coverage(client: Redis) -> list[Finding]:
-    """Managed services do not say."""
+    """Whether one missing master stops the whole Cluster. Managed services do not tell."""
     try:
         found: dict[Any, Any] = await client.config_get(COVERAGE)
     except RedisError:
         return []
     if found.get(COVERAGE, found.get(COVERAGE.encode())) not in ("yes", b"yes"):
-        return [Finding(True, "coverage", "slots without a master take no others with them")]
+        return [Finding(True, "coverage", "slots without a master leave the others working")]
     return [
         Finding(
             False,
             "coverage",
-            f"{COVERAGE} is yes: while one master is away all courses are refused, set it to no",
+            f"{COVERAGE} is yes: while one master is away, all courses are refused; set it to no",
         )
     ]
 
@@ -71,19 +71,19 @@ def _topology(link: ClusterLink) -> Finding:
     table = link.topology.table
     shown = f"{len(table.masters)} masters, {len(table.replicas)} replicas"
     if table.unowned:
-        return Finding(False, "topology", f"{shown}; {table.unowned:,} of 16,384 slots belong to nobody")
+        return Finding(False, "topology", f"{shown}; {table.unowned:,} of 16,384 slots have no owner")
     if not table.replicas and len(table.masters) > 1:
         return Finding(True, "topology", f"{shown}: a master that dies takes its courses with it")
     return Finding(True, "topology", shown)
 
 
 def _spread(link: ClusterLink, keys: Keys) -> Finding:
-    """How the partitions lie on the masters, the most first."""
+    """How many partitions each master has, largest first."""
     owners = Counter(link.topology.table.owner[partition.slot] for partition in keys.partitions)
     masters = len(link.topology.table.masters)
     many = [owners[address] for address in link.topology.table.masters]
     shown = " / ".join(map(str, sorted(many, reverse=True)))
     detail = f"{len(keys.partitions)} partitions on {masters} masters: {shown}"
     if masters and max(many) > UNEVEN * len(keys.partitions) / masters:
-        return Finding(False, "partitions", f"{detail}; move slots to even that out")
+        return Finding(False, "partitions", f"{detail}; move slots to balance them")
     return Finding(True, "partitions", detail)

@@ -1,7 +1,7 @@
 """A Cluster of embedded servers on loopback ports: for `presence-svc demo --cluster` and for tests.
 
-Ends with whoever started it, as each of its servers does. Guarded by a password of its own, since others on
-this machine can reach the ports.
+It ends with the process that started it, as each of its servers does. It has a random password, because
+other users of this machine can reach the ports.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LOCAL = "127.0.0.1"
 
 
 class ClusterServer:
-    """One server of a Cluster; `data` keeps its place in it, and nothing else, over a restart."""
+    """One server of a Cluster; of its state only its Cluster configuration, in `data`, survives a restart."""
 
     def __init__(self, data: Path, *, binary: str | None, options: Sequence[str]) -> None:
         self.port, self.bus_port = free_ports()
@@ -38,23 +38,20 @@ class ClusterServer:
             options=(
                 *("--port", str(self.port), "--cluster-port", str(self.bus_port), "--bind", LOCAL),
                 *("--cluster-enabled", "yes", "--appendonly", "no", "--repl-diskless-sync-delay", "0"),
-                *(
-                    "--cluster-require-full-coverage",
-                    "no",
-                ),  # a master that is gone takes its own slots with it
+                *("--cluster-require-full-coverage", "no"),  # a missing master must not stop the others
                 *(option.replace("{port}", str(self.port)) for option in options),
             ),
         )
 
     def start(self, password: str) -> None:
-        """Starts it, also again. The password does not stand in the command line, which all can read."""
+        """Starts or restarts it. The password is not on the command line, which all users can read."""
         self.server.start()
         with self.client(None) as client:
             client.config_set("masterauth", password)
             client.config_set("requirepass", password)
 
     def client(self, password: str | None) -> redis.Redis:
-        """A client of this server alone, by its socket."""
+        """A client of this server alone, over its unix socket."""
         return redis.Redis(
             unix_socket_path=self.server.url.removeprefix("unix://"),
             password=password,
@@ -64,7 +61,7 @@ class ClusterServer:
 
 
 class EmbeddedCluster:
-    """`with EmbeddedCluster(directory) as cluster:` its masters own even ranges of slots."""
+    """Use it as `with EmbeddedCluster(directory) as cluster:`. Its masters own equal ranges of slots."""
 
     def __init__(
         self,
@@ -88,7 +85,7 @@ class EmbeddedCluster:
         return f"redis+cluster://:{self.password}@{hosts}"
 
     def start(self) -> str:
-        """Starts the servers and makes a Cluster of them. Raises Misconfigured when that takes too long."""
+        """Starts the servers and forms a Cluster. Raises Misconfigured if that takes too long."""
         for _ in range(self.masters + self.replicas):
             self.add_server()
         clients = [self._stack.enter_context(server.client(self.password)) for server in self.servers]
@@ -106,7 +103,7 @@ class EmbeddedCluster:
         return self.url
 
     def add_server(self) -> ClusterServer:
-        """One more server, running, and not of the Cluster yet."""
+        """Starts one more server, which is not yet part of the Cluster."""
         server = ClusterServer(self._data, binary=self._binary, options=self._options)
         self._stack.callback(server.server.stop)
         server.start(self.password)
@@ -114,7 +111,7 @@ class EmbeddedCluster:
         return server
 
     def stop(self) -> None:
-        """Ends all servers."""
+        """Stops all servers."""
         self._stack.close()
         self.servers = []
 
@@ -122,7 +119,7 @@ class EmbeddedCluster:
         deadline = time.monotonic() + FORM_DEADLINE_S
         while not is_done():
             if time.monotonic() > deadline:
-                raise Misconfigured("the embedded servers did not become a cluster in time")
+                raise Misconfigured("the embedded servers did not form a Cluster in time")
             time.sleep(0.05)
 
     def __enter__(self) -> Self:
@@ -143,19 +140,19 @@ class EmbeddedCluster:
 
 
 def node_id(client: redis.Redis) -> str:
-    """What the other nodes call this one."""
+    """The id by which other nodes know this one."""
     found: Any = _ask(client, "CLUSTER MYID")
     return str(found.decode())
 
 
 def known_nodes(client: redis.Redis) -> int:
-    """How many nodes this one has shaken hands with, itself among them."""
+    """How many nodes this one has completed its handshake with, itself included."""
     nodes: Any = _ask(client, "CLUSTER NODES")
     return sum("handshake" not in node["flags"] for node in nodes.values())
 
 
 def is_formed(client: redis.Redis) -> bool:
-    """Whether this node serves, and as a replica has all that its master has."""
+    """Whether this node serves and, if it is a replica, is in sync with its master."""
     state: Any = _ask(client, "CLUSTER INFO")
     facts: Any = client.info("replication")
     is_complete = facts["role"] == "master" or facts["master_link_status"] == "up"
@@ -167,7 +164,7 @@ def _ask(client: redis.Redis, command: str) -> Any:
 
 
 def free_ports() -> tuple[int, int]:
-    """Two ports that nobody listens on now, for clients and for the bus. Who takes one meanwhile wins."""
+    """Two free ports, for clients and for the Cluster bus. Another process may take one before we do."""
     with socket.socket() as one, socket.socket() as two:
         one.bind((LOCAL, 0))
         two.bind((LOCAL, 0))

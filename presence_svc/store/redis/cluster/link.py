@@ -1,7 +1,7 @@
-"""The way to a Redis Cluster: each command goes to the master of its key's slot.
+"""The link to a Redis Cluster: each command goes to the master of its key's slot.
 
-A node that is away fails its own commands, and no others. What nodes say about slots is followed by router,
-what they know of each other by topology.
+A node that is away fails its own commands and no others. The router follows redirections; the topology
+knows which node owns which slot.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ RETRY_S = 0.2
 
 
 class ClusterLink(Link):
-    """`agree` is awaited once before all other commands; it raises Misconfigured for a foreign Cluster.
+    """`agree` is awaited once before any other command; it raises Misconfigured if it rejects the Cluster.
 
-    `probes`: a packed command for some slots, which tells whether their master takes writes.
+    `probes` has, for some slots, a packed command that shows whether their master accepts writes.
     """
 
     is_cluster = True
@@ -52,7 +52,7 @@ class ClusterLink(Link):
         self.sharded = sharded
         self._access = access
         self._probes = probes
-        self._global: Address | None = None  # where all channels are heard that are not sharded
+        self._global: Address | None = None  # where to subscribe to channels that are not sharded
         topology.on_change = self._moved
         self.router.moves.on_change = self._regroup
         self._is_ready = False
@@ -67,14 +67,14 @@ class ClusterLink(Link):
 
     @property
     def refusing(self) -> str:
-        """When all of them do; one that does fails its own commands."""
+        """Set only while all masters refuse writes; one that does so alone fails its own commands."""
         found = [node.health.refusing for node in self.topology.masters]
         return found[0] if found and all(found) else ""
 
     def observe(self, **hooks: Callable[..., object] | None) -> None:
         self.topology.observe(**hooks)
 
-    def places(self) -> list[Address]:
+    def pubsub_addresses(self) -> list[Address]:
         masters = self.topology.table.masters
         if self.sharded or not masters:
             return masters
@@ -83,24 +83,24 @@ class ClusterLink(Link):
             self._global = random.choice(alive or masters)
         return [self._global]
 
-    def place_of(self, channel: str) -> Address | None:
+    def pubsub_address(self, channel: str) -> Address | None:
         if self.sharded:
             return self.topology.table.owner[slot_of(channel)]
-        return next(iter(self.places()), None)
+        return next(iter(self.pubsub_addresses()), None)
 
     def servers(self) -> list[NodeState]:
         return [node.state for node in self.topology.masters]
 
-    async def subscription(self, place: Address) -> Subscription:
-        return await Subscription.open(place, self._access, sharded=self.sharded)
+    async def subscription(self, address: Address) -> Subscription:
+        return await Subscription.open(address, self._access, sharded=self.sharded)
 
     def hint(self) -> None:
         self.topology.hint()
 
-    def redirected(self, why: str, place: Address) -> Callable[[str], bool] | None:
+    def redirected(self, why: str, address: Address) -> Callable[[str], bool] | None:
         if not why.startswith("MOVED "):
             return None
-        slot, address = read_redirection(why, place, self.topology.reached)
+        slot, address = read_redirection(why, address, self.topology.reached)
         self.topology.moved(slot, address)
         return lambda channel: slot_of(channel) == slot
 
@@ -114,16 +114,16 @@ class ClusterLink(Link):
         for slot, probe in self._probes.items():
             if (owner := self.topology.table.owner[slot]) is not None:
                 self.topology.node(owner).health.probe = probe
-        self.on_places()
+        self.on_topology_change()
 
     def _regroup(self) -> None:
         self.version += 1
 
     async def warm(self) -> None:
-        """Finding the masters takes care of that."""
+        """Nothing to do: `start` has connected to the masters."""
 
     async def start(self) -> None:
-        """Finds the masters. Raises Unavailable, Misconfigured when this is not the Cluster that we need."""
+        """Finds the masters. Raises Unavailable; Misconfigured if this is not a Cluster that we can use."""
         if self._is_ready:
             return
         now = asyncio.get_running_loop().time()
@@ -149,7 +149,7 @@ class ClusterLink(Link):
         await self.topology.close()
 
     async def results(
-        self, commands: Sequence[Command | ScriptCall], *, patient: bool = False
+        self, commands: Sequence[Command | ScriptCall], *, low_priority: bool = False
     ) -> list[Any | PresenceError]:
         if not self._is_ready:
             try:
@@ -159,4 +159,4 @@ class ClusterLink(Link):
                 return [Unavailable("the cluster does not answer yet") for _ in commands]
             except PresenceError as error:
                 return [Unavailable(error.detail) for _ in commands]
-        return await self.router.send(commands, patient=patient)
+        return await self.router.send(commands, low_priority=low_priority)

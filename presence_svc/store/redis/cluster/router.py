@@ -1,7 +1,7 @@
-"""Sends commands to the masters of their keys, and on to where these say. Used by link.
+"""Sends commands to the masters of their keys and follows redirections. Used by link.
 
-What a node says about slots is acted on within the same deadline. Whatever is sent again takes the later
-commands of its slot along, in order: a leave must not overtake an earlier heartbeat.
+Redirections are followed within the deadline of the original request. When a command is sent again, so are
+the later commands of its slot, in order: a leave must not overtake an earlier heartbeat.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from .slot_table import Batch, read_redirection
 from .slots_in_transit import Moves
 from .topology import Topology
 
-HOPS = 4  # the first sending, and three times again
+HOPS = 4  # the first attempt and three more
 TRYAGAIN_S = (0.01, 0.02, 0.04)
-# Of the deadline, for a batch of one slot. Whoever comes meanwhile waits for that batch and then in the next:
-# twice as long, and still within what a request may take.
+# How much of the deadline a batch of a single slot may wait for its slot to be moved. Requests that arrive in
+# the meantime wait for that batch and for their own: twice as long, and still within the deadline.
 HELD_SHARE = 0.5
 ASKING = packed_command("ASKING")
 OLD_TABLE = frozenset({"CLUSTERDOWN", "READONLY", "LOADING", "MASTERDOWN"})
-KEY_BY_KEY = frozenset({"ASK", "TRYAGAIN"})  # the slot is being moved in the old way
+KEY_BY_KEY = frozenset({"ASK", "TRYAGAIN"})  # the slot is being migrated key by key
 NOBODY = "no node of the cluster has this course now"
 MOVING = "this part of the courses is being moved to another node"
 
 
 class Router:
-    """One exchange per master at once. `redirections` counts, by kind, what nodes have sent elsewhere."""
+    """Exchanges with all masters run in parallel. `redirections` counts those that nodes sent, by kind."""
 
     def __init__(self, topology: Topology, *, timeout_s: float, sharded: bool) -> None:
         self.topology = topology
@@ -43,13 +43,13 @@ class Router:
         self._sharded = sharded
 
     async def send(
-        self, commands: Sequence[Command | ScriptCall], *, patient: bool = False
+        self, commands: Sequence[Command | ScriptCall], *, low_priority: bool = False
     ) -> list[Any | PresenceError]:
-        """As results, also before the number of partitions is agreed on."""
+        """As Link.results, but works before the number of partitions is agreed on."""
         batch = Batch(
             commands,
             asyncio.get_running_loop().time() + self._timeout_s,
-            patient=patient,
+            low_priority=low_priority,
             sharded=self._sharded,
         )
         left: Sequence[int] = range(len(commands))
@@ -62,7 +62,7 @@ class Router:
         return batch.replies
 
     async def _round(self, batch: Batch, left: Sequence[int]) -> list[int]:
-        """Sends these, to each node in one exchange; returns which must be sent again, in order."""
+        """Sends these commands, one exchange per node. Returns the indices to send again, in order."""
         groups: dict[Node, list[int]] = {}
         for index in left:
             node = self._node_for(batch.slots[index])
@@ -78,7 +78,7 @@ class Router:
         return sorted(index for part in again for index in part)
 
     def _node_for(self, slot: int | None) -> Node | None:
-        """The master of a slot; any that answers for a command without a key."""
+        """The master of a slot; for a command without a key any master that answers."""
         if slot is not None:
             address = self.topology.table.owner[slot]
             return None if address is None else self.topology.node(address)
@@ -88,7 +88,7 @@ class Router:
     async def _exchange(self, batch: Batch, node: Node, group: list[int]) -> list[int]:
         packed = [batch.packed(index) for index in group]
         try:
-            replies = await node.exchange(packed, batch.deadline, patient=batch.patient)
+            replies = await node.exchange(packed, batch.deadline, low_priority=batch.low_priority)
         except Unavailable as error:
             self.topology.hint()
             for index in group:
@@ -116,7 +116,7 @@ class Router:
         return again
 
     def _is_elsewhere(self, batch: Batch, node: Node, index: int, reply: ReplyError) -> bool:
-        """Whether a command that was answered with an error is to go on; else the error is its answer."""
+        """Whether to send a command again after this error; otherwise the error is its result."""
         if reply.code == "MOVED":
             self.redirections["moved"] += 1
             self.topology.moved(*read_redirection(str(reply), node.address, self.topology.reached))
@@ -129,12 +129,12 @@ class Router:
         return False
 
     async def _one_by_one(self, batch: Batch, node: Node, indices: list[int]) -> None:
-        """The commands of a slot that is being moved key by key: each has its answer before the next goes."""
+        """Sends the commands of a slot that is migrated key by key, each after the reply to the last."""
         for index in indices:
             batch.replies[index] = await self._follow(batch, node, index)
 
     async def _follow(self, batch: Batch, node: Node, index: int) -> Any:
-        """Goes where the nodes say; where keys are at both, tries again at the one that gives them away."""
+        """Follows redirections; while a command's keys are on both nodes, retries at the source."""
         target, is_asking, hops, loop = node, False, 0, asyncio.get_running_loop()
         pauses = chain(TRYAGAIN_S, repeat(TRYAGAIN_S[-1])) if batch.is_of_one_slot else iter(TRYAGAIN_S)
         held_until = batch.deadline - (1 - HELD_SHARE) * self._timeout_s
@@ -142,7 +142,7 @@ class Router:
             hops += 1
             commands = [ASKING, batch.packed(index)] if is_asking else [batch.packed(index)]
             try:
-                reply = (await target.exchange(commands, batch.deadline, patient=batch.patient))[-1]
+                reply = (await target.exchange(commands, batch.deadline, low_priority=batch.low_priority))[-1]
             except Unavailable as error:
                 self.topology.hint()
                 return error

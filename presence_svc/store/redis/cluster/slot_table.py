@@ -1,7 +1,7 @@
-"""Which master owns which slot, as a Cluster's nodes say it, and commands on their way there. Pure.
+"""Which master owns which slot, and the commands that are being routed there. Pure.
 
-Read from CLUSTER SLOTS, which every server and every managed service knows. A node that does not know its own
-address leaves it out: then it is the one that we have asked.
+Read from CLUSTER SLOTS, which every server and managed service supports. A node that does not know its own
+address leaves it out; then it is the address that we asked.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .slots import SLOTS, slot_of
 
 
 class Table:
-    """`owner[slot]` is the address of its master, None while nobody has it."""
+    """`owner[slot]` is the address of the slot's master; None while it has none."""
 
     def __init__(self) -> None:
         self.owner: list[Address | None] = [None] * SLOTS
@@ -23,16 +23,16 @@ class Table:
 
     @property
     def masters(self) -> list[Address]:
-        """Those that own a slot, in the order of their first."""
+        """The addresses that own slots, in the order of their first slot."""
         return list(dict.fromkeys(address for address in self.owner if address is not None))
 
     @property
     def unowned(self) -> int:
-        """How many slots nobody has."""
+        """How many slots have no owner."""
         return self.owner.count(None)
 
     def moved(self, slot: int, address: Address) -> bool:
-        """What a MOVED reply says; returns whether that was news."""
+        """Applies a MOVED reply; returns whether it changed the table."""
         if self.owner[slot] == address:
             return False
         self.owner[slot] = address
@@ -40,14 +40,14 @@ class Table:
 
 
 class Batch:
-    """Commands on their way, with the slot of each, and what has come of them so far."""
+    """Commands that are being routed, with the slot and, as they arrive, the reply of each."""
 
     def __init__(
-        self, commands: Sequence[Command | ScriptCall], deadline: float, *, patient: bool, sharded: bool
+        self, commands: Sequence[Command | ScriptCall], deadline: float, *, low_priority: bool, sharded: bool
     ) -> None:
         self.commands = commands
         self.deadline = deadline
-        self.patient = patient
+        self.low_priority = low_priority
         self.sharded = sharded
         self.slots = [slot_of(key) if (key := key_of(command)) else None for command in commands]
         self.replies: list[Any] = [None] * len(commands)
@@ -55,7 +55,7 @@ class Batch:
 
     @property
     def is_of_one_slot(self) -> bool:
-        """Nothing else waits for what this one waits for."""
+        """Whether all commands are of one slot, so that waiting for it delays no other slot."""
         return len(set(self.slots)) == 1
 
     def packed(self, index: int) -> bytes:
@@ -64,9 +64,9 @@ class Batch:
 
 
 def read_slots(reply: list[Any], asked: Address, reached: Callable[[Address], Address]) -> Table:
-    """The table that CLUSTER SLOTS describes. Raises ValueError for what is none.
+    """Parses a reply to CLUSTER SLOTS. Raises ValueError if it is malformed.
 
-    `reached` says where an address that the nodes announce is reached from here.
+    `reached` maps an address that a node announces to the one that we can reach.
     """
     table = Table()
     replicas = set()
@@ -78,13 +78,13 @@ def read_slots(reply: list[Any], asked: Address, reached: Callable[[Address], Ad
         if len(table.owner) != SLOTS:
             raise ValueError("slots beyond the last")
     except (TypeError, IndexError, AttributeError) as error:
-        raise ValueError("CLUSTER SLOTS has another form than we know") from error
+        raise ValueError("the reply to CLUSTER SLOTS is malformed") from error
     table.replicas = frozenset(replicas) - frozenset(table.masters)
     return table
 
 
 def read_redirection(text: str, asked: Address, reached: Callable[[Address], Address]) -> tuple[int, Address]:
-    """Slot and address of "MOVED 3999 127.0.0.1:6381" or ASK. Raises ValueError."""
+    """Parses "MOVED 3999 127.0.0.1:6381", or the same with ASK. Raises ValueError."""
     _, slot, target = text.split(" ")
     host, _, port = target.rpartition(":")
     if not 0 <= int(slot) < SLOTS:

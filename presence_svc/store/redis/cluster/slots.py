@@ -1,6 +1,6 @@
-"""Which Cluster slot a key is in, and partitions: the tags that spread them evenly, the keys of each.
+"""The Cluster slot of a key, and partitions: the tags that spread them evenly and the keys of each. Pure.
 
-Used by store.keys and by store.redis.cluster. Pure.
+Used by store.keys and by store.redis.cluster.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 def slot_of_tag(tag: bytes) -> int:
-    """CRC16 (XMODEM) modulo the number of slots, as every Cluster has it."""
+    """CRC16 (XMODEM) modulo the number of slots, as the Cluster specification says."""
     return crc_hqx(tag, 0) % SLOTS
 
 
 def slot_of(key: str | bytes) -> int:
-    """The slot of a whole key: of what stands between its first { and the next }, if anything does."""
+    """The slot of a whole key, by its hash tag: the text between the first { and the next }, if not empty."""
     name = key.encode() if isinstance(key, str) else key
     start = name.find(b"{") + 1
     end = name.find(b"}", start) if start else -1
@@ -33,7 +33,7 @@ def slot_of(key: str | bytes) -> int:
 def tags(partitions: int) -> tuple[str, ...]:
     """Tag k is the first of a, b, ... 9, aa, ab, ... whose slot is in the middle of range k.
 
-    A course belongs to the range in which the slot of its own id lies. With 4,096 partitions it takes 0.2 s.
+    A course belongs to the range that contains the slot of its own id. Takes 0.2 s with 4,096 partitions.
     """
     width = SLOTS // partitions
     wanted = {k * width + width // 2: k for k in range(partitions)}
@@ -46,13 +46,13 @@ def tags(partitions: int) -> tuple[str, ...]:
                 found[k] = tag
                 if len(found) == partitions:
                     return tuple(found[k] for k in range(partitions))
-    raise AssertionError("letters have an end")  # never: lengths have none
+    raise AssertionError("unreachable")  # tags may be of any length
 
 
 class Partition(NamedTuple):
-    """The keys that the courses of a partition have in common; `base` opens every name of it.
+    """The keys that the courses of a partition share; the names of all of them begin with `base`.
 
-    `nothing`: on a Cluster a key that never exists (see store.keys), on one server no key.
+    `nothing` holds, on a Cluster, a key that never exists (see store.keys); on one server it is empty.
     """
 
     number: int
@@ -64,7 +64,7 @@ class Partition(NamedTuple):
     gaps: str
     seen: str
     slot: int
-    packed_agenda: bytes  # and `where`
+    packed_agenda: bytes  # the agenda's name and that of `where`, encoded
     nothing: tuple[str, ...]
 
     @property
@@ -73,9 +73,9 @@ class Partition(NamedTuple):
 
 
 def partition_keys(number: int, base: str, agenda: str) -> Partition:
-    """The keys of one partition, by what opens its names and by its agenda."""
+    """Builds the keys of one partition from the beginning of their names and its agenda."""
     is_one = agenda != f"{base}agenda"
-    ending = ":0" if is_one else ""  # as one server has always had them
+    ending = ":0" if is_one else ""  # the names that single servers have always used
     where = f"{base}where"
     return Partition(
         number,

@@ -1,7 +1,7 @@
-"""Slots that are being moved key by key, as their nodes say it. Written by router, read by link.
+"""The slots that are being migrated key by key, as their nodes report it. Written by router, read by link.
 
-While it is moved nothing is written to a slot's partition (docs/cluster.md), and whoever waits for the end of
-that shall hold up nobody else: so calls for such a slot go by themselves.
+In the meantime nothing can be written to the slot's partition (docs/cluster.md), and calls for it wait. They
+get a queue of their own, so that they delay no others.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-KEPT_S = 1.0  # for so long after a node has last said so
+KEPT_S = 1.0  # how long a slot counts as migrating after a node last said so
 
 
 class Moves:
-    """`on_change` is called when a slot begins or ceases to be one of them. `until`: nearly always empty."""
+    """`on_change` is called when a slot is added or removed. `until` is nearly always empty."""
 
     def __init__(self) -> None:
         self.on_change: Callable[[], object] = lambda: None
         self.until: dict[int, float] = {}
 
     def saw(self, slot: int) -> None:
-        """A node has said that the slot is being moved."""
+        """Notes that a node has said that this slot is being migrated."""
         is_new = slot not in self.until
         self.until[slot] = asyncio.get_running_loop().time() + KEPT_S
         if is_new:

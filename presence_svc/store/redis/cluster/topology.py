@@ -1,7 +1,7 @@
-"""What a replica knows of a Cluster: which master has which slot, and a Node for each. Used by cluster.
+"""What a replica knows about a Cluster: which master owns which slot, and a Node for each. Used by link.
 
-Asks the nodes again when something says that the table is old (at most once at a time), while a master is
-away, and now and then: a failover is not announced to those who only wait. Refuses what is no Cluster.
+It asks the nodes again when something suggests that the table is outdated, while a master is away, and every
+few seconds, because a failover is not announced to idle clients. Refuses a server that is not in a Cluster.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from hiredis import ProtocolError
 from redis.exceptions import RedisError
 
 from ....errors import Misconfigured, Unavailable
+from ..connection import Connection, dial
 from ..node import Node, ask
 from ..reply import ReplyError
 from ..resp import packed_command
 from ..url import Access, Address
-from ..wire import Wire, dial
 from .slot_table import Table, read_slots
 
 log = logging.getLogger("presence.redis")
 EVERY_S = 15.0
-AWAY_S = 0.25  # while a master is away, or a slot is nobody's
-PAUSE_S = 0.05  # between two looks that were asked for
+AWAY_S = 0.25  # while a master is away or a slot has no owner
+PAUSE_S = 0.05  # at least, between two refreshes
 CLUSTER_SLOTS = packed_command("CLUSTER", "SLOTS")
 _LOST = (TimeoutError, OSError, ProtocolError, RedisError)
 
 
 class Topology:
-    """`on_change` is called when another node has a slot. `seeds` are asked when no other node answers."""
+    """`on_change` is called when a slot has a new owner. `seeds` are asked when no known node answers."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Topology:
         return [self.node(address) for address in self.table.masters]
 
     def node(self, address: Address) -> Node:
-        """Also one that has no slots yet: what is asked for there by ASK is dialled by its address."""
+        """The node at an address, which may own no slots yet: ASK may redirect there."""
         found = self.nodes.get(address)
         if found is None:
             found = self.nodes[address] = self._make_node(address)
@@ -68,7 +68,7 @@ class Topology:
         return found
 
     def observe(self, **hooks: Callable[..., object] | None) -> None:
-        """As Link.observe, for the nodes that are known and those to come."""
+        """As Link.observe, for known nodes and for those found later."""
         self._hooks.update({name: hook for name, hook in hooks.items() if hook is not None})
         for node in self.nodes.values():
             self._hook(node)
@@ -78,34 +78,34 @@ class Topology:
             setattr(node.health if hasattr(node.health, name) else node, name, hook)
 
     def reached(self, address: Address) -> Address:
-        """Where an announced address is reached from here."""
+        """The address by which we reach an announced one."""
         return self._reached.get(address, address)
 
     def moved(self, slot: int, address: Address) -> None:
-        """A node has said so, and knows it: its slots have a new owner, perhaps more than this one."""
+        """Applies a MOVED reply. If it is news, other slots may have moved too: refreshes the table."""
         if self.table.moved(slot, address):
             self.on_change()
             self.hint()
 
     def hint(self) -> None:
-        """Something says that the table is old."""
+        """Asks for a refresh soon: the table may be outdated."""
         self._wake.set()
 
     async def start(self) -> None:
-        """Raises Unavailable when nobody answers, Misconfigured for what is no Cluster, or not from here."""
+        """Raises Unavailable if no node answers, Misconfigured if it is no Cluster or is out of reach."""
         await self.refresh()
         if self._loop is None:
             await self._check_reach()
             self._loop = asyncio.get_running_loop().create_task(self._run())
 
     async def _check_reach(self) -> None:
-        """Nodes may announce addresses that hold only where they are. Raises Misconfigured."""
+        """Nodes may announce addresses that are only valid in their own network. Raises Misconfigured."""
         dials = [dial(address, self._access, timeout_s=self._timeout_s) for address in self.table.masters]
         found = await asyncio.gather(*dials, return_exceptions=True)
-        for wire in found:
-            if isinstance(wire, Wire):
-                wire.abort()
-        if not any(isinstance(wire, Wire | ReplyError) for wire in found):
+        for connection in found:
+            if isinstance(connection, Connection):
+                connection.abort()
+        if not any(isinstance(connection, Connection | ReplyError) for connection in found):
             raise _unreachable(self._seeds[0], self.table)
 
     async def close(self) -> None:
@@ -115,7 +115,7 @@ class Topology:
             await node.close()
 
     async def refresh(self) -> None:
-        """Asks once, however many want it. Raises Unavailable when nobody answers, Misconfigured."""
+        """Refreshes the table; concurrent callers share one refresh. Raises Unavailable, Misconfigured."""
         if self._refresh is None or self._refresh.done():
             self._refresh = asyncio.get_running_loop().create_task(self._ask())
         await asyncio.shield(self._refresh)
@@ -134,9 +134,9 @@ class Topology:
             try:
                 await self.refresh()
             except (Unavailable, Misconfigured) as error:
-                log.debug("the cluster's table is not renewed: %s", error)
+                log.debug("the slot table could not be refreshed: %s", error)
             except Exception:
-                log.exception("a look at the cluster failed")
+                log.exception("refreshing the slot table failed")
 
     async def _ask(self) -> None:
         wrong: Misconfigured | None = None
@@ -149,24 +149,24 @@ class Topology:
                 wrong = error
             except (*_LOST, ValueError) as error:
                 last = f"{address}: {str(error) or type(error).__name__}"
-                log.debug("who has which slot is not said by %s", last)
+                log.debug("no slot table from %s", last)
         raise wrong or Unavailable(f"no node of the cluster answers: {last}")
 
     def _candidates(self) -> list[Address]:
-        """Whom to ask, in this order: those that answer first, the away last."""
+        """The addresses to ask, in this order: known nodes, those that are away last, then the seeds."""
         known = [*self.table.masters, *self.table.replicas]
         random.shuffle(known)
         known.sort(key=lambda address: address in self.nodes and self.nodes[address].away)
         return list(dict.fromkeys([*known, *self._seeds]))
 
     async def _slots(self, address: Address) -> Table:
-        """By a connection of its own: what the pool of a node is busy with does not delay it."""
+        """Asks over a new connection, so that a busy pool does not delay it."""
         try:
             reply = await ask(address, self._access, CLUSTER_SLOTS, self._timeout_s)
         except ReplyError as error:
             if "cluster support disabled" in str(error) or "unknown command" in str(error).lower():
                 raise Misconfigured(
-                    f"PRESENCE_REDIS_URL: {address} is no node of a Cluster: write redis:// (or rediss://)"
+                    f"PRESENCE_REDIS_URL: {address} is not a node of a Cluster: write redis:// (or rediss://)"
                     " instead of redis+cluster://"
                 ) from None
             raise
@@ -174,7 +174,7 @@ class Topology:
 
     async def _take(self, table: Table) -> None:
         if not table.masters:
-            raise ValueError("no node has any slot")
+            raise ValueError("no node owns any slot")
         before, self.table = self.table, table
         for address in [known for known in self.nodes if known not in table.masters]:
             await self.nodes.pop(address).close()
@@ -183,7 +183,7 @@ class Topology:
 
 
 def _unreachable(seed: Address, table: Table) -> Misconfigured:
-    """When none of the addresses that the nodes announce can be reached, and one in the URL can."""
+    """For a Cluster whose announced addresses are all out of reach, although one in the URL answers."""
     shown = ", ".join(map(str, table.masters[:3]))
     return Misconfigured(
         f"PRESENCE_REDIS_URL: {seed} answers, but the Cluster announces its nodes as {shown}, which cannot be"

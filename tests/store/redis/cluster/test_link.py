@@ -192,7 +192,7 @@ async def test_one_server_named_as_a_cluster_is_told(redis_url: str, own_server:
     """redis+cluster:// to a server that is none."""
     port = _listen(own_server)
 
-    with pytest.raises(Misconfigured, match=r"is no node of a Cluster: write redis://"):
+    with pytest.raises(Misconfigured, match=r"is not a node of a Cluster: write redis://"):
         async with store(f"redis+cluster://127.0.0.1:{port}"):
             pass
 

@@ -1,7 +1,8 @@
-"""One connection to one server: dials, enters, and exchanges commands for replies, one exchange at a time.
+"""One connection to one server: dials, logs in, and runs one exchange of commands and replies at a time.
 
-Used by pool and node. An asyncio protocol of our own with hiredis's reader: redis-py's way to send and to
-read costs more than all else in an exchange. A wire with half an exchange on it is closed, never used again.
+Used by pool and node. It is our own asyncio protocol around hiredis's reader, because sending and reading
+through redis-py costs more than everything else in an exchange. A connection with half an exchange on it is
+closed and never reused.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from .resp import packed_command
 from .url import Access, Address
 
 MISSING = object()
-POLLS = 2  # turns of the loop after which what has come in meanwhile has been read, on every loop
+POLLS = 2  # after so many iterations every kind of event loop has read what had arrived before
 LATE_S = 0.02  # a timer this late was held up by our own process
 GRACE_S = 0.05
 
 
-class Wire(asyncio.Protocol):
-    """`is_ready` for an exchange: connected, and nothing of another one on it."""
+class Connection(asyncio.Protocol):
+    """`is_ready`: connected, and no other exchange is under way on it."""
 
     def __init__(self) -> None:
         self.is_ready = True
-        self.used_at = 0.0  # kept by pool, as is the generation
-        self.generation = self.turn = 0
-        self.patient = False
+        self.used_at = 0.0  # the pool maintains this and the generation
+        self.generation = self.address_index = 0
+        self.low_priority = False
         self._loop = asyncio.get_running_loop()
         self._reader = Reader(protocolError=ProtocolError, replyError=ReplyError, notEnoughData=MISSING)
         self._answer: asyncio.Future[list[Any]] | None = None
@@ -45,7 +46,7 @@ class Wire(asyncio.Protocol):
             plug.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def exchange(self, packed: bytes, many: int, deadline: float) -> Awaitable[list[Any]]:
-        """As many replies, errors among them. Raises TimeoutError, OSError, ProtocolError."""
+        """Returns `many` replies; error replies are values. Raises TimeoutError, OSError, ProtocolError."""
         self.is_ready = False
         self._transport.write(packed)
         self._replies, self._many, self._deadline = [], many, deadline
@@ -76,25 +77,25 @@ class Wire(asyncio.Protocol):
         self._end(None)
 
     def _unasked(self, reply: Any) -> None:
-        """Nobody has asked: a server that turns us away says why, and closes."""
+        """A reply without a request: a server that rejects the connection says why before it closes."""
         self.is_ready = False
         if isinstance(reply, ReplyError):
             self._last_words = reply
 
     def _expire(self) -> None:
-        """The deadline by our clock. When our own process was late for it, Redis gets a moment more."""
+        """The deadline has passed. If our own process noticed that late, Redis gets a little more time."""
         if self._loop.time() - self._deadline > LATE_S:
             self._deadline = self._loop.time() + GRACE_S
-            self._timer = self._loop.call_at(self._deadline, self._look, POLLS, self._received)
+            self._timer = self._loop.call_at(self._deadline, self._poll, POLLS, self._received)
         else:
-            self._look(POLLS, self._received)
+            self._poll(POLLS, self._received)
 
-    def _look(self, polls: int, received: int) -> None:
-        """Gives up when the loop has read what lies in the socket: uvloop runs timers before it reads."""
+    def _poll(self, polls: int, received: int) -> None:
+        """Gives up only after the loop has read what is in the socket: uvloop runs timers before it reads."""
         if polls == 0 and self._received > received and self._loop.time() < self._deadline + GRACE_S:
             polls, received = POLLS, self._received
         if polls:
-            self._timer = self._loop.call_soon(self._look, polls - 1, received)
+            self._timer = self._loop.call_soon(self._poll, polls - 1, received)
         else:
             self._end(TimeoutError())
 
@@ -119,61 +120,63 @@ class Wire(asyncio.Protocol):
         return None  # the transport closes
 
     def hand_over(self, protocol: asyncio.Protocol) -> asyncio.Transport:
-        """The connection is `protocol`'s from now on: to hear what nobody asks for."""
+        """Hands the connection to another protocol, for subscriptions: their messages answer no request."""
         self.is_ready = False
         self._transport.set_protocol(protocol)
         return self._transport
 
     def abort(self) -> None:
-        """Whatever comes of an exchange on it, nobody reads it."""
+        """Closes the connection and discards whatever its exchange would still have received."""
         self.is_ready = False
         self._end(ConnectionAbortedError("given up"))
         self._transport.abort()
 
 
-async def dial(address: Address, access: Access, *, timeout_s: float, turn: int = 0) -> Wire:
-    """A wire that has entered. `turn`: the first of a name's addresses to try; its own: the one it took.
+async def dial(address: Address, access: Access, *, timeout_s: float, address_index: int = 0) -> Connection:
+    """Opens a connection and logs in.
 
-    Raises what `reply.LOST` lists; ReplyError when it is turned away.
+    `address_index` is the position of the first address to try among those that the host name resolves to;
+    the connection's own `address_index` is the one that was used. Raises what `reply.LOST` lists, and
+    ReplyError when the server rejects us.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s
-    wire = await _reach(address, access, turn, deadline)
+    connection = await _reach(address, access, address_index, deadline)
     try:
         async with asyncio.timeout_at(deadline):
             login = await access.login()
-        await _enter(wire, access, login, deadline)
+        await _enter(connection, access, login, deadline)
     except BaseException:
-        wire.abort()
+        connection.abort()
         raise
-    return wire
+    return connection
 
 
-async def _reach(address: Address, access: Access, turn: int, deadline: float) -> Wire:
-    """One that is silent does not take the time of those behind it."""
+async def _reach(address: Address, access: Access, address_index: int, deadline: float) -> Connection:
+    """Each address gets its share of the time, so that a silent one leaves enough for the others."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout_at(deadline):
         if address.path:
-            return (await loop.create_unix_connection(Wire, address.path))[1]
+            return (await loop.create_unix_connection(Connection, address.path))[1]
         hosts = await address.hosts()
     tls = access.context()
-    for at in range(turn, turn + len(hosts)):
+    for at in range(address_index, address_index + len(hosts)):
         host, name = hosts[at % len(hosts)], address.host if tls else None
         try:
-            async with asyncio.timeout((deadline - loop.time()) / (turn + len(hosts) - at)):
-                _, wire = await loop.create_connection(
-                    Wire, host, address.port, ssl=tls, server_hostname=name
+            async with asyncio.timeout((deadline - loop.time()) / (address_index + len(hosts) - at)):
+                _, connection = await loop.create_connection(
+                    Connection, host, address.port, ssl=tls, server_hostname=name
                 )
         except OSError as error:
             lost = error
             continue
-        wire.turn = at
-        return wire
+        connection.address_index = at
+        return connection
     raise lost
 
 
-async def _enter(wire: Wire, access: Access, login: tuple[str, ...], deadline: float) -> None:
-    """Logs in and chooses the database; PING comes last, so that a server that turns us away has said so."""
+async def _enter(connection: Connection, access: Access, login: tuple[str, ...], deadline: float) -> None:
+    """Logs in and selects the database. PING comes last, so that a server that rejects us has said so."""
     commands: list[tuple[str, ...]] = []
     if login:
         commands.append(("AUTH", *login))
@@ -183,13 +186,13 @@ async def _enter(wire: Wire, access: Access, login: tuple[str, ...], deadline: f
     if access.client_name:
         commands.append(("CLIENT", "SETNAME", access.client_name))
     commands.append(("PING",))
-    if not wire.is_ready:
-        raise wire._last_words or ConnectionResetError("Redis has closed the connection")
-    replies = await wire.exchange(
+    if not connection.is_ready:
+        raise connection._last_words or ConnectionResetError("Redis has closed the connection")
+    replies = await connection.exchange(
         b"".join([packed_command(*command) for command in commands]), len(commands), deadline
     )
     for at, reply in enumerate(replies):
-        # Without a name we can live, and who is not answered to PING may have all that we need.
+        # The client name is optional, and a user without the right to PING may have all that serving needs.
         if isinstance(reply, ReplyError) and (at < needed or reply.code not in NO_PONG):
             raise reply
-    wire.used_at = asyncio.get_running_loop().time()
+    connection.used_at = asyncio.get_running_loop().time()

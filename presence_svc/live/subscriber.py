@@ -1,7 +1,7 @@
-"""Hears, at one server, the channels that are wanted there, over any number of connections. Used by live.bus.
+"""Keeps up the subscriptions at one server, reconnecting as often as needed. Used by live.bus.
 
-A lost subscription is silent in Redis, also when the connection only seems alive: so it pings on that same
-connection, and starts over when nothing comes back.
+Redis does not tell a client that its subscription is lost, and a dead connection may look alive. So it pings
+on the same connection, and reconnects when no answer comes.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from ..store.redis.url import Address
 
 log = logging.getLogger("presence.bus")
 PING_S = 2.0
-DEAF_S = 5.0
+SILENCE_S = 5.0
 RETRY_S = (0.1, 1.0)
-AGAIN_S = 0.1  # a channel whose slot moves: until both nodes know
+AGAIN_S = 0.1  # before subscribing again to a channel whose slot moves: both nodes must know of the move
 
 
-class Ear:
-    """`on_event` for messages and confirmed subscriptions; `on_lost` when a connection is given up."""
+class Subscriber:
+    """Calls `on_event` for messages and confirmed subscriptions, and `on_lost` when a connection is lost."""
 
     def __init__(
         self,
         link: Link,
-        place: Address,
+        address: Address,
         on_event: Callable[[Event], None],
-        on_lost: Callable[[Ear], None],
+        on_lost: Callable[[Subscriber], None],
     ) -> None:
-        self.place = place
+        self.address = address
         self.wanted: set[str] = set()
         self._link = link
         self._on_event = on_event
@@ -41,7 +41,7 @@ class Ear:
         self._open: Subscription | None = None
         self._asking: asyncio.Handle | None = None
         self._stopped = False
-        self._said = ""  # why it is lost, while it is
+        self._lost_because = ""  # why there is no subscription now; "" while there is one
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
@@ -49,14 +49,14 @@ class Ear:
         await asyncio.gather(self._task, return_exceptions=True)
 
     def stop_soon(self) -> None:
-        """Without waiting for its end."""
+        """Stops without waiting for the end."""
         self._stopped = True
         if self._asking:
             self._asking.cancel()
         self._task.cancel()
 
     def renew(self) -> None:
-        """Starts over on a new connection."""
+        """Reconnects."""
         subscription, self._open = self._open, None
         if subscription:
             subscription.close()
@@ -74,22 +74,22 @@ class Ear:
             try:
                 await self._listen()
             except Exception as error:
-                self._note(str(error) or type(error).__name__)
+                self._log_state(str(error) or type(error).__name__)
                 self._on_lost(self)
             await asyncio.sleep(random.uniform(*RETRY_S))
 
-    def _note(self, why: str) -> None:
-        """One line for each state, and each reason for it: a Redis that is away may be so for days."""
-        if why and why != self._said:
+    def _log_state(self, why: str) -> None:
+        """Logs each change of state or reason once: Redis may be away for days."""
+        if why and why != self._lost_because:
             log.warning("subscription lost: %s", why)
-        elif self._said and not why:
+        elif self._lost_because and not why:
             log.warning("subscribed again")
-        self._said = why
+        self._lost_because = why
 
     async def _listen(self) -> None:
-        """One connection's life."""
+        """Opens one connection and serves it until it ends."""
         loop = asyncio.get_running_loop()
-        subscription = await self._link.subscription(self.place)
+        subscription = await self._link.subscription(self.address)
         self._asked, self._open, heard = set(), subscription, loop.time()
         try:
             self._ask()
@@ -98,14 +98,14 @@ class Ear:
                 if event is not None:
                     heard = loop.time()
                     self._take(event)
-                    if self._said and event.kind != "refused":
-                        self._note("")
-                elif loop.time() - heard > DEAF_S:
-                    raise ConnectionError(f"no answer for {DEAF_S} s")
+                    if self._lost_because and event.kind != "refused":
+                        self._log_state("")
+                elif loop.time() - heard > SILENCE_S:
+                    raise ConnectionError(f"no answer for {SILENCE_S} s")
                 else:
                     subscription.ping()
         except ConnectionError:
-            if self._open is subscription:  # else it was closed here
+            if self._open is subscription:  # otherwise `renew` has closed it
                 raise
         finally:
             self._open = None
@@ -114,7 +114,7 @@ class Ear:
     def _take(self, event: Event) -> None:
         if event.kind == "unsubscribed":
             self._asked.discard(event.channel)
-            if event.channel in self.wanted:  # nobody here has asked for that: its slot has gone
+            if event.channel in self.wanted:  # the server's own decision: the channel's slot has moved
                 self._link.hint()
                 self._ask_soon(AGAIN_S)
         elif event.kind == "refused":
@@ -126,15 +126,15 @@ class Ear:
                 log.exception("a message could not be handled")
 
     def _refused(self, why: str) -> None:
-        """Where its slot has moved to is no loss of the connection; all else is."""
-        gone = self._link.redirected(why, self.place)
+        """Subscribes again if the channel's slot has moved; any other refusal ends the connection."""
+        gone = self._link.redirected(why, self.address)
         if gone is None:
             raise ConnectionError(why)
         self._asked -= {channel for channel in self._asked if gone(channel)}
         self._ask_soon(AGAIN_S)
 
     def _ask_soon(self, in_s: float = 0.0) -> None:
-        """What changes in one turn of the loop is asked for in one write."""
+        """Schedules one request for all changes of the current loop iteration."""
         if self._asking is None:
             loop = asyncio.get_running_loop()
             self._asking = loop.call_later(in_s, self._ask) if in_s else loop.call_soon(self._ask)

@@ -1,4 +1,4 @@
-"""Looks over who is counted as people, some at a time, and mends what does not fit (S14)."""
+"""Compares the index that people are counted from (`where`) with the courses, and repairs it (S14)."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from ..keys import Keys, Partition
 from ..redis.link import Link
 
 STEP = 100
-PAIRS = 400
+PAIRS = 50  # of a viewer and a course, per call: less than half a ms of Redis's time
 
 
-class PeopleBooks:
-    """`mend` looks at some of those who are counted, and at some who should be; in turn it comes to all."""
+class PeopleRepair:
+    """Each `step` checks some viewers who are counted and some who should be; in the end it checks all."""
 
     def __init__(self, link: Link, settings: Settings, keys: Keys) -> None:
-        self.is_kept = settings.people
-        self._turns = cycle([_PartitionBook(link, keys, partition) for partition in keys.partitions])
+        self.is_enabled = settings.people
+        self._partitions = cycle([_PartitionRepair(link, keys, partition) for partition in keys.partitions])
 
-    async def mend(self) -> int:
-        """One bounded step, in one partition; how many were wrong. Raises Unavailable."""
-        return await next(self._turns).mend()
+    async def step(self) -> int:
+        """One bounded step in one partition; returns how many entries it repaired. Raises Unavailable."""
+        return await next(self._partitions).step()
 
 
-class _PartitionBook:
-    """Who is counted in a partition, and how far the walk through it has come."""
+class _PartitionRepair:
+    """The repair of one partition, with the cursors of its scans."""
 
     def __init__(self, link: Link, keys: Keys, partition: Partition) -> None:
         self._link, self._keys, self._partition = link, keys, partition
@@ -35,17 +35,18 @@ class _PartitionBook:
         self._courses: list[str] = []
         self._viewers: bytes | int = 0
 
-    async def mend(self) -> int:
-        pairs = (await self._some_counted() + await self._some_present())[:PAIRS]
-        if not pairs:
-            return 0
+    async def step(self) -> int:
+        pairs = await self._some_counted() + await self._some_present()
+        return sum([await self._repair(pairs[at : at + PAIRS]) for at in range(0, len(pairs), PAIRS)])
+
+    async def _repair(self, pairs: list[tuple[str, str]]) -> int:
         names = (self._partition.where, *(self._keys.course(course).viewers for _, course in pairs))
         args = [word for pair in pairs for word in pair]
-        return int(await self._link.call(scripts.MEND, names, args, patient=True))
+        return int(await self._link.call(scripts.REPAIR, names, args, low_priority=True))
 
     async def _some_counted(self) -> list[tuple[str, str]]:
         scan = ("HSCAN", self._partition.where, self._counted, "COUNT", STEP)
-        ((self._counted, flat),) = await self._link.pipeline([scan], patient=True)
+        ((self._counted, flat),) = await self._link.pipeline([scan], low_priority=True)
         return [
             (viewer.decode(), course)
             for viewer, courses in zip(flat[::2], flat[1::2], strict=True)
@@ -53,16 +54,16 @@ class _PartitionBook:
         ]
 
     async def _some_present(self) -> list[tuple[str, str]]:
-        """Some viewers of one course; then the next course has its turn."""
+        """Some viewers of one course; after the last of them it goes on with the next course."""
         if not self._courses:
             scan = ("ZSCAN", self._partition.agenda, self._agenda, "COUNT", STEP)
-            ((self._agenda, flat),) = await self._link.pipeline([scan], patient=True)
+            ((self._agenda, flat),) = await self._link.pipeline([scan], low_priority=True)
             self._courses = [course.decode() for course in flat[::2]]
         if not self._courses:
             return []
         course = self._courses[-1]
         scan = ("ZSCAN", self._keys.course(course).viewers, self._viewers, "COUNT", STEP)
-        ((self._viewers, flat),) = await self._link.pipeline([scan], patient=True)
+        ((self._viewers, flat),) = await self._link.pipeline([scan], low_priority=True)
         if int(self._viewers) == 0:
             self._courses.pop()
         return [(viewer.decode(), course) for viewer in flat[::2]]

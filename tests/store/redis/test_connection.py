@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from presence_svc.errors import Unavailable
 from presence_svc.store import scripts
 from presence_svc.store.keys import Keys
+from presence_svc.store.redis.connection import dial
 from presence_svc.store.redis.embedded import EmbeddedServer
 from presence_svc.store.redis.factory import link_to
 from presence_svc.store.redis.link import ServerLink
 from presence_svc.store.redis.url import parse
-from presence_svc.store.redis.wire import dial
 from tests.live.proxy import Proxy
 
 LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]

@@ -1,4 +1,4 @@
-"""A replica that stood still sends nothing of what its clients said long ago."""
+"""A replica that was suspended records no old requests of its clients."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from contextlib import ExitStack
 import httpx2
 import pytest
 
-from presence_svc.live import standstill
-from presence_svc.live.standstill import Standstill
+from presence_svc.live import suspension
+from presence_svc.live.suspension import SuspensionDetector
 from presence_svc.store.redis.embedded import EmbeddedServer
 from tests.conftest import SpawnService
 from tests.faults import loud
@@ -43,8 +43,8 @@ JOIN = loud.SOCKET.replace(b"/loud/", b"/c1/") + loud.JOIN
 
 async def test_late_after_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     """For a moment after the loop has not turned for long, whoever asks first; and not otherwise."""
-    monkeypatch.setattr(standstill, "GRACE_S", 0.1)
-    watch = Standstill(0.5)
+    monkeypatch.setattr(suspension, "GRACE_S", 0.1)
+    watch = SuspensionDetector(0.5)
     assert not watch.is_late()
     watch.start()
     assert not watch.is_late()
@@ -60,7 +60,7 @@ async def test_late_after_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_stopped_replica_brings_nobody_back(
     own_server: EmbeddedServer, spawn_service: SpawnService
 ) -> None:
-    """SIGSTOP for longer than a TTL: whatever waited, in whatever way it came, counts for nothing afterwards."""
+    """SIGSTOP for longer than a TTL: whatever waited, however it came, counts for nothing afterwards."""
     env = {"PRESENCE_REDIS_URL": own_server.url, **FAST}
     stopped, other = spawn_service(env), spawn_service(env)
     with ExitStack() as stack:
@@ -106,7 +106,7 @@ async def _stopped_for_long(stopped: Service, other: Service, stack: ExitStack) 
         late = connected()
         late.sendall(REQUEST)
         assert b" 200 " in late.recv(65_536)
-    assert "stood still" in stopped.logs()
+    assert "was suspended" in stopped.logs()
 
 
 def _post(service: Service, path: str, **said: object) -> None:

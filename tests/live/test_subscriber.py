@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from presence_svc.errors import Unavailable
-from presence_svc.live import ear as module
-from presence_svc.live.ear import Ear
+from presence_svc.live import subscriber as module
+from presence_svc.live.subscriber import Subscriber
 from presence_svc.store.redis.embedded import EmbeddedServer
 from presence_svc.store.redis.factory import link_to
 from presence_svc.store.redis.link import Link
@@ -30,10 +30,10 @@ async def test_a_redis_that_is_away_is_one_line(
     monkeypatch.setattr(module, "RETRY_S", (0.01, 0.02))
     caplog.set_level(logging.WARNING)
     link = link_to(own_server.url, timeout_s=5)
-    lost: list[Ear] = []
+    lost: list[Subscriber] = []
     heard: list[Event] = []
-    ear = Ear(link, link.places()[0], heard.append, lost.append)
-    ear.add("presence:{c1}:changes")
+    subscriber = Subscriber(link, link.pubsub_addresses()[0], heard.append, lost.append)
+    subscriber.add("presence:{c1}:changes")
     await eventually("subscribed", lambda: heard)
 
     own_server.stop()
@@ -45,19 +45,19 @@ async def test_a_redis_that_is_away_is_one_line(
     assert 1 <= len(during) <= 2  # closed, then refused
     assert all("subscription lost" in line for line in during)
     await eventually("said", lambda: _said(caplog)[len(during) :] == ["subscribed again"])
-    await ear.stop()
+    await subscriber.stop()
     await link.close()
 
 
 async def test_a_full_disk_is_no_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """R8: Redis refuses PING while it cannot save: streams would be cut, though what is published arrives."""
     monkeypatch.setattr(module, "PING_S", 0.02)
-    lost: list[Ear] = []
+    lost: list[Subscriber] = []
     heard: list[Event] = []
     with EmbeddedServer(data_dir=tmp_path / "d", options=("--appendonly", "no")) as server:
         link = link_to(server.url, timeout_s=5)
-        ear = Ear(link, link.places()[0], heard.append, lost.append)
-        ear.add("presence:{c1}:changes")
+        subscriber = Subscriber(link, link.pubsub_addresses()[0], heard.append, lost.append)
+        subscriber.add("presence:{c1}:changes")
         await eventually("subscribed", lambda: heard)
         shutil.rmtree(tmp_path / "d")
         await link.pipeline([("CONFIG", "SET", "save", "3600 1"), ("SET", "a", "b"), ("BGSAVE",)])
@@ -70,7 +70,7 @@ async def test_a_full_disk_is_no_loss(tmp_path: Path, monkeypatch: pytest.Monkey
 
         await eventually("heard", lambda: heard[-1].data == b"x")
         assert lost == []
-        await ear.stop()
+        await subscriber.stop()
         for one in (link, again):
             await one.close()
 

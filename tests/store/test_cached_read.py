@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from presence_svc.errors import Unavailable
-from presence_svc.store import reading
-from presence_svc.store.reading import Reading
+from presence_svc.store import cached_read
+from presence_svc.store.cached_read import CachedRead
 
 
 class Source:
@@ -32,14 +32,14 @@ class Source:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time that readings go by, in its only place."""
     now = [1_000.0]
-    monkeypatch.setattr(reading, "monotonic", lambda: now[0])
+    monkeypatch.setattr(cached_read, "monotonic", lambda: now[0])
     return now
 
 
 async def test_all_who_ask_share_one(clock: list[float]) -> None:
     """While it is under way, and for as long as its answer stands; then it is made again."""
     source = Source()
-    shared = Reading(source.read, 1.0)
+    shared = CachedRead(source.read, 1.0)
 
     assert await asyncio.gather(*(shared.get() for _ in range(50))) == [1] * 50
     clock[0] += 0.9
@@ -55,7 +55,7 @@ async def test_what_takes_long_stands_longer(clock: list[float]) -> None:
         clock[0] += 2
         return round(clock[0])
 
-    shared = Reading(slow, 1.0)
+    shared = CachedRead(slow, 1.0)
     first = await shared.get()
     clock[0] += 9.9
     assert await shared.get() == first
@@ -67,7 +67,7 @@ async def test_a_failure_is_for_all_who_wait_and_not_for_later(clock: list[float
     """One attempt, not one after the other for each; the next to ask tries again."""
     source = Source()
     source.fails = True
-    shared = Reading(source.read, 1.0)
+    shared = CachedRead(source.read, 1.0)
     failed = await asyncio.gather(*(shared.get() for _ in range(20)), return_exceptions=True)
     source.fails = False
 
@@ -79,7 +79,7 @@ async def test_whoever_gives_up_takes_it_from_nobody(clock: list[float]) -> None
     """A client that goes ends its own waiting only."""
     source = Source()
     source.gate.clear()
-    shared = Reading(source.read, 1.0)
+    shared = CachedRead(source.read, 1.0)
     first, second = (asyncio.create_task(shared.get()) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
@@ -92,7 +92,7 @@ async def test_whoever_gives_up_takes_it_from_nobody(clock: list[float]) -> None
 async def test_the_latest_waits_no_longer_than_told(clock: list[float]) -> None:
     """A slow reading, or none: what was read before, until it is stale; nothing is no zero."""
     source = Source()
-    shared = Reading(source.read, 1.0)
+    shared = CachedRead(source.read, 1.0)
     assert await shared.latest(wait_s=5, stale_s=60) == 1
     source.gate.clear()
     clock[0] += 30
