@@ -1,4 +1,4 @@
-"""`python -m tests.faults.stepped serve`: the service on a host whose clock is set while it runs.
+"""`python -m tests.faults.stepped python -m tests.service serve`: on a host whose clock is set meanwhile.
 
 SIGUSR1 sets it a day forward, SIGUSR2 a day back. What Python is told of the time of day changes, as it does
 when somebody sets the clock; what has passed since the boot does not.
@@ -6,7 +6,9 @@ when somebody sets the clock; what has passed since the boot does not.
 
 from __future__ import annotations
 
+import runpy
 import signal
+import sys
 import time
 
 DAY_S = 86_400
@@ -25,6 +27,6 @@ signal.signal(signal.SIGUSR1, _set)
 signal.signal(signal.SIGUSR2, _set)
 
 if __name__ == "__main__":
-    import runpy
-
-    runpy.run_module("tests.service", run_name="__main__", alter_sys=True)
+    module = sys.argv[3]
+    del sys.argv[1:4]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -1,7 +1,7 @@
 """What store and live use to talk to Redis: scripts and commands, whichever servers they go to.
 
-Link is the interface; ServerLink talks to one server, and the cluster's link routes by key. Only commands
-that Redis refused to run are retried. Every failure of Redis raises Unavailable.
+Link is the interface; ServerLink talks to one server, and the cluster's link routes by key. Commands are
+retried only if Redis refused to run them or they may run twice. Every failure of Redis raises Unavailable.
 """
 
 from __future__ import annotations
@@ -188,8 +188,7 @@ async def exchange(
     seqs and not differences, so that they may run twice. Raises Unavailable when no reply came.
     """
     deadline = asyncio.get_running_loop().time() + node.timeout_s
-    packed = [by_sha(command, sharded=sharded) for command in commands]
-    may_retry = may_repeat(commands)
+    packed, may_retry = [by_sha(command, sharded=sharded) for command in commands], may_repeat(commands)
     replies = await node.exchange(packed, deadline, low_priority=low_priority, may_retry=may_retry)
     for at, reply in enumerate(replies):
         if type(reply) is ReplyError:

@@ -46,8 +46,7 @@ class Pool:
         self._dials: set[asyncio.Task[None]] = set()
         self._not_before = 0.0
         self._again: asyncio.TimerHandle | None = None
-        self._closed = False
-        self.took_s = 0.0  # of the last call, set by node
+        self._closed, self.took_s = False, 0.0  # of the last call, set by node
 
     def ready(self, now: float) -> Connection | None:
         """The most recently used connection if it is ready now: the usual case, without awaiting anything."""
