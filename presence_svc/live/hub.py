@@ -139,7 +139,7 @@ class Hub:
     async def _first(self, listener: Listener) -> None:
         """Sends the current counts to a new listener without waiting for its subscriptions.
 
-        What other listeners have may be older by PUBLISH_INTERVAL; it is sent if a read fails or takes too long.
+        What other listeners have may be older by PUBLISH_INTERVAL; it is sent if a read fails or is slow.
         """
         fallback = asyncio.get_running_loop().call_later(KNOWN_AFTER_S, self._send_known, listener)
         try:

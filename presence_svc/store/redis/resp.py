@@ -6,6 +6,7 @@ changes but for its seq, so that a group of a hundred heartbeats is a join of th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -45,6 +46,11 @@ def unpack(packed: bytes) -> bytes:
 
 
 Command = tuple[Any, ...]
+# Scripts write leases and seqs, not differences; the others write nothing.
+REPEATABLE = {
+    *("EVALSHA", "GET", "GETEX", "HGETALL", "HMGET", "HSCAN", "INFO", "PFCOUNT", "PING", "PUBSUB", "SCARD"),
+    *("SCRIPT", "TIME", "ZCARD", "ZCOUNT", "ZMSCORE", "ZRANGE", "ZSCAN", "ZSCORE"),
+}
 
 
 @cache
@@ -90,6 +96,11 @@ def _packed(command: Command, *, sharded: bool) -> bytes:
         script = command[1].publishing(sharded=sharded)
         command = (command[0], script.sha if command[0] == "EVALSHA" else script.text, *command[2:])
     return packed_command(*command)
+
+
+def may_repeat(commands: Sequence[Command | ScriptCall]) -> bool:
+    """Whether all of them may run twice."""
+    return all(isinstance(command, ScriptCall) or command[0] in REPEATABLE for command in commands)
 
 
 def key_of(command: Command | ScriptCall) -> bytes | None:
