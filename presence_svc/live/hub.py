@@ -7,7 +7,6 @@ state comes from messages and from reads at every (re)subscription. Nothing here
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -25,8 +24,6 @@ from .listener import Listener, Selection
 from .names import send_names
 from .people import PeopleFeed
 from .reads import Reads
-
-log = logging.getLogger("presence.hub")
 
 KNOWN_AFTER_S = 0.1  # half of the time that a stream has for its first frame
 
