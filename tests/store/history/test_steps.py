@@ -76,7 +76,9 @@ def test_nepal_has_its_own_hours_and_new_year() -> None:
 
 @given(
     zone=st.sampled_from(ZONES),
-    begin=st.datetimes(datetime(2011, 12, 1), datetime(2037, 1, 1)),  # St. John's went from 00:01 to 23:01 before
+    begin=st.datetimes(
+        datetime(2011, 12, 1), datetime(2037, 1, 1)
+    ),  # St. John's went from 00:01 to 23:01 before
     hours=st.integers(1, 24 * 40),
 )
 def test_steps_leave_nothing_out(zone: str, begin: datetime, hours: int) -> None:
