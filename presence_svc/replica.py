@@ -36,7 +36,8 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
     presence, shared = Presence(link, settings), Shared(link, settings)
     rosters = Rosters(link, settings, shared)
     public_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
-    people, census = PeopleCounter(link, settings, presence.keys), Census(link, presence.keys)
+    people = PeopleCounter(link, settings, presence.keys)
+    census = Census(link, presence.keys, settings.ttl_ms)
     hub = Hub(presence, public_rosters, people)
     sweeper = Sweeper(agenda := Agenda(link, settings), shared, settings)
     metrics.look = lambda: metrics.nodes(link.servers(), link.redirections, agenda.lag_s)

@@ -6,6 +6,7 @@ state comes from messages and from reads at every (re)subscription. Nothing here
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,6 +27,8 @@ from .people import PeopleFeed
 from .reads import Reads
 
 log = logging.getLogger("presence.hub")
+
+KNOWN_AFTER_S = 0.1  # half of the time that a stream has for its first frame
 
 
 class Hub:
@@ -89,8 +92,6 @@ class Hub:
                 feed = self._feeds[course_id] = Feed(course_id)
                 self.bus.add(course_id)
             feed.listeners.add(listener)
-            # It gets what others have already, so that a failing read does not leave it without a count.
-            feed.send_known(listener)
         if people:
             self._people.add(listener)
         self._reads.start(self._first(listener))
@@ -136,15 +137,26 @@ class Hub:
         self.on_lost()
 
     async def _first(self, listener: Listener) -> None:
-        """Sends the current counts to a new listener without waiting for its subscriptions."""
-        for count in await self._presence.counts_or_errors(listener.courses):
-            if isinstance(count, PresenceError):
-                continue  # its master is away: the count follows with the subscription
-            if (feed := self._feeds.get(count.course_id)) and listener in feed.listeners:
-                feed.update(count)
-                feed.send_known(listener)
-                if listener.wants(count.course_id):
-                    self._refresh_viewers(feed)
+        """Sends the current counts to a new listener without waiting for its subscriptions.
+
+        What other listeners have may be older by PUBLISH_INTERVAL; it is sent if a read fails or is slow.
+        """
+        fallback = asyncio.get_running_loop().call_later(KNOWN_AFTER_S, self._send_known, listener)
+        try:
+            for count in await self._presence.counts_or_errors(listener.courses):
+                if isinstance(count, PresenceError):
+                    continue  # its master is away: the count follows with the subscription
+                if (feed := self._feeds.get(count.course_id)) and listener in feed.listeners:
+                    feed.update(count)
+                    if listener.wants(count.course_id):
+                        self._refresh_viewers(feed)
+        finally:
+            fallback.cancel()
+            self._send_known(listener)
+
+    def _send_known(self, listener: Listener) -> None:
+        for course_id in listener.courses if listener in self.listeners else ():
+            self._feeds[course_id].send_known(listener)
 
     def _on_message(self, course_id: str, data: bytes) -> None:
         feed = self._feeds.get(course_id)

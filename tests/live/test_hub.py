@@ -192,6 +192,33 @@ async def test_a_newcomer_needs_no_read_of_its_own(replica: Replica, hub: Hub) -
     assert second.counts["c1"] == first.counts["c1"]
 
 
+async def test_a_newcomer_sees_what_is_not_told_yet(replica: Replica, hub: Hub) -> None:
+    """S4: a stream begins with what is true now; those who were there may wait for PUBLISH_INTERVAL."""
+    stream = await Stream(hub.attach(("c1",), 0)).read()
+    await replica.beat("ada")
+    await stream.until(1)
+    await replica.beat("bob")
+    newcomer = await Stream(hub.attach(("c1",), 0)).read()
+
+    assert newcomer.counts["c1"]["total"] == 2
+
+
+async def test_a_newcomer_does_not_wait_for_a_slow_read(
+    replica: Replica, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first frame comes in its time: what others see, when Redis takes longer."""
+
+    async def never(courses: tuple[str, ...]) -> None:
+        await asyncio.Event().wait()
+
+    await replica.beat("ada")
+    first = await Stream(hub.attach(("c1",), 0)).read()
+    monkeypatch.setattr(replica.presence, "counts_or_errors", never)
+    second = await Stream(hub.attach(("c1",), 0)).read()
+
+    assert second.counts["c1"] == first.counts["c1"]
+
+
 async def test_an_old_message_changes_nothing(replica: Replica, hub: Hub) -> None:
     """S8: a message from before what a stream has seen is dropped."""
     await replica.beat("ada")

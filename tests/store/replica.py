@@ -104,7 +104,7 @@ class Replica:
         self.rosters = Rosters(self.link, self.settings, sealing)
         self.agenda = Agenda(self.link, self.settings)
         self.people = PeopleCounter(self.link, self.settings, self.keys)
-        self.census = Census(self.link, self.keys)
+        self.census = Census(self.link, self.keys, self.settings.ttl_ms)
         self.totals = Totals(self.link, self.settings, self.keys, self.census, self.people)
 
     async def beat(
