@@ -1,7 +1,7 @@
 """Claims a key prefix for one database when a process starts: sets a mark, then looks for others' marks.
 
 Used by app and client. Without marks, two processes that start at the same moment would not see each other.
-With marks, the one that looks later sees the other's, so at least one of the two is refused with Misconfigured.
+With marks, whichever looks later sees the other's: at least one of the two is refused with Misconfigured.
 """
 
 from __future__ import annotations
