@@ -84,8 +84,7 @@ class Hub:
         listener = Listener(courses, viewers, chapters=chapters, is_steady=is_steady, nameless=nameless)
         self.listeners.add(listener)
         for course_id in listener.courses:
-            feed = self._feeds.get(course_id)
-            if feed is None:
+            if (feed := self._feeds.get(course_id)) is None:
                 feed = self._feeds[course_id] = Feed(course_id)
                 self.bus.add(course_id)
             feed.listeners.add(listener)
@@ -136,7 +135,7 @@ class Hub:
     async def _first(self, listener: Listener) -> None:
         """Sends the current counts to a new listener without waiting for its subscriptions.
 
-        What other listeners have may be older by PUBLISH_INTERVAL; it is sent if a read fails or is slow.
+        What the feed has may be older by up to PUBLISH_INTERVAL: it is sent only if a read fails or is slow.
         """
         fallback = asyncio.get_running_loop().call_later(KNOWN_AFTER_S, self._send_known, listener)
         try:
@@ -156,8 +155,7 @@ class Hub:
             self._feeds[course_id].send_known(listener)
 
     def _on_message(self, course_id: str, data: bytes) -> None:
-        feed = self._feeds.get(course_id)
-        if feed is None:
+        if (feed := self._feeds.get(course_id)) is None:
             return
         message = orjson.loads(data)
         message.pop("type")
