@@ -90,6 +90,7 @@ class Totals:
             courses=count.courses,
             top=[CourseTotal(course_id=course, total=-rank) for rank, course in ranked[:TOP]],
             as_of=count.as_of,
+            warming=count.warming,
             people=people.people if people else None,
             exact=people.exact if people else True,
             bound_s=people.bound_s if people else None,

@@ -13,7 +13,7 @@ from presence_svc.live.hub import Hub
 from presence_svc.live.listener import Listener
 from presence_svc.store.redis.embedded import EmbeddedServer
 from presence_svc.store.redis.url import connect
-from presence_svc.store.shared import Pulse
+from presence_svc.store.shared import WarmState
 from tests.live.eventually import eventually
 from tests.live.proxy import Proxy
 from tests.rig import Backend
@@ -243,7 +243,7 @@ async def test_a_loss_of_all_data_is_told(replica: Replica, hub: Hub) -> None:
     before = stream.counts["c1"]["version"]
     await asyncio.sleep(0.005)  # of two reads in a millisecond the lower version counts as older
     await replica.redis.flushall()
-    hub.on_pulse(Pulse(0, 0, frozenset({0})))
+    hub.on_warm_state(WarmState(0, 0, frozenset({0})))
     await stream.until(0)
 
     assert stream.counts["c1"]["version"] >= before
@@ -254,9 +254,9 @@ async def test_the_end_of_warming_is_told(replica: Replica, hub: Hub) -> None:
     stream = await Stream(hub.attach(("c1",), 0)).read()
     first = stream.counts["c1"]["warming"]
     for _ in range(4):
-        await replica.shared.pulse()
+        await replica.shared.refresh()
         await replica.pass_time(20_001)
-    hub.on_pulse(await replica.shared.pulse())
+    hub.on_warm_state(await replica.shared.refresh())
     await stream.read()
 
     assert (first, stream.counts["c1"]["warming"]) == (True, False)
@@ -270,7 +270,7 @@ async def test_a_redis_that_restarts_empty_is_not_trusted_before_a_pulse(own_ser
     hub.on_lost = lambda: lost.append(1)
     hub.start()
     stream = await Stream(hub.attach(("c1",), 0)).read()
-    hub.on_pulse(Pulse(0, 0, frozenset({0})))
+    hub.on_warm_state(WarmState(0, 0, frozenset({0})))
     own_server.stop()
     await eventually("the loss is noticed", lambda: lost)
     own_server.start()
