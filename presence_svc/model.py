@@ -39,7 +39,14 @@ def _boolean(value: Any) -> Any:
     return value
 
 
+def _absent_is(default: Any) -> BeforeValidator:
+    """null in an optional field is as if it were absent: some clients send it for whatever is not set."""
+    return BeforeValidator(lambda value: default if value is None else value)
+
+
 Flag = Annotated[bool, BeforeValidator(_boolean)]
+Option = Annotated[Flag, _absent_is(False)]
+Session = Annotated[Id, _absent_is("main")]
 Seq = Annotated[Annotated[int, Field(ge=0, le=MAX_SAFE_INT)], BeforeValidator(integral)]
 Name = Annotated[
     Annotated[str, StringConstraints(max_length=80, strip_whitespace=True)] | None,
@@ -63,12 +70,12 @@ class Heartbeat(Body):
     viewer_id: ViewerName | None = Field(
         None, description="the viewer's id; with AUTH=jwt that of the token, or the value of its claim"
     )
-    session_id: Id = Field("main", description="one tab or device of the viewer")
+    session_id: Session = Field("main", description="one tab or device of the viewer")
     chapter_id: Id | None = None
     name: Name = Field(None, description="shown to others; absent or blank = unchanged")
     avatar_url: AvatarUrl | None = Field(None, description="https only; absent = unchanged")
-    anonymous: Flag = Field(False, description="counted, never named")
-    hidden: Flag = Field(False, description="the tab is hidden: its lease is longer")
+    anonymous: Option = Field(False, description="counted, never named")
+    hidden: Option = Field(False, description="the tab is hidden: its lease is longer")
     seq: Seq | None = Field(None, description="increases with every message of the session")
     leave_token: LeaveToken | None = Field(
         None, description="without a bearer token: proves whose session this was before its viewer signed out"
@@ -85,11 +92,11 @@ class Leave(Body):
     """A session leaves. `soft`: it may be a reload, so the lease is only shortened to LEAVE_GRACE."""
 
     viewer_id: ViewerName | None = None
-    session_id: Id = "main"
+    session_id: Session = "main"
     seq: Seq | None = None
-    soft: Flag = False
+    soft: Option = False
     leave_token: LeaveToken | None = None
-    anonymous: Flag = Field(False, description="set by a visitor who has no leave token yet")
+    anonymous: Option = Field(False, description="set by a visitor who has no leave token yet")
 
 
 MAX_CHAPTERS_ASKED = 100

@@ -55,6 +55,14 @@ def test_nothing_else_is_a_seq(seq: Any) -> None:
         Heartbeat(viewer_id="a", seq=seq)
 
 
+def test_null_is_as_if_it_were_absent() -> None:
+    """Clients with typed bodies send it for whatever is not set."""
+    nothing: dict[str, Any] = dict.fromkeys(Heartbeat.model_fields)
+
+    assert Heartbeat(**nothing) == Heartbeat()
+    assert Leave(**dict.fromkeys(Leave.model_fields)) == Leave()
+
+
 @pytest.mark.parametrize("flag", ["true", 1, 0, [], {}])
 def test_a_flag_is_true_or_false(flag: Any) -> None:
     """No other value is taken for one."""

@@ -133,10 +133,7 @@ class Hub:
         self.on_lost()
 
     async def _first(self, listener: Listener) -> None:
-        """Sends the current counts to a new listener without waiting for its subscriptions.
-
-        What the feed has may be older by up to PUBLISH_INTERVAL: it is sent only if a read fails or is slow.
-        """
+        """Sends the current counts to a new listener; what others have, if the read fails or is slow."""
         fallback = asyncio.get_running_loop().call_later(KNOWN_AFTER_S, self._send_known, listener)
         try:
             for count in await self._presence.counts_or_errors(listener.courses):

@@ -88,7 +88,7 @@ class JoiningSocket:
         if first.get("type") != "join":
             raise Invalid([("/type", "must be join in the first message")])
         join = body.validate(Join, first)
-        if "session_id" not in join.model_fields_set:  # without an id every socket is a session of its own
+        if first.get("session_id") is None:  # without an id every socket is a session of its own
             join = join.model_copy(update={"session_id": f"ws-{secrets.token_hex(12)}"})
         self._wanted = _wanted(join, self._wanted)
         if join.token:

@@ -182,10 +182,11 @@ async def test_whoever_comes_back_within_the_grace_causes_no_change(one: Service
     assert [message["total"] for message in told if message["total"] != 1] == [2]
 
 
-async def test_sessions_are_apart_unless_they_say_otherwise(one: Service) -> None:
+@pytest.mark.parametrize("said", [{}, {"session_id": None}])
+async def test_sessions_are_apart_unless_they_say_otherwise(one: Service, said: dict[str, Any]) -> None:
     """S1, S5: two sockets of a viewer are two tabs: one viewer, until both are closed."""
-    async with SocketClient(one, "tabs", viewer_id="ada") as first:
-        async with SocketClient(one, "tabs", viewer_id="ada") as second:
+    async with SocketClient(one, "tabs", viewer_id="ada", **said) as first:
+        async with SocketClient(one, "tabs", viewer_id="ada", **said) as second:
             assert (await count(one, "tabs"))["total"] == 1
         await asyncio.sleep(0.6)
 
