@@ -36,13 +36,13 @@ from .web.origins import Cors
 from .web.pages import files as pages
 from .web.pages import home
 
-LONGEST_STOP_S = 2.0  # of this process: what was said before it is not sent after it
+LONGEST_STOP_S = 2.0  # a suspension longer than this: responses pending since before it are not sent
 
 
 def app_from_env() -> ASGIApp:
     """For any ASGI server: `uvicorn --factory presence_svc.app:app_from_env`. Raises Misconfigured.
 
-    We cannot see where that server listens: so who may call is said in so many words, on loopback too.
+    We cannot see where that server listens, so PRESENCE_AUTH has to be set explicitly, on loopback too.
     """
     settings = settings_.load()
     if settings.auth is None:
@@ -95,7 +95,7 @@ def _in_words(lifespan: ASGIApp) -> ASGIApp:
 def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -> Callable[[Starlette], Any]:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
-        """Stops in the order of need: streams first, then what feeds them, then the way to Redis."""
+        """Stops in the order of need: streams first, then what feeds them, then the link to Redis."""
         link = open_link(settings)
         service, sweeper = build(settings, link, metrics)
         files = watched_files(service)
@@ -106,7 +106,7 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         service.hub.bus.on_marked = claim.release
         with contextlib.suppress(Unavailable):  # leave tokens need the common secret
             await link.start()
-            await sweeper.pulse()
+            await sweeper.refresh_marks()
         for part in (service.hub, service.renewer, sweeper):
             part.start()
         repairer = Repairer(PeopleRepair(link, settings, service.presence.keys))

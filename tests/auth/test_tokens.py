@@ -452,7 +452,7 @@ async def test_verdicts_are_bounded(
     issuer: Issuer, judge_of: Callable[..., Tokens], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A flood of good tokens pushes the oldest verdicts out instead of filling the memory."""
-    monkeypatch.setattr(verdict, "ROOM", 10 * verdict.ALONE)
+    monkeypatch.setattr(verdict, "LIMIT", 10 * verdict.BASE_WEIGHT)
     judge = judge_of()
 
     for number in range(25):
@@ -465,7 +465,7 @@ async def test_a_verdict_weighs_what_its_courses_do(
     issuer: Issuer, judge_of: Callable[..., Tokens], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A token may list as many courses as it has room for: the memory takes fewer of those."""
-    monkeypatch.setattr(verdict, "ROOM", 10 * verdict.ALONE)
+    monkeypatch.setattr(verdict, "LIMIT", 10 * verdict.BASE_WEIGHT)
     judge = judge_of(jwt_courses_claim="courses")
     many = " ".join(f"{number:04}" for number in range(700))
 

@@ -290,7 +290,7 @@ def test_a_course_that_is_shut_takes_no_names_from_others(guarded: Service, meth
 
     assert (kind, refused["course_id"], refused["status"]) == ("refused", "shut", 403)
     assert refused["what"] == ("viewers" if is_public else "count")
-    assert "open this course" in refused["detail"]
+    assert "access to this course" in refused["detail"]
     assert [viewer["name"] for viewer in names] == ["Bob"]
 
 

@@ -7,6 +7,7 @@ changes but for its seq, so that a group of a hundred heartbeats is a join of th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from hiredis import pack_command
@@ -52,6 +53,12 @@ REPEATABLE = {
 }
 
 
+@cache
+def _evalsha(sha: str) -> bytes:
+    """Encodes the name of the command and of its script, once for each script."""
+    return pack("EVALSHA", sha)
+
+
 class ScriptCall(NamedTuple):
     """`packed` is the number of keys, the keys and the arguments, encoded; `many` is how many they are."""
 
@@ -61,7 +68,7 @@ class ScriptCall(NamedTuple):
 
     def by_sha(self, *, sharded: bool = False) -> bytes:
         script = self.script.publishing(sharded=sharded)
-        return b"*%d\r\n%b%b" % (self.many + 2, pack("EVALSHA", script.sha), self.packed)
+        return b"*%d\r\n%b%b" % (self.many + 2, _evalsha(script.sha), self.packed)
 
     def by_text(self, *, sharded: bool = False) -> bytes:
         script = self.script.publishing(sharded=sharded)

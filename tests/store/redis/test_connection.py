@@ -174,7 +174,7 @@ def test_what_nobody_has_asked_for_is_nobody_s_answer(new_loop: NewLoop) -> None
         async with fake_redis(script) as url, linked(url) as link:
             for _ in range(3):
                 assert await link.pipeline([("A",)]) == [b"a"]
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.1)
                 assert await link.pipeline([("B",)]) == [b"b"]
             assert not link.away
 
