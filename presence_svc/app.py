@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Callable
 from functools import cache, partial
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import settings as settings_
 from .errors import Misconfigured, Unavailable
@@ -22,6 +23,7 @@ from .server.open_files import watched_files
 from .server.request_head import close_after_answers
 from .server.shutdown import on_shutdown
 from .settings import Settings
+from .store.checkup.claim import Claim
 from .store.checkup.preflight import preflight
 from .store.people.repair import PeopleRepair
 from .store.redis.factory import open_link
@@ -34,13 +36,13 @@ from .web.origins import Cors
 from .web.pages import files as pages
 from .web.pages import home
 
-LONGEST_STOP_S = 2.0  # of this process: what was said before it is not sent after it
+LONGEST_STOP_S = 2.0  # a suspension longer than this: responses pending since before it are not sent
 
 
 def app_from_env() -> ASGIApp:
     """For any ASGI server: `uvicorn --factory presence_svc.app:app_from_env`. Raises Misconfigured.
 
-    We cannot see where that server listens: so who may call is said in so many words, on loopback too.
+    We cannot see where that server listens, so PRESENCE_AUTH has to be set explicitly, on loopback too.
     """
     settings = settings_.load()
     if settings.auth is None:
@@ -60,6 +62,7 @@ def create_app(settings: Settings) -> ASGIApp:
         exception_handlers=problems.HANDLERS,
         lifespan=_lifespan(settings, metrics, handler),
     )
+    app.router.lifespan = _in_words(app.router.lifespan)  # type: ignore[method-assign, assignment]
     app.router.redirect_slashes = False  # it would send clients to whatever host they have named
     app.state.handler = handler
     # Made when somebody asks: a start has no need of them.
@@ -74,23 +77,42 @@ def create_app(settings: Settings) -> ASGIApp:
     return RequestSpans(dispatch, settings.root_path)
 
 
+def _in_words(lifespan: ASGIApp) -> ASGIApp:
+    """Why a start is refused is told without a trace: it is no bug."""
+
+    async def told(scope: Scope, receive: Receive, send: Send) -> None:
+        async def tell(message: Message) -> None:
+            refusal = sys.exception()
+            if message["type"] == "lifespan.startup.failed" and isinstance(refusal, Misconfigured):
+                message = {**message, "message": refusal.detail}
+            await send(message)
+
+        await lifespan(scope, receive, tell)
+
+    return told
+
+
 def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -> Callable[[Starlette], Any]:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
-        """Stops in the order of need: streams first, then what feeds them, then the way to Redis."""
+        """Stops in the order of need: streams first, then what feeds them, then the link to Redis."""
         link = open_link(settings)
         service, sweeper = build(settings, link, metrics)
         files = watched_files(service)
         app.state.service = handler.service = service
-        await preflight(link, service.presence.keys, warns=True)
+        await preflight(link, service.presence.keys, warns=True, pool=settings.redis_pool)
+        claim = Claim(link, service.presence.keys)
+        await claim.make()
+        service.hub.bus.on_marked = claim.release
         with contextlib.suppress(Unavailable):  # leave tokens need the common secret
             await link.start()
-            await sweeper.pulse()
+            await sweeper.refresh_marks()
         for part in (service.hub, service.renewer, sweeper):
             part.start()
         repairer = Repairer(PeopleRepair(link, settings, service.presence.keys))
         repairer.start()
-        suspension = SuspensionDetector(min(LONGEST_STOP_S, max(1.0, settings.ttl / 2)))
+        longest_s = min(LONGEST_STOP_S, max(1.0, settings.ttl / 2))
+        suspension = SuspensionDetector(longest_s, service.renewer.on_suspension)
         service.presence.is_late = suspension.is_late
         suspension.start()
         loop_lag = LoopLag(metrics.loop_lag.observe)
@@ -99,6 +121,7 @@ def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -
         with on_shutdown(service.hub, delay_s, spread_s, close_after_answers) as shutdown:
             yield {"service": service, "handler": handler, "files": files, "shutdown": shutdown}
         suspension.stop()
+        claim.release()
         await service.hub.stop()
         await service.renewer.stop()
         await repairer.stop()

@@ -27,7 +27,7 @@ CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8; escaping=underscores"
 
 
 class Metrics:
-    """An answer is counted in a dictionary; `settle` is called at every pulse and before rendering."""
+    """Answers are counted in a dictionary; `settle` runs twice per SWEEP_INTERVAL and before rendering."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -153,13 +153,13 @@ class Metrics:
         return many - before if many >= before else many
 
     def settle(self) -> None:
-        """Hands over what `answered` has gathered: a counter's lock is too dear for every heartbeat."""
+        """Adds what `answered` has gathered to the counters, whose locks are too slow for every heartbeat."""
         gathered, self._answered = self._answered, {}
         for (route, status), n in gathered.items():
             self._requests.labels(route, str(status)).inc(n)
 
     def render(self) -> bytes:
-        """The text format, of all workers when there are several (theirs are a pulse old at most)."""
+        """In the text format, for all workers together (their counts are at most SWEEP_INTERVAL old)."""
         self.settle()
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             return generate_latest(self.registry)

@@ -25,7 +25,7 @@ from .store.people.counter import PeopleCounter
 from .store.presence import Presence
 from .store.redis.link import Link
 from .store.roster.reader import Rosters
-from .store.shared import Pulse, Shared
+from .store.shared import Shared, WarmState
 from .store.stats import Totals
 from .web.pages.titles import Titles
 from .web.services import Services
@@ -35,9 +35,10 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
     """Everything that routes use, and the sweeper."""
     presence, shared = Presence(link, settings), Shared(link, settings)
     rosters = Rosters(link, settings, shared)
-    seen_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
-    people, census = PeopleCounter(link, settings, presence.keys), Census(link, presence.keys)
-    hub = Hub(presence, seen_rosters, people)
+    public_rosters = Pseudonyms(link, settings, shared) if settings.pseudonyms else rosters
+    people = PeopleCounter(link, settings, presence.keys)
+    census = Census(link, presence.keys, settings.ttl_ms)
+    hub = Hub(presence, public_rosters, people)
     sweeper = Sweeper(agenda := Agenda(link, settings), shared, settings)
     metrics.look = lambda: metrics.nodes(link.servers(), link.redirections, agenda.lag_s)
     answers, leave_tokens, rates = HistoryAnswers(link, settings), LeaveTokens(shared), Rates(settings)
@@ -53,7 +54,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         settings=settings,
         presence=presence,
         rosters=rosters,
-        seen_rosters=seen_rosters,
+        public_rosters=public_rosters,
         totals=Totals(link, settings, presence.keys, census, people),
         history=answers,
         export=Export(link, settings, answers.reader),
@@ -76,8 +77,8 @@ def _observe(link: Link, service: Services, sweeper: Sweeper) -> None:
     """Connects parts that do not own each other by callbacks."""
     presence, hub, metrics = service.presence, service.hub, service.metrics
 
-    def on_pulse(pulse: Pulse) -> None:
-        hub.on_pulse(pulse)
+    def on_warm_state(state: WarmState) -> None:
+        hub.on_warm_state(state)
         metrics.look()
         metrics.settle()
 
@@ -93,5 +94,9 @@ def _observe(link: Link, service: Services, sweeper: Sweeper) -> None:
         on_back=on_back,
     )
     presence.on_due, presence.on_group = sweeper.poke, metrics.group.observe
-    sweeper.on_pulse, sweeper.on_gone, sweeper.on_closed = on_pulse, metrics.expired.inc, metrics.closed
+    sweeper.on_warm_state, sweeper.on_removed, sweeper.on_closed = (
+        on_warm_state,
+        metrics.expired.inc,
+        metrics.closed,
+    )
     hub.on_fan_out, hub.on_lost = metrics.frames.inc, metrics.resubscribed.inc

@@ -1,8 +1,8 @@
 """`python -m tests.fork_server FD`: has imported the service, and forks it for each request that FD brings.
 
-Started by tests/forked.py. Most of a start is imports: a service that is forked costs a third of one that is
-started, and does the same from the reading of its settings on. A request is a line of JSON with
-`arguments`, `env` and `cwd`, and two files: the output, and where the exit status is written.
+Started by tests/forked.py. Most of a start is imports: a forked service costs an eighth of a started one,
+and does the same from the reading of its settings on. A request is a line of JSON with `arguments`, `env` and
+`cwd`, and three files: both outputs, and where the exit status is written.
 """
 
 from __future__ import annotations
@@ -54,18 +54,19 @@ class ForkServer:
                 os.read(self._ended, LARGEST)
                 self._reap()
             if self._requests.fileno() in ready:
-                data, files, _, _ = socket.recv_fds(self._requests, LARGEST, 2)
+                data, files, _, _ = socket.recv_fds(self._requests, LARGEST, 3)
                 while data and not data.endswith(b"\n"):
                     data += self._requests.recv(LARGEST)
                 if not data:
                     sys.exit()
-                output, status = files
+                *outputs, status = files
                 if pid := os.fork():
                     self._statuses[pid] = status
-                    os.close(output)
+                    for file in outputs:
+                        os.close(file)
                     self._requests.sendall(b"%d\n" % pid)
                 else:
-                    self._become(json.loads(data), output, status)
+                    self._become(json.loads(data), outputs, status)
                     return
 
     def _reap(self) -> None:
@@ -77,21 +78,22 @@ class ForkServer:
             os.write(file, b"%d" % os.waitstatus_to_exitcode(status))
             os.close(file)
 
-    def _become(self, request: dict[str, Any], output: int, status: int) -> None:
+    def _become(self, request: dict[str, Any], outputs: list[int], status: int) -> None:
         """In the child: nothing of this server is left."""
         os.setsid()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
+        for number, file in enumerate(outputs, 1):
+            os.dup2(file, number)
         self._requests.close()
-        for file in (output, status, self._ended, self._ends, *self._statuses.values()):
+        for file in (*outputs, status, self._ended, self._ends, *self._statuses.values()):
             os.close(file)
         os.environ.clear()
         os.environ.update(request["env"])
         os.chdir(request["cwd"])
         sys.argv[1:] = request["arguments"]
-        frame_log.install(Path(os.environ[frame_log.PLACE]))
+        if place := os.environ.get(frame_log.PLACE):
+            frame_log.install(Path(place))
 
 
 if __name__ == "__main__":

@@ -10,10 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 class Forked:
@@ -51,30 +54,43 @@ class Forked:
         return self.returncode
 
 
-def fork(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], output: int) -> Forked:
-    """`python -m tests.service ARGUMENTS`, in its own session."""
-    server = _server(cwd)
-    request = json.dumps({"arguments": arguments, "cwd": str(cwd), "env": dict(env)}).encode() + b"\n"
+def fork(arguments: Sequence[str], env: Mapping[str, str], output: int, errors: int | None = None) -> Forked:
+    """`python -m tests.service ARGUMENTS`, in its own session; it writes to these files."""
+    server = _server()
+    request = json.dumps({"arguments": arguments, "cwd": str(ROOT), "env": dict(env)}).encode() + b"\n"
     ended, ends = os.pipe()
     with _one_at_a_time:
-        sent = socket.send_fds(server, [request], [output, ends])
+        sent = socket.send_fds(server, [request], [output, output if errors is None else errors, ends])
         server.sendall(request[sent:])
         os.close(ends)
         return Forked(int(server.recv(16)), ended)
+
+
+def run(*arguments: str, env: Mapping[str, str], timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+    """A command to its end. Raises subprocess.TimeoutExpired."""
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        process = fork(arguments, env, output.fileno(), errors.fileno())
+        try:
+            process.wait(timeout_s)
+        finally:
+            process.kill()
+        for file in (output, errors):
+            file.seek(0)
+        return subprocess.CompletedProcess(arguments, process.wait(), output.read(), errors.read())
 
 
 _one_at_a_time = threading.Lock()
 
 
 @cache
-def _server(cwd: Path) -> socket.socket:
+def _server() -> socket.socket:
     """One for this process; it ends when this end of its socket is closed."""
     ours, its = socket.socketpair()
     clean = {key: value for key, value in os.environ.items() if not key.startswith("PRESENCE_")}
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.fork_server", str(its.fileno())],
-        cwd=cwd,
-        env=clean | {"PYTHONPATH": str(cwd), "PYTHONUNBUFFERED": "1"},
+        cwd=ROOT,
+        env=clean | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         pass_fds=[its.fileno()],

@@ -184,7 +184,7 @@ class Service:
 
     def _begin(self, env: dict[str, str]) -> subprocess.Popen[bytes] | Forked:
         if self._is_forked:
-            return fork(self._arguments, self._cwd, self._env | env, self._log.fileno())
+            return fork(self._arguments, self._env | env, self._log.fileno())
         return subprocess.Popen(
             self._command,
             cwd=self._cwd,

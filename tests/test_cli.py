@@ -22,6 +22,7 @@ from presence_svc import __version__
 from presence_svc.model import Count
 from presence_svc.store.redis.embedded import EmbeddedServer
 from tests.conftest import SpawnService
+from tests.forked import run
 from tests.rig import ROOT, Service
 
 pytestmark = pytest.mark.timeout(90)  # processes of our own, perhaps on a busy machine
@@ -31,18 +32,9 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def _run(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """A command that ends by itself; only these settings."""
+    """A command that ends by itself; only these settings. test_terminal.py starts them anew."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("PRESENCE_")}
-    return subprocess.run(
-        [sys.executable, "-m", "presence_svc", *args],
-        cwd=ROOT,
-        env=clean | {"COLUMNS": "120"} | env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run(*args, env=clean | {"COLUMNS": "120"} | env)
 
 
 @contextmanager

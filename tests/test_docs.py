@@ -10,9 +10,11 @@ import contextlib
 import inspect
 import io
 import json
+import os
 import re
 import shlex
 import subprocess
+import sys
 import urllib.request
 from ast import PyCF_ALLOW_TOP_LEVEL_AWAIT
 from collections.abc import Callable, Iterator
@@ -220,6 +222,41 @@ def test_the_channel_example_is_a_message() -> None:
 
     fields = "type course_id total named anonymous chapters version as_of"
     assert list(json.loads(example)) == fields.split()
+
+
+def shell_of_ours() -> Iterator[tuple[str, str]]:
+    """(page, block) with commands of ours that end. Others have tests of their own, or do not end."""
+    apart = ("pip ", "npm ", "presence-svc demo", "redis+cluster:", "presence-svc watch")
+    for page, text in blocks("sh"):
+        if "presence-svc " in text and not any(words in text for words in apart):
+            yield page, text
+
+
+def test_there_are_shell_lines() -> None:
+    """The test below would prove nothing if it found none."""
+    assert [page for page, _ in shell_of_ours()] == ["README.md", "docs/identity.md"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "text"), list(shell_of_ours()))
+def test_shell_lines_work_as_they_stand(page: str, text: str, redis_url: str) -> None:
+    """A block runs in a shell, word for word but for Redis's address; `serve` is ended after a while."""
+    need("openssl")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PRESENCE_")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
+    env = kept | {"PATH": path, "PRESENCE_REDIS_URL": redis_url, "PRESENCE_PORT": "0"}
+    lines = text.replace("redis://localhost:6379", redis_url)
+    lines = re.sub(r"^presence-svc serve$", "timeout 5 presence-svc serve", lines, flags=re.M)
+
+    done = subprocess.run(["/bin/sh", "-c", lines], env=env, capture_output=True, text=True, timeout=60)
+
+    stays = "timeout 5 " in lines
+    assert done.returncode == (124 if stays else 0), done.stdout + done.stderr
+    assert "wrong" not in done.stdout
+    assert "Traceback" not in done.stderr
+    assert ("listens on" in done.stderr) == stays
+    if "--token" in text:
+        assert "viewer ada" in done.stdout
 
 
 class Printed(io.StringIO):

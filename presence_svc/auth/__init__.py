@@ -1,4 +1,4 @@
-"""Who calls, and what they may do: admission.py decides by roles.py. Nothing else looks at credentials."""
+"""Who calls, and what they may do: admission.py decides by roles.py. Only this room sees credentials."""
 
 from .leave_token import LeaveTokens
 

@@ -1,8 +1,8 @@
-"""From credentials to a caller, from a caller and a body to a heartbeat that may be recorded.
+"""Turns credentials into a caller, and a caller and a body into a heartbeat that may be recorded.
 
-Both paths and every route ask here. It answers at once whenever nothing has to be fetched: in trusted mode
-(whoever comes may do everything, for the viewer that the body names) and for tokens judged before.
-Refuses with Unauthorized, Forbidden, Limited, Invalid or Unavailable.
+Used by both paths of a heartbeat and by every route. It answers at once unless keys must be fetched: in
+trusted mode (every caller may do everything, for the viewer in the body) and for tokens judged before.
+Raises Unauthorized, Forbidden, Limited, Invalid or Unavailable.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from .roles import Action, Permissions
 from .subject import named, own, under_own_name, viewer_id_of
 from .tokens import Tokens
 
-# Also while a key cannot be looked up: whoever makes tokens up must not ask for free then.
+# Unavailable counts too: forged tokens must be rate-limited also while keys cannot be fetched.
 UNBELIEVED = (TokenRefused, Unavailable)
 
 
 class Admission:
-    """`tokens` is None in trusted mode: then nobody is asked who they are."""
+    """`tokens` is None in trusted mode, in which callers are not identified."""
 
     def __init__(
         self,
@@ -46,33 +46,33 @@ class Admission:
         self._joins, self._leave_tokens = joins, leave_tokens
         self._anonymous, self._has_anonymous = anonymous, settings.allow_anonymous
 
-    def admit(self, authorization: bytes | None, peer: str, course_id: str, said: Heartbeat) -> Admitted:
-        """The heartbeat as it may be recorded: whose it is, and under which name."""
+    def admit(self, authorization: bytes | None, peer: str, course_id: str, body: Heartbeat) -> Admitted:
+        """Decides whose heartbeat this is and under which name it is recorded."""
         if self.tokens is None:
-            return HeartbeatWrite(course_id, named(said), said)
+            return HeartbeatWrite(course_id, named(body), body)
         try:
             caller = self.caller(authorization)
         except UNBELIEVED:
             self.rates.unknown(peer)
             raise
         if isinstance(caller, Caller):
-            return self._admit(caller, peer, course_id, said)
-        return self._admit_later(caller, peer, course_id, said)
+            return self._admit(caller, peer, course_id, body)
+        return self._admit_later(caller, peer, course_id, body)
 
     def caller_of(self, authorization: bytes | None) -> Caller | None:
-        """The caller whose heartbeats may be remembered: known at once, and under an id that stays theirs."""
+        """The caller whose heartbeats may be cached; None if this token was not judged before."""
         if self.tokens is None:
             return SERVICE
         return self.tokens.remembered(_token(authorization)) if authorization else None
 
     def pace_of(self, write: HeartbeatWrite) -> Pace | None:
-        """What the heartbeats of a viewer with a token are taken from; None for whom no limit holds."""
+        """The buckets for a viewer's heartbeats; None in trusted mode, or before the first heartbeat."""
         return None if self.tokens is None else self.rates.pace(session_of(write), write.viewer_id)
 
     def again(self, caller: Caller | None, pace: Pace | None) -> bool:
-        """Whether this caller, who said the same before with the same credentials, may say it again.
+        """Whether a cached heartbeat with the same credentials may be repeated without judging it again.
 
-        False = judge it anew: the verdict or the session has lapsed. Raises OverRate; limits count as ever.
+        False if the verdict or the session has expired. Limits are applied as always: raises OverRate.
         """
         if self.tokens is None:
             return True
@@ -81,7 +81,7 @@ class Admission:
         return self.rates.again(pace) if pace else caller.role is Role.SERVICE
 
     async def enter(self, authorization: bytes | None, peer: str, action: Action, *courses: str) -> Caller:
-        """Whoever may do this in all of these courses. All but services are counted, also the refused."""
+        """The caller, if the action is allowed in all courses. Rate limits apply except to services."""
         caller = await self.identify(authorization, peer)
         for course_id in courses or ("",):
             if refusal := self.permissions.refusal(caller, action, course_id):
@@ -89,7 +89,7 @@ class Admission:
         return caller
 
     async def identify(self, authorization: bytes | None, peer: str) -> Caller:
-        """Who asks, counted, before what they may is looked at."""
+        """The caller, after rate limits and before permissions."""
         if self.tokens is None:
             return SERVICE
         try:
@@ -103,28 +103,28 @@ class Admission:
             self.rates.read(caller.subject)
         return caller
 
-    async def leaver(self, authorization: bytes | None, peer: str, course_id: str, said: Leave) -> str:
-        """The viewer whose session may end: by its leave token, or by one who may speak for them."""
+    async def leaver(self, authorization: bytes | None, peer: str, course_id: str, body: Leave) -> str:
+        """The viewer whose session ends, judged by its leave token or by the caller's credentials."""
         if self.tokens is None:
-            return named(said)
-        if viewer_id := self._holder(course_id, said):
-            self.rates.leave(hash((course_id, viewer_id, said.session_id)))
+            return named(body)
+        if viewer_id := self._holder(course_id, body):
+            self.rates.leave(hash((course_id, viewer_id, body.session_id)))
             return viewer_id
         caller = await self.enter(authorization, peer, Action.LEAVE)
         if caller.role is Role.PUBLIC:
-            return self._anonymous.leaver(course_id, said, are_allowed=self._has_anonymous)
-        return named(said) if caller.role is Role.SERVICE else own(caller, said.viewer_id)
+            return self._anonymous.leaver(course_id, body, are_allowed=self._has_anonymous)
+        return named(body) if caller.role is Role.SERVICE else own(caller, body.viewer_id)
 
-    def _holder(self, course_id: str, said: Leave | Heartbeat) -> str:
-        """Whose session this is, by its leave token and any name that a page has for them; "" = none."""
-        token, name = said.leave_token, said.viewer_id
+    def _holder(self, course_id: str, body: Leave | Heartbeat) -> str:
+        """The viewer to whom the leave token belongs, under either id that a page may use; "" = none."""
+        token, name = body.leave_token, body.viewer_id
         for viewer_id in (name, viewer_id_of(name)) if token and name else ():
-            if self._leave_tokens.holds(token or "", course_id, viewer_id, said.session_id):
+            if self._leave_tokens.holds(token or "", course_id, viewer_id, body.session_id):
                 return viewer_id
         return ""
 
     def caller(self, authorization: bytes | None) -> Caller | Awaitable[Caller]:
-        """Whose credentials these are."""
+        """The caller with these credentials."""
         if authorization is None or self.tokens is None:
             return PUBLIC if self.tokens else SERVICE
         return self.tokens.judge(_token(authorization))
@@ -138,41 +138,41 @@ class Admission:
         return caller if isinstance(caller, Caller) else await caller
 
     async def _admit_later(
-        self, caller: Awaitable[Caller], peer: str, course_id: str, said: Heartbeat
+        self, caller: Awaitable[Caller], peer: str, course_id: str, body: Heartbeat
     ) -> HeartbeatWrite:
         try:
             known = await caller
         except UNBELIEVED:
             self.rates.unknown(peer)
             raise
-        write = self._admit(known, peer, course_id, said)
+        write = self._admit(known, peer, course_id, body)
         return write if isinstance(write, HeartbeatWrite) else await write
 
-    def _admit(self, caller: Caller, peer: str, course_id: str, said: Heartbeat) -> Admitted:
+    def _admit(self, caller: Caller, peer: str, course_id: str, body: Heartbeat) -> Admitted:
         if caller.role is Role.SERVICE:
-            return HeartbeatWrite(course_id, named(said), said)
+            return HeartbeatWrite(course_id, named(body), body)
         if caller.role is Role.CREATOR:
             self.rates.read(caller.subject)
-            raise Forbidden("a creator's key looks on, and is nobody's who watches")
+            raise Forbidden("a creator's key can only read, and is no viewer's")
         if caller.role is Role.VIEWER:
             self._check_course(caller, course_id)
-            previous = self._anonymous.previous(course_id, said.session_id) if self._has_anonymous else ""
-            viewer_id = own(caller, said.viewer_id)
+            previous = self._anonymous.previous(course_id, body.session_id) if self._has_anonymous else ""
+            viewer_id = own(caller, body.viewer_id)
             write = HeartbeatWrite(
-                course_id, viewer_id, under_own_name(caller, said, self._names_from_body), previous
+                course_id, viewer_id, under_own_name(caller, body, self._names_from_body), previous
             )
         else:
-            write = self._without_token(peer, course_id, said)
+            write = self._without_token(peer, course_id, body)
         return self._in_limits(write, peer if caller.role is Role.PUBLIC else None)
 
-    def _without_token(self, peer: str, course_id: str, said: Heartbeat) -> HeartbeatWrite:
-        names_somebody = said.viewer_id is not None and not said.viewer_id.startswith(PREFIX)
-        signed_out = self._holder(course_id, said) if self._has_anonymous else ""
-        if not self._has_anonymous or (names_somebody and not said.anonymous and not signed_out):
+    def _without_token(self, peer: str, course_id: str, body: Heartbeat) -> HeartbeatWrite:
+        names_somebody = body.viewer_id is not None and not body.viewer_id.startswith(PREFIX)
+        signed_out = self._holder(course_id, body) if self._has_anonymous else ""
+        if not self._has_anonymous or (names_somebody and not body.anonymous and not signed_out):
             self.rates.unknown(peer)
             raise Unauthorized("a bearer token is needed")
-        viewer_id = self._anonymous.of(course_id, said.session_id)
-        unnamed = said.model_copy(update={"anonymous": True, "name": None, "avatar_url": None})
+        viewer_id = self._anonymous.of(course_id, body.session_id)
+        unnamed = body.model_copy(update={"anonymous": True, "name": None, "avatar_url": None})
         return HeartbeatWrite(course_id, viewer_id, unnamed, signed_out if signed_out != viewer_id else "")
 
     def _check_course(self, caller: Caller, course_id: str) -> None:
@@ -183,7 +183,7 @@ class Admission:
             raise
 
     def _in_limits(self, write: HeartbeatWrite, address: str | None) -> Admitted:
-        """A session that beats here is held to its rate; one that is new, to the limits on newcomers."""
+        """Applies the session's rate to a session known here, and the limits on joins to a new one."""
         if address is None:
             pace = self.pace_of(write)
             is_known = pace is not None and self.rates.again(pace)
@@ -196,4 +196,4 @@ def _token(authorization: bytes) -> bytes:
     scheme, _, token = authorization.partition(b" ")
     if scheme.lower() == b"bearer":
         return token.strip()
-    raise TokenRefused("only bearer tokens are understood")
+    raise TokenRefused("only bearer tokens are supported")

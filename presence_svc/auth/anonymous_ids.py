@@ -1,7 +1,7 @@
-"""Ids that hide a person: an anonymous viewer's own, and pseudonyms for those whose ids others see.
+"""Ids that hide a person: the ids of anonymous viewers, and pseudonyms that others see instead of ids.
 
-Both are keyed hashes with the replicas' common secret: nobody can make them up, every replica makes the same.
-Raises Unavailable before that is known.
+Both are keyed hashes with the replicas' common secret: they cannot be forged, and all replicas make the same.
+Raises Unavailable before the secret is known.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ SESSION_CHARS = 16
 
 
 class AnonymousIds:
-    """The viewer id of a session without a token: always the same, so that a lost reply leaves no ghost."""
+    """The viewer id of a session without a token: always the same, so that a lost reply does no harm."""
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
 
     def of(self, course_id: str, session_id: str) -> str:
-        """Raises Invalid for a session id that others could guess: it is all that proves whose it is."""
+        """Raises Invalid for a short session id, which could be guessed: it is the only proof of identity."""
         if len(session_id) < SESSION_CHARS:
             reason = f"must have {SESSION_CHARS} random characters or more for a viewer without a token"
             raise Invalid([("/session_id", reason)])
         return PREFIX + _hash(self._shared.known_secret(), b"presence-anon", f"{course_id}\n{session_id}")
 
     def previous(self, course_id: str, session_id: str) -> str:
-        """Who a session was before it had a token; "" for one that cannot have been anybody."""
+        """The session's viewer before it had a token; "" if its id is too short for an anonymous viewer."""
         return self.of(course_id, session_id) if len(session_id) >= SESSION_CHARS else ""
 
-    def leaver(self, course_id: str, said: Leave, *, are_allowed: bool) -> str:
-        """Who goes before the first answer has brought a leave token: only they know so long a session id.
+    def leaver(self, course_id: str, leave: Leave, *, are_allowed: bool) -> str:
+        """A visitor who leaves before they have a leave token: the long session id is proof enough.
 
         Raises Unauthorized for all others.
         """
-        is_visitor = are_allowed and said.anonymous
-        if is_visitor and (viewer_id := self.previous(course_id, said.session_id)):
+        is_visitor = are_allowed and leave.anonymous
+        if is_visitor and (viewer_id := self.previous(course_id, leave.session_id)):
             return viewer_id
         raise Unauthorized("a leave needs a token, or the leave_token of its session")
 
 
 class Pseudonyms(Rosters):
-    """Rosters as viewers may see them: under ids that differ from course to course."""
+    """Rosters for viewers, with pseudonyms instead of ids, which differ from course to course."""
 
     def __init__(self, link: Link, settings: Settings, shared: Shared) -> None:
         super().__init__(link, settings, shared)
@@ -60,9 +60,9 @@ class Pseudonyms(Rosters):
     def alias(self, course_id: str, viewer_id: str) -> str:
         return self.of(course_id, viewer_id)
 
-    def seen(self, course_id: str, viewer: Viewer) -> Viewer:
+    def public_view(self, course_id: str, viewer: Viewer) -> Viewer:
         return viewer.model_copy(update={"viewer_id": self.of(course_id, viewer.viewer_id)})
 
 
-def _hash(secret: bytes, person: bytes, said: str) -> str:
-    return blake2b(said.encode(), key=secret, digest_size=16, person=person).hexdigest()
+def _hash(secret: bytes, person: bytes, text: str) -> str:
+    return blake2b(text.encode(), key=secret, digest_size=16, person=person).hexdigest()

@@ -10,7 +10,7 @@ from ..errors import Forbidden, Unauthorized
 
 
 class Role(enum.Enum):
-    """PUBLIC has shown no credentials, VIEWER a token, CREATOR a key to some courses, SERVICE an API key."""
+    """PUBLIC has no credentials, VIEWER a token, CREATOR a key to some courses, SERVICE an API key."""
 
     PUBLIC = "public"
     VIEWER = "viewer"
@@ -20,11 +20,12 @@ class Role(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A role and, for a viewer, what the token says. Times in s since 1970.
+    """A role and, for a viewer, the token's content. Times are in seconds since 1970.
 
-    `courses` that are open, and those `owned`: the ids with a blank around each, since a set takes ten times
-    the memory; None = any. `said`: what the token calls the viewer, where that can be no id.
-    `expires_at` is the token's end; until `holds_until` it need not be judged again.
+    `courses` are accessible and `owned` are the caller's own: ids with a blank around each, because a set
+    takes ten times the memory; None = any. `claimed_id`: the token's name for the viewer, if it is no valid
+    id. `expires_at` is the token's end; until `holds_until`, by the monotonic
+    clock, it need not be judged again.
     """
 
     role: Role
@@ -33,14 +34,14 @@ class Caller:
     avatar_url: str | None = None
     courses: str | None = None
     owned: str | None = ""
-    said: str = ""
+    claimed_id: str = ""
     expires_at: float = math.inf
     holds_until: float = math.inf
 
     def check_course(self, course_id: str) -> None:
         """Raises Forbidden for a course that the token does not list."""
         if self.courses is not None and f" {course_id} " not in self.courses:
-            raise Forbidden("the token does not open this course")
+            raise Forbidden("the token does not give access to this course")
 
     def owns(self, course_id: str) -> bool:
         """Whether this is the course's creator."""
@@ -57,4 +58,4 @@ SERVICE = Caller(Role.SERVICE)
 
 
 class TokenRefused(Unauthorized):
-    """A token was shown and does not hold; `detail` says why and holds nothing of the token."""
+    """A token was presented and is not valid; `detail` says why, and contains nothing of the token."""

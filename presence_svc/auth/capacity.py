@@ -1,7 +1,7 @@
-"""How many streams and sockets a worker has room for: one count for both, those that are still opening too.
+"""Limits the streams and sockets of a worker: one count for both, including those that are still opening.
 
-Asked by web.sse.endpoint and web.ws.endpoint, before anything is spent on whoever comes. How many one viewer
-or one address may open is in auth.rates.
+Asked first of all by web.sse.endpoint and web.ws.endpoint. The limits of one viewer or address are in
+auth.rates.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from ..errors import Limited
 
 
 class Capacity:
-    """One per process. Each `take` that does not raise is followed by one `give_back`.
+    """One per process. Every successful `take` must be followed by one `give_back`.
 
-    `is_scarce` closes it for a while, whatever its room: the process may not open many more files.
+    `is_scarce` refuses all, regardless of the limit, while the process can open few more files.
     """
 
-    def __init__(self, room: int) -> None:
-        self._room = room
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._taken = 0
         self.is_scarce = False
 
     def take(self) -> None:
         """Raises Limited."""
-        if self._taken >= self._room or self.is_scarce:
+        if self._taken >= self._limit or self.is_scarce:
             raise Limited("too many streams are open here", retry_after_s=random.uniform(5, 15))
         self._taken += 1
 

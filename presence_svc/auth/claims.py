@@ -1,6 +1,6 @@
-"""From a token's claims to a caller: issuer, audience, times, who it is and where they may go.
+"""Turns a token's claims into a caller: issuer, audience, times, the viewer and their courses.
 
-Pure; called by tokens once per token, after its signature has held. Refuses what it does not understand.
+Pure; called by tokens once per token, after its signature is verified. Refuses what it does not understand.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from .subject import claimed, viewer_id_of
 
 NAME_CHARS = 80
 ID = re.compile(ID_PATTERN)
-LAST_S = 253_402_300_799  # the year 9999: one beyond it is in ms, and the token would never end
+LAST_S = 253_402_300_799  # the year 9999: a later one is in ms by mistake, and the token would never expire
 NO_END = "the token never expires: it needs `exp`"
-OTHER_ISSUER = "the token is of another issuer"
+OTHER_ISSUER = "the token is from another issuer"
 _picture: TypeAdapter[str] = TypeAdapter(AvatarUrl)
 
 
 def caller_of(claims: dict[str, Any], settings: Settings, now: float) -> Caller:
-    """Raises TokenRefused, with a reason that its owner may read. `now` in seconds since 1970."""
+    """Raises TokenRefused with a reason that its owner may see. `now` is in seconds since 1970."""
     claims = stated(claims)
     _check_registered(claims, settings, now)
     _check_parties(claims, settings)
     if settings.jwt_preset == "clerk":
         _check_clerk(claims)
-    said = claimed(_at(claims, settings.jwt_id_claim), settings.jwt_id_claim)
-    subject = viewer_id_of(said)
+    claim = claimed(_at(claims, settings.jwt_id_claim), settings.jwt_id_claim)
+    subject = viewer_id_of(claim)
     return Caller(
         Role.VIEWER,
         subject=subject,
-        said="" if said == subject else whole(said),
+        claimed_id="" if claim == subject else whole(claim),
         name=_name(_at(claims, settings.jwt_name_claim)),
         avatar_url=_avatar(_at(claims, settings.jwt_picture_claim)),
         courses=_courses(claims, settings.jwt_courses_claim),
@@ -62,7 +62,7 @@ def _check_registered(claims: dict[str, Any], settings: Settings, now: float) ->
     except ExpiredTokenError:
         raise TokenRefused("the token has expired") from None
     except MissingClaimError as error:
-        is_time = error.claim != "iss"  # of several that are missing, the time comes first
+        is_time = error.claim != "iss"  # if several are missing, the time is reported first
         raise TokenRefused(NO_END if is_time else OTHER_ISSUER) from None
     except InvalidClaimError as error:
         raise TokenRefused(_wrong(error.claim, claims)) from None
@@ -83,12 +83,12 @@ def _check_parties(claims: dict[str, Any], settings: Settings) -> None:
     audience = [named] if isinstance(named, str) else named
     if not isinstance(audience, list):
         raise TokenRefused("`aud` is not a list of names")
-    # Without an audience of our own a token that names one is for somebody else (RFC 7519, 4.1.3).
+    # If we have no audience configured, a token that names one is for somebody else (RFC 7519, 4.1.3).
     if (audience or settings.jwt_audience) and not any(name in settings.jwt_audience for name in audience):
         raise TokenRefused("the token is for another audience")
     parties = settings.jwt_authorized_parties
     if settings.jwt_preset == "clerk" and "azp" not in claims:
-        return  # Clerk leaves it out where a request came without an origin
+        return  # Clerk omits it if a request had no origin
     if parties and claims.get("azp") not in parties:
         raise TokenRefused("the token was given to another party")
 
@@ -101,7 +101,7 @@ def _check_clerk(claims: dict[str, Any]) -> None:
 
 
 def _at(claims: dict[str, Any], path: str) -> Any:
-    """The claim of this name, else the one that is reached by its dots."""
+    """The claim of this name, else the nested claim at this dotted path."""
     if path in claims:
         return claims[path]
     value: Any = claims
@@ -111,7 +111,7 @@ def _at(claims: dict[str, Any], path: str) -> Any:
 
 
 def _name(value: Any) -> str | None:
-    """None for what shows nothing; halves of surrogate pairs cannot be stored."""
+    """None if nothing of it would be visible. Lone surrogates are repaired, as they cannot be stored."""
     return shown(whole(value).strip()[:NAME_CHARS]) if isinstance(value, str) else None
 
 
@@ -123,17 +123,17 @@ def _avatar(value: Any) -> str | None:
 
 
 def _courses(claims: dict[str, Any], name: str | None) -> str | None:
-    """As Caller has them. A token without the claim opens no course: it must say `*` to open all."""
+    """As in Caller. A token without the claim gives access to no course; `*` gives access to all."""
     return None if name is None else _listed(_at(claims, name))
 
 
 def _owned(claims: dict[str, Any], name: str | None) -> str | None:
-    """As Caller has them: those whose creator this is."""
+    """As in Caller: the courses whose creator this is."""
     return "" if name is None else _listed(_at(claims, name))
 
 
 def _listed(value: Any) -> str | None:
-    """Ids with a blank around each; None for any."""
+    """Ids with a blank around each; None for all courses."""
     listed = value.split() if isinstance(value, str) else value
     if not isinstance(listed, list):
         return ""

@@ -1,7 +1,7 @@
-"""Sessions that are new to this process: held to the limits on newcomers, unless their viewer is present.
+"""Applies the limits on joins to sessions that are new to this process, unless their viewer is present.
 
-That is asked of Redis, once such a limit is reached. A replica that has just started knows nobody, and must
-not mistake sessions that renew for new ones.
+Redis is asked for that only once a limit is reached. A replica that has just started knows no sessions, and
+must not take renewals for joins.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .token_bucket import OverRate
 WAITING = 5_000
 
 Pair = tuple[str, str]
-Admitted = HeartbeatWrite | Awaitable[HeartbeatWrite]  # at once, or once something is fetched
+Admitted = HeartbeatWrite | Awaitable[HeartbeatWrite]  # at once, or after a fetch
 
 
 class Joins:
-    """Questions of a moment share one exchange."""
+    """Concurrent questions to Redis share one exchange."""
 
     def __init__(self, presence: Presence, rates: Rates) -> None:
         self._presence = presence
@@ -30,8 +30,8 @@ class Joins:
         self._asked: GroupCommit[Pair, bool] = GroupCommit(self._read, limit=WAITING)
 
     def admit(self, write: HeartbeatWrite, address: str | None) -> Admitted:
-        """The first of a session here; `address` of one without a token. Raises OverRate, Unavailable."""
-        if address is None:  # without a token a viewer is one session
+        """Admits a session's first heartbeat here; `address` is None with a token. Raises OverRate."""
+        if address is None:  # a viewer without a token is a single session
             self._rates.viewer(write.viewer_id)
         if refusal := self._rates.join(write.course_id, write.viewer_id, address):
             return self._if_present(write, refusal)
@@ -45,7 +45,7 @@ class Joins:
         return write
 
     async def is_present(self, course_id: str, viewer_id: str) -> bool:
-        """Raises Unavailable."""
+        """Whether a viewer is present in a course. Raises Unavailable."""
         return await self._asked.submit((course_id, viewer_id))
 
     async def _read(self, pairs: list[Pair]) -> list[bool | PresenceError]:
@@ -53,5 +53,5 @@ class Joins:
 
 
 def session_of(write: HeartbeatWrite) -> int:
-    """What limits know a session by."""
+    """The key of a session in rate limits."""
     return hash((write.course_id, write.viewer_id, write.heartbeat.session_id))

@@ -1,7 +1,7 @@
-"""The issuer's published keys: fetched once for everybody who waits, kept, renewed in the background.
+"""The issuer's published keys: fetched once for all who wait, cached, and renewed in the background.
 
-Asked by tokens. A key server that is down costs nothing while its last keys are young enough. For an
-unknown `kid` it is asked again at once, then at most every 30 s: made-up ids make no flood of fetches.
+Used by tokens. While the key server is down, the last keys serve if they are recent enough. An unknown `kid`
+causes a fetch at once, but then at most every 30 s, so that forged ids cannot cause a flood of fetches.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from .signing_key import SigningKey, from_jwks
 
 log = logging.getLogger("presence.jwks")
 RENEW_S = 240.0
-FRESH_S = 300.0  # whoever needs an older key waits for a fetch
-AWAY_S = 60.0  # how long a fetch that failed lets the last keys serve on
+FRESH_S = 300.0  # older keys are not used before a new fetch
+AWAY_S = 60.0  # how long the last keys serve after a failed fetch
 KEPT_S = 86_400.0
 COOLDOWN_S = 30.0
 RETRY_S = 1.0
@@ -32,7 +32,7 @@ SIZE_LIMIT = 262_144
 
 
 class FixedKey:
-    """A PEM or a secret: the one key, whatever `kid` a token names."""
+    """A key from a PEM or a secret, for any `kid` of a token."""
 
     def __init__(self, key: SigningKey) -> None:
         self._key = key
@@ -54,9 +54,9 @@ class FixedKey:
 
 
 class Jwks:
-    """The keys of a set. `clock` is in seconds and never goes back.
+    """The keys of a JWKS URL. `clock` is monotonic, in seconds.
 
-    `trouble`: why the last fetch failed; "" when it did not.
+    `trouble`: why the last fetch failed; "" if it succeeded.
     """
 
     def __init__(self, url: str, clock: Callable[[], float] = monotonic) -> None:
@@ -68,9 +68,9 @@ class Jwks:
         self._flight: asyncio.Task[None] | None = None
 
     def find(self, kid: str) -> list[SigningKey]:
-        """The keys that may be meant (all, without a `kid`), from memory, unless they are old.
+        """The cached keys with this `kid` (all keys if it is empty), if they are recent enough.
 
-        Keys in use are renewed before they are: nobody waits.
+        Keys in use are renewed before they get old, so that nobody waits.
         """
         now = self._clock()
         if now >= self._believed_until:
@@ -80,11 +80,11 @@ class Jwks:
         return [key for key in self._keys if not kid or key.kid == kid]
 
     def may_look(self) -> bool:
-        """Whether it is worth waiting for `look`: a fetch is under way, or may begin."""
+        """Whether waiting for `look` may help: a fetch is under way, or may begin."""
         return self._flight is not None or self._clock() >= self._look_at
 
     async def look(self) -> None:
-        """Fetches the keys for one that `find` does not give, unless that was done just now."""
+        """Fetches the keys because `find` lacks one, unless that was done just now."""
         if self._flight is None and self.may_look():
             if self._clock() < self._believed_until:
                 self._look_at = self._clock() + COOLDOWN_S
@@ -93,9 +93,9 @@ class Jwks:
             await asyncio.shield(self._flight)
 
     def check(self) -> None:
-        """Raises Unavailable while a key that `find` does not give may be published all the same."""
+        """Raises Unavailable while a key that `find` lacks may be published: the last fetch failed."""
         if self.trouble or self._clock() >= self._believed_until:
-            raise Unavailable("the keys of the token's issuer are not at hand", retry_after_s=RETRY_S)
+            raise Unavailable("the keys of the token's issuer are not available", retry_after_s=RETRY_S)
 
     async def close(self) -> None:
         if self._flight is not None:
@@ -112,7 +112,7 @@ class Jwks:
                 keys = from_jwks(orjson.loads((await self._download()).removeprefix(BOM_UTF8)))
             if not keys:
                 raise ValueError("no usable key in it")
-        except Exception as error:  # whatever another's server says must not end the asking
+        except Exception as error:  # whatever the server answers, later fetches must happen
             self._failed(str(error)[:200] or type(error).__name__)
         else:
             self._read(keys)
@@ -126,7 +126,7 @@ class Jwks:
         self._kept_until = now + KEPT_S
 
     def _failed(self, trouble: str) -> None:
-        """The last keys serve on, for a day. An unknown key may be looked for soon: it may be a new one."""
+        """Keeps the last keys, for at most a day. An unknown key may be looked up soon, as it may be new."""
         log.warning("keys cannot be fetched: %s", trouble)
         now = self._clock()
         self.trouble = trouble
@@ -134,7 +134,7 @@ class Jwks:
         self._believed_until = min(now + AWAY_S, self._kept_until)
 
     async def _download(self) -> bytes:
-        """At most SIZE_LIMIT bytes; no redirect is followed."""
+        """Downloads at most SIZE_LIMIT bytes, without following redirects."""
         async with contextlib.AsyncExitStack() as stack:
             client = await stack.enter_async_context(httpx2.AsyncClient(timeout=TIMEOUT_S))
             response = await stack.enter_async_context(client.stream("GET", self.url))

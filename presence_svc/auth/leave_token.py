@@ -1,4 +1,4 @@
-"""What a beacon, which can carry no header, shows to end a session. Made with every heartbeat's reply."""
+"""The token with which a beacon, which cannot have headers, ends a session. In every heartbeat's reply."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class LeaveTokens:
 
     @property
     def secret(self) -> bytes:
-        """What tokens are made with now; another object once it is another secret, empty before the first."""
+        """The current secret; a new object when it has changed, empty before it is known."""
         return self._shared.secret
 
     def make(self, course_id: str, viewer_id: str, session_id: str) -> str:
-        """Raises Unavailable before the secret is known, as `holds` does."""
-        # No id holds a newline, so that no two triples read alike.
-        said = f"{course_id}\n{viewer_id}\n{session_id}".encode()
+        """Makes a token. Raises Unavailable before the secret is known, as `holds` does."""
+        # No id contains a newline, so that different triples give different texts.
+        text = f"{course_id}\n{viewer_id}\n{session_id}".encode()
         secret = self._shared.known_secret()
-        return blake2b(said, key=secret, digest_size=16, person=b"presence-leave").hexdigest()
+        return blake2b(text, key=secret, digest_size=16, person=b"presence-leave").hexdigest()
 
     def holds(self, token: str, course_id: str, viewer_id: str, session_id: str) -> bool:
-        """Compared in constant time."""
+        """Checks a token, in constant time."""
         return hmac.compare_digest(token.encode(), self.make(course_id, viewer_id, session_id).encode())

@@ -1,7 +1,7 @@
-"""Who may ask how often: token buckets in this process's memory, and the streams that are open here.
+"""Rate limits: token buckets in this process's memory, and the number of open streams.
 
-Asked by admission and by streams, for viewers and for those without credentials; services are not limited.
-A refusal tells when to come back. A session that beats as it is told passes (settings check that).
+Used by admission and by streams, for viewers and for clients without credentials; services are not limited.
+A refusal says when to retry. A session that obeys `next_heartbeat_ms` always passes (settings check that).
 Sessions without a token are also limited per address.
 """
 
@@ -24,14 +24,14 @@ TOO_MANY = "this viewer sends too many heartbeats"
 
 
 class Pace(NamedTuple):
-    """What a session's heartbeats are taken from."""
+    """The two buckets that a session's heartbeats are taken from."""
 
     session: Bucket
     viewer: Bucket
 
 
 class Rates:
-    """Every rate of one process. `clock` is in seconds."""
+    """All limits of one process. `clock` is in seconds."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = monotonic) -> None:
         rate, burst, many = settings.beats_per_s, settings.beat_burst, settings.sessions_per_viewer
@@ -48,17 +48,17 @@ class Rates:
         self.addresses = buckets("address", settings.address_rate, settings.address_burst, is_shared=True)
         self.crowds = buckets("crowd", crowd / settings.asked_s, crowd, is_shared=True)
         self.joins = buckets("join", settings.join_rate, settings.join_burst, is_shared=True)
-        self.joined = buckets("joined", 1 / lease_s, 1)  # viewers of courses: who has joined within a lease
+        self.joined = buckets("joined", 1 / lease_s, 1)  # who has joined which course within a lease
         self._streams: Counter[int] = Counter()
         self._per_viewer, self._per_address = settings.streams_per_viewer, settings.streams_per_address
 
     def pace(self, session: int, viewer_id: str) -> Pace | None:
-        """What the heartbeats of a session that beats here are taken from."""
+        """The buckets of a session that is known here; None if it is not."""
         mine, all_of_them = self.sessions.get(session), self.viewers.get(hash(viewer_id))
         return Pace(mine, all_of_them) if mine and all_of_them else None
 
     def again(self, pace: Pace) -> bool:
-        """One more heartbeat; False when its session has lapsed, or is forgotten here. Raises OverRate."""
+        """Takes a heartbeat; False if its session has expired or is no longer known. Raises OverRate."""
         now = self._clock()
         since = now - self._lease_s
         wait_s = self.sessions.again(pace.session, now, since)
@@ -71,7 +71,7 @@ class Rates:
         return wait_s == 0
 
     def again_without_token(self, session: int, address: str) -> bool:
-        """The same without a token: an address keeps so many sessions alive, and no more."""
+        """The same without a token: an address may keep only so many sessions alive."""
         if not self.sessions.is_known(session, self._clock() - self._lease_s):
             return False
         self.beat(session)
@@ -81,29 +81,29 @@ class Rates:
         return True
 
     def beat(self, session: int) -> None:
-        """One heartbeat of a session. Raises OverRate."""
+        """Takes a heartbeat of a session. Raises OverRate."""
         self.sessions.demand(session, TOO_FAST)
 
     def leave(self, session: int) -> None:
-        """One leave of a session, by its leave token. Raises OverRate."""
+        """Takes a leave of a session with its leave token. Raises OverRate."""
         self.leaves.demand(session, "this session leaves too often")
 
     def viewer(self, viewer_id: str) -> None:
-        """One heartbeat of all that a viewer has anywhere. Raises OverRate."""
+        """Takes a heartbeat of a viewer, over all their sessions. Raises OverRate."""
         self.viewers.demand(hash(viewer_id), TOO_MANY)
 
     def read(self, viewer_id: str) -> None:
-        """One request of a viewer that is no heartbeat, also one that is refused. Raises OverRate."""
+        """Takes any other request of a viewer, even if it is refused. Raises OverRate."""
         self.reads.demand(hash(viewer_id), "this viewer asks too often")
 
     def unknown(self, address: str) -> None:
-        """A request without credentials, or with bad ones. Raises OverRate."""
+        """Takes a request without credentials, or with invalid ones. Raises OverRate."""
         self.addresses.demand(_hash_of(address), "too many requests without a token from this address")
 
     def join(self, course_id: str, viewer_id: str, address: str | None) -> OverRate | None:
-        """A session that is new here. Returns what to raise, unless its viewer is present already.
+        """Takes a join. Returns the error to raise, unless the viewer turns out to be present.
 
-        A viewer joins once in a lease, with however many sessions.
+        A viewer joins once per lease, with any number of sessions.
         """
         viewer = hash((course_id, viewer_id))
         try:
@@ -118,7 +118,7 @@ class Rates:
         return None
 
     def open_stream(self, viewer_id: str, address: str) -> Callable[[], None]:
-        """Counts a viewer's stream, or an address's; call the result at its end. Raises Limited."""
+        """Counts a stream of a viewer or address; call the result when it ends. Raises Limited."""
         key = hash(viewer_id) if viewer_id else _hash_of(address)
         if self._streams[key] >= (self._per_viewer if viewer_id else self._per_address):
             raise Limited("too many streams are open", retry_after_s=random.uniform(5, 15))
@@ -133,11 +133,11 @@ class Rates:
 
 
 def _hash_of(address: str) -> int:
-    return hash(("address", network(address)))  # no viewer's
+    return hash(("address", network(address)))  # never equal to a viewer's
 
 
 def network(address: str) -> str:
-    """Whom an address belongs to: an IPv6 customer has a /64 at least, and gets one bucket for all of it."""
+    """The key of an address: an IPv6 customer has at least a /64, which counts as one address."""
     if ":" not in address:
         return address
     try:
@@ -150,7 +150,7 @@ def network(address: str) -> str:
 
 
 def rate_limit_fields(error: PresenceError) -> dict[str, str]:
-    """The fields of draft-ietf-httpapi-ratelimit-headers (2025): what is left, and until when."""
+    """The headers of draft-ietf-httpapi-ratelimit-headers (2025): what is left, and when it resets."""
     reset_s = max(1, math.ceil(error.retry_after_s or 1))
     if not isinstance(error, OverRate):
         return {"ratelimit": f'"limit";r=0;t={reset_s}'}

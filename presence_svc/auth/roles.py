@@ -1,4 +1,4 @@
-"""The one table of who may do what. Admission asks it; a test walks every route with every caller."""
+"""The table of which role may do what. Used by admission; a test tries every route as every role."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .caller import Caller, Role
 
 
 class Action(enum.Enum):
-    """What a route does, in the words of the contract."""
+    """What a route does."""
 
     HEARTBEAT = "heartbeat"
     LEAVE = "leave"
@@ -24,14 +24,14 @@ class Action(enum.Enum):
     EXPORT = "export"
 
 
-# A viewer acts for themselves only, in the courses that the token opens; admission sees to that.
+# Only for themselves, and in the courses of their token: admission checks that.
 VIEWER = frozenset({Action.HEARTBEAT, Action.LEAVE, Action.COUNT, Action.VIEWERS, Action.EVICT})
-# Of their own courses: by a key with nothing else, or by a token beside what a viewer may.
+# In their own courses: with a creator's key only this, with a token in addition to a viewer's rights.
 CREATOR = frozenset({Action.COUNT, Action.VIEWERS, Action.HISTORY})
 
 
 def rights(settings: Settings) -> dict[Role, frozenset[Action]]:
-    """Everything for services, and for everybody when nobody is asked who they are (AUTH=trusted)."""
+    """Services may do everything, and with AUTH=trusted so may everybody."""
     everything = frozenset(Action)
     if settings.auth != "jwt":
         return dict.fromkeys(Role, everything)
@@ -49,22 +49,22 @@ def rights(settings: Settings) -> dict[Role, frozenset[Action]]:
 
 
 class Permissions:
-    """The table, asked course by course."""
+    """Judges by the table, for each course."""
 
     def __init__(self, settings: Settings) -> None:
         self._rights = rights(settings)
 
     def may(self, caller: Caller, action: Action) -> bool:
-        """Whether the role may, in some course at least."""
+        """Whether the role allows the action, at least in some course."""
         return action in self._rights[caller.role]
 
     def refusal(self, caller: Caller, action: Action, course_id: str = "") -> PresenceError | None:
-        """Why they may not, in this course; None for who may. What strangers may see needs no course."""
+        """The error if the action is not allowed in this course, else None. Public actions always are."""
         if action in self._rights[Role.PUBLIC] and action in self._rights[caller.role]:
             return None
         if course_id and action in CREATOR and caller.owns(course_id):
             return None
-        if action is Action.STATS and caller.owns_all:  # the counts of their courses, added up
+        if action is Action.STATS and caller.owns_all:  # which are only sums of the counts of their courses
             return None
         if not self.may(caller, action):
             if caller.role is Role.PUBLIC:

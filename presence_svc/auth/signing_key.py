@@ -1,7 +1,7 @@
-"""Keys that tokens are verified with, each with the algorithms that it may be used for (RFC 8725, 3.1).
+"""The keys that verify tokens, each with the algorithms that it may be used for (RFC 8725, 3.1).
 
-Made from a JWKS document, a PEM or a shared secret. Refuses private and symmetric keys where public ones
-belong, and RSA keys that are too short.
+Made from a JWKS document, a PEM or a shared secret. Refuses private and symmetric keys where public keys are
+expected, and RSA keys that are too short.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EDWARDS = ("EdDSA", "Ed25519")  # the same thing, before and after RFC 9864
 
 
 class Registry(JWSRegistry):
-    """Lets nothing but its own algorithms through, and headers that it does not know (Clerk's `cat`)."""
+    """Allows only its own algorithms, and accepts unknown headers (Clerk's `cat`)."""
 
     max_header_length = 4_096
 
@@ -39,13 +39,13 @@ class Registry(JWSRegistry):
 
 
 def stated(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Without those that are null: some issuers write every member that they know, as if it were absent."""
+    """Drops fields that are null: some issuers write null for every field that is absent."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A key with what it may be used for. `kid` is "" for a key that has none."""
+    """A key with its algorithms. `kid` is "" if it has none."""
 
     key: jwk.Key
     algorithms: tuple[str, ...]
@@ -62,13 +62,13 @@ def from_secret(secret: str) -> SigningKey:
 
 
 def from_pem(pem: str) -> SigningKey:
-    """Raises ValueError for anything but a public key of a kind that we know."""
+    """Raises ValueError for anything but a public key of a supported kind."""
     key = read_public_key(pem)
     return signing_key(key, _algorithms(key, None))
 
 
 def from_jwks(document: Any) -> list[SigningKey]:
-    """The first MAX_KEYS usable keys of a JWKS. Raises ValueError when it is no JWKS at all."""
+    """The first MAX_KEYS usable keys of a JWKS. Raises ValueError if it is not a JWKS."""
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):
         raise ValueError("not a JWKS")
@@ -77,23 +77,27 @@ def from_jwks(document: Any) -> list[SigningKey]:
 
 
 def _usable(entry: Mapping[str, Any]) -> SigningKey | None:
-    """None for what cannot verify a token: the others of the set are good all the same."""
-    said = stated(entry)
-    kid, operations = said.get("kid", ""), said.get("key_ops", ["verify"])
+    """None if the key cannot verify tokens; that does not affect the other keys of the set."""
+    stated_fields = stated(entry)
+    kid, operations = stated_fields.get("kid", ""), stated_fields.get("key_ops", ["verify"])
     if not isinstance(kid, str) or not isinstance(operations, list) or "verify" not in operations:
         return None
-    if said.get("kty") not in ("RSA", "EC", "OKP") or said.get("use", "sig") != "sig" or "d" in said:
+    if (
+        stated_fields.get("kty") not in ("RSA", "EC", "OKP")
+        or stated_fields.get("use", "sig") != "sig"
+        or "d" in stated_fields
+    ):
         return None
     try:
-        key = jwk.import_key(said, said["kty"])
-        algorithms = _algorithms(key, said.get("alg"))
+        key = jwk.import_key(stated_fields, stated_fields["kty"])
+        algorithms = _algorithms(key, stated_fields.get("alg"))
     except (ValueError, TypeError, KeyError, JoseError):
         return None
     return signing_key(key, algorithms, kid) if algorithms else None
 
 
 def _algorithms(key: jwk.Key, named: Any) -> tuple[str, ...]:
-    """What this key is for: what its owner says, if that fits its kind, else the usual. () = not usable."""
+    """The key's algorithms: the named one if it fits the key's kind, else the usual one. () = not usable."""
     possible: tuple[str, ...] = ()
     if isinstance(key, jwk.RSAKey) and key.public_key.key_size >= RSA_BITS:
         possible = RSA_ALGORITHMS

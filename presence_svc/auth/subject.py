@@ -1,7 +1,7 @@
-"""Whose presence a body speaks of, and under which name: the body's, or the token's.
+"""Whose presence a body is about, and under which name: by the body or by the token.
 
-Called by admission and claims. What a token says of its viewer is their id, or a digest if no id can hold it:
-`h.` and the SHA-256 as base64url. What looks like a digest is digested too: nobody gets another's.
+Called by admission and claims. A token's claim is the viewer's id if it is a valid one; else the id is `h.`
+and the claim's SHA-256 in base64url. A claim that looks like such a digest is hashed too: ids stay unique.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from ..model import ID_PATTERN, Heartbeat, Id, Leave
 from .anonymous_ids import PREFIX
 from .caller import Caller, TokenRefused
 
-EXACT = 2**53  # of numbers that JSON libraries read as fractions, the first that is not
+EXACT = 2**53  # from here on numbers that JSON libraries read as floats are not exact
 _DIGEST = re.compile(r"h\.[A-Za-z0-9_-]{43}")
 _ID = re.compile(ID_PATTERN.removeprefix("^").removesuffix("$"))
 _id: TypeAdapter[str] = TypeAdapter(Id)
 
 
-def named(said: Heartbeat | Leave, *base: str | int) -> str:
-    """The viewer that a body names. Raises Invalid when it names nobody, or by no id."""
-    viewer_id = said.viewer_id
+def named(body: Heartbeat | Leave, *base: str | int) -> str:
+    """The viewer that a body names. Raises Invalid if it names none, or if the id is malformed."""
+    viewer_id = body.viewer_id
     if viewer_id is None:
         raise Invalid([(_pointer(*base), "is required")])
     if _ID.fullmatch(viewer_id):
@@ -42,34 +42,34 @@ def _pointer(*base: str | int) -> str:
 
 
 def own(caller: Caller, claimed: str | None) -> str:
-    """The token's viewer, whom a body may call as the token does. Raises Forbidden when it claims another."""
-    if claimed is not None and claimed not in (caller.subject, caller.said):
+    """The token's viewer, by id or by the token's claim. Raises Forbidden if the body names another one."""
+    if claimed is not None and claimed not in (caller.subject, caller.claimed_id):
         raise Forbidden("the token is another viewer's")
     return caller.subject
 
 
-def under_own_name(caller: Caller, said: Heartbeat, names_from_body: bool) -> Heartbeat:
-    """The statement under the token's name and picture: nobody makes up their own unless told so."""
+def under_own_name(caller: Caller, heartbeat: Heartbeat, names_from_body: bool) -> Heartbeat:
+    """The heartbeat with the token's name and picture; the body's own count only if settings allow that."""
     name, avatar_url = caller.name, caller.avatar_url
     if names_from_body:
-        name, avatar_url = name or said.name, avatar_url or said.avatar_url
-    if name == said.name and avatar_url == said.avatar_url:
-        return said
-    return said.model_copy(update={"name": name, "avatar_url": avatar_url})
+        name, avatar_url = name or heartbeat.name, avatar_url or heartbeat.avatar_url
+    if name == heartbeat.name and avatar_url == heartbeat.avatar_url:
+        return heartbeat
+    return heartbeat.model_copy(update={"name": name, "avatar_url": avatar_url})
 
 
-def viewer_id_of(said: str) -> str:
-    """The id of the viewer whom a token's claim calls `said`."""
-    if _ID.fullmatch(said) and not _DIGEST.fullmatch(said):
-        return said
-    digest = sha256(said.encode("utf-8", "surrogatepass")).digest()
+def viewer_id_of(claim: str) -> str:
+    """The viewer id for the value of a token's claim."""
+    if _ID.fullmatch(claim) and not _DIGEST.fullmatch(claim):
+        return claim
+    digest = sha256(claim.encode("utf-8", "surrogatepass")).digest()
     return "h." + urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def claimed(value: Any, name: str) -> str:
-    """What the claim of this name says, as a text: numbers as they are written. Raises TokenRefused."""
+    """The value of the claim of this name as a text. Raises TokenRefused."""
     if value is None:
-        raise TokenRefused(f"`{name}` is missing: nobody is named")
+        raise TokenRefused(f"`{name}` is missing: the token names nobody")
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise TokenRefused(f"`{name}` is neither a text nor a number")
     if isinstance(value, float):

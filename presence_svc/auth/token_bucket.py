@@ -1,4 +1,4 @@
-"""Token buckets in this process's memory: what auth.rates counts with. Bounded: the longest unused go."""
+"""Token buckets in this process's memory, for auth.rates. Bounded: drops the least recently used."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from time import monotonic
 from ..errors import Limited
 
 EPSILON = 1e-9
-CHANCES = 8  # of those in use, before one of them goes
+CHANCES = 8  # how many buckets in use are spared before one of them is dropped
 LAPSED = -1.0
 
 
 class OverRate(Limited):
-    """A rate was passed. `policy`, `quota` and `window_s` (to fill a burst) go into RateLimit fields."""
+    """A rate limit was exceeded. `policy`, `quota` and `window_s` (to refill) go into RateLimit headers."""
 
     def __init__(self, detail: str, policy: str, quota: int, window_s: float, retry_after_s: float) -> None:
         super().__init__(detail, retry_after_s=retry_after_s)
@@ -26,7 +26,10 @@ class OverRate(Limited):
 
 
 class Bucket:
-    """One key's, as one number: when it will be full again, in s (GCRA); `seen` is that of a while ago."""
+    """The bucket of one key (GCRA): `full_at` is when it will be full again, in seconds.
+
+    `seen` is an earlier value of that, which shows whether the bucket was used in between.
+    """
 
     __slots__ = ("full_at", "seen")
 
@@ -35,9 +38,9 @@ class Bucket:
 
 
 class TokenBuckets:
-    """A bucket per key. Keys are hashes, salted per process: a fraction of the memory of ids.
+    """A bucket per key. Keys are hashes, salted per process, which take less memory than ids.
 
-    `is_shared`: many clients that know nothing of each other take from one bucket.
+    `is_shared`: many independent clients take from the same bucket.
     """
 
     def __init__(
@@ -45,7 +48,7 @@ class TokenBuckets:
         policy: str,
         rate: float,
         burst: int,
-        room: int,
+        limit: int,
         clock: Callable[[], float] = monotonic,
         *,
         is_shared: bool = False,
@@ -55,7 +58,7 @@ class TokenBuckets:
         self.burst = burst
         self._gap_s = 1 / rate
         self._depth_s = burst / rate
-        self._room = room
+        self._limit = limit
         self._clock = clock
         self._buckets: OrderedDict[int, Bucket] = OrderedDict()
 
@@ -63,26 +66,26 @@ class TokenBuckets:
         return len(self._buckets)
 
     def get(self, key: int) -> Bucket | None:
-        """To take from again and again, without a look for it."""
+        """The bucket of a key, for callers that take from it often."""
         return self._buckets.get(key)
 
     def is_known(self, key: int, since: float) -> bool:
-        """Whether this key's bucket was not full `since` then."""
+        """Whether this key's bucket was still not full at the time `since`."""
         bucket = self._buckets.get(key)
         return bucket is not None and bucket.full_at >= since
 
     def take(self, key: int) -> float:
-        """Takes one and returns 0, or returns in how many seconds there will be one."""
+        """Takes a token and returns 0, or returns in how many seconds there will be one."""
         now, bucket = self._clock(), self._buckets.get(key)
         if bucket is not None:
             return self.again(bucket, now)
         self._buckets[key] = Bucket(now + self._gap_s)
-        if len(self._buckets) > self._room:
+        if len(self._buckets) > self._limit:
             self._forget()
         return 0.0
 
     def again(self, bucket: Bucket, now: float, since: float = -math.inf) -> float:
-        """As take, of a bucket at hand, `now`; LAPSED when it has been full `since` then, or is forgotten."""
+        """As `take`, from a known bucket; LAPSED if it was full at the time `since`, or was dropped."""
         before = bucket.full_at
         if before < since:
             return LAPSED
@@ -94,18 +97,18 @@ class TokenBuckets:
         return 0.0
 
     def demand(self, key: int, detail: str) -> None:
-        """Takes one. Raises OverRate."""
+        """Takes a token. Raises OverRate."""
         wait_s = self.take(key)
         if wait_s:
             raise self.refusal(detail, wait_s)
 
     def refusal(self, detail: str, wait_s: float) -> OverRate:
-        """Those who share a bucket are told to come back by turns, within the time that it takes to fill."""
+        """The error to raise. Clients of a shared bucket get random times, spread over its refill time."""
         wait_s += random.uniform(0, self._depth_s if self._is_shared else wait_s / 2)
         return OverRate(detail, self.policy, self.burst, self._depth_s, wait_s)
 
     def _forget(self) -> None:
-        """The oldest goes, unless something was taken from it since it was last asked: one more chance."""
+        """Drops the oldest bucket, but first spares up to CHANCES that were used since they were checked."""
         for _ in range(CHANCES):
             key, bucket = self._buckets.popitem(last=False)
             if bucket.full_at == bucket.seen:

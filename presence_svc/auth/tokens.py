@@ -33,15 +33,20 @@ TYPES = ("jwt", "at+jwt", "application/at+jwt")
 
 
 class Tokens:
-    """`clock` is in seconds since 1970; `on_repair` is called for claims with half a surrogate pair."""
+    """`clock` is in seconds since 1970, and judges; verdicts stand by `elapsed`, which nobody sets.
+
+    `on_repair` is called for claims with half a surrogate pair.
+    """
 
     def __init__(
         self,
         settings: Settings,
         clock: Callable[[], float] = time.time,
         on_repair: Callable[[], object] = lambda: None,
+        elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
+        self._elapsed = elapsed
         self._on_repair = on_repair
         self._clock = clock
         self._salt = secrets.token_bytes(16)
@@ -76,7 +81,7 @@ class Tokens:
 
     def holds(self, caller: Caller) -> bool:
         """Whether the verdict that this caller is may be relied on still."""
-        return self._clock() < caller.holds_until
+        return self._elapsed() < caller.holds_until
 
     def _digest(self, token: bytes) -> bytes:
         return blake2b(token, key=self._salt, digest_size=16).digest()
@@ -107,9 +112,9 @@ class Tokens:
         return self._remember(digest, caller_of(claims, self._settings, self._clock()))
 
     def _remember(self, digest: bytes, caller: Caller) -> Caller:
-        now = self._clock()
-        ends = min(caller.expires_at + self._settings.jwt_leeway, now + VERDICT_S)
-        verdict = replace(caller, holds_until=ends)
+        now = self._elapsed()
+        left_s = caller.expires_at + self._settings.jwt_leeway - self._clock()
+        verdict = replace(caller, holds_until=now + min(left_s, VERDICT_S))
         self._verdicts.remember(digest, verdict, now)
         return verdict
 

@@ -19,6 +19,7 @@ from ..errors import PresenceError, Unavailable
 from ..live.bus import Bus
 from ..model import Count
 from ..store.agenda import Agenda
+from ..store.checkup.claim import Claim
 from ..store.presence import Presence
 
 log = logging.getLogger("presence.client")
@@ -41,12 +42,15 @@ class Watcher:
         self._pause_s = RETRY_S[0]
         self._bus = Bus(presence.link, presence.keys, self._hear, self._subscribed, self._lost)
         self._listing: asyncio.Task[None] | None = None
+        self._claim = Claim(presence.link, presence.keys)
+        self._bus.on_marked = self._claim.release
 
     async def start(self, course_id: str | None) -> None:
         """Waits for Redis if it is away. Raises Misconfigured."""
         while True:
             try:
                 await self._presence.link.start()
+                await self._claim.make()
                 break
             except Unavailable as error:
                 log.warning("redis is away: %s", error.detail)
@@ -61,6 +65,7 @@ class Watcher:
         if self._listing:
             self._listing.cancel()
             await asyncio.gather(self._listing, return_exceptions=True)
+        self._claim.release()
         await self._bus.stop()
         await self._presence.close()
 

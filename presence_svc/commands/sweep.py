@@ -52,7 +52,7 @@ async def sweep(settings: Settings) -> Swept:
             due = await agenda.due(everywhere=True)
             until = until or due.now + 2 * settings.publish_interval_ms
             if due.courses:
-                viewers += sum(swept.gone for swept in await agenda.sweep(due.courses))
+                viewers += sum(swept.removed for swept in await agenda.sweep(due.courses))
                 courses.update(due.courses)
             elif 0 < due.next_at <= until:
                 await asyncio.sleep(max(0, due.next_at - due.now) / 1000)

@@ -1,6 +1,6 @@
-"""Who listens to one course, in groups that asked for the same and so are told the same.
+"""The listeners of one course, in groups that asked for the same and so get the same frames.
 
-Owned by live.feed: a change asks each group what it wants, and no single listener.
+Owned by live.feed, which makes a frame per group and not per listener.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from typing import TypeVar
 
 from .listener import Listener, Selection
 
-Wish = TypeVar("Wish")
+Key = TypeVar("Key")
 
 
 class Audience:
-    """`by_chapters` holds everybody; `by_names` whoever wants names, by how many and whether they stay.
+    """`by_chapters` has all listeners; `by_names` those that want names, by how many and whether steadily.
 
     No group is empty. What a listener asks for never changes.
     """
@@ -33,7 +33,7 @@ class Audience:
 
     @property
     def most_names(self) -> int:
-        """How many names the most curious listener wants."""
+        """The largest number of names that any listener wants."""
         return max((n for n, _ in self.by_names), default=0)
 
     def add(self, listener: Listener) -> None:
@@ -46,9 +46,9 @@ class Audience:
         _discard(self.by_names, (listener.wants(self._course_id), listener.is_steady), listener)
 
 
-def _discard(groups: dict[Wish, set[Listener]], wish: Wish, listener: Listener) -> None:
-    group = groups.get(wish)
+def _discard(groups: dict[Key, set[Listener]], key: Key, listener: Listener) -> None:
+    group = groups.get(key)
     if group is not None:
         group.discard(listener)
         if not group:
-            del groups[wish]
+            del groups[key]

@@ -21,6 +21,7 @@ class Bus:
     """Calls `on_message(course_id, data)` for each change, and `on_subscribed(course_id)` when to read.
 
     `on_lost(course_ids)` is called when a connection is lost; `on_subscribed` follows for each of them.
+    `on_marked()` is called when the channel that marks our database is subscribed (store.checkup.claim).
     """
 
     def __init__(
@@ -33,10 +34,10 @@ class Bus:
     ) -> None:
         self._link = link
         self._keys = keys
-        self._own = f"{keys.bus}:{link.db}"
         self._on_message = on_message
         self._on_subscribed = on_subscribed
         self._on_lost = on_lost
+        self.on_marked: Callable[[], object] = lambda: None
         self._wanted: dict[str, Subscriber | None] = {}
         self._subscribers: dict[Address, Subscriber] = {}
         self._moving: asyncio.Handle | None = None
@@ -107,6 +108,8 @@ class Bus:
 
     def _take(self, event: Event) -> None:
         if event.channel not in self._wanted:
+            if event.channel == self._own and event.kind == "subscribed":
+                self.on_marked()
             return
         course_id = self._keys.course_of(event.channel)
         if event.kind == "message":
@@ -115,7 +118,7 @@ class Bus:
             self._on_subscribed(course_id)
 
     def _lost(self, subscriber: Subscriber) -> None:
-        self._on_lost(list(self._courses(subscriber.wanted)))
+        self._on_lost(list(self._courses(subscriber.wanted - {self._own})))
 
     def _courses(self, channels: Iterable[str]) -> Iterable[str]:
         return map(self._keys.course_of, channels)

@@ -1,4 +1,4 @@
-"""What a replica knows of one course that is watched here: its newest count and who listens. Owned by hub."""
+"""The state of one course that is watched on this replica: its newest count, its listeners. Owned by hub."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ LONGEST_PAUSE_S = 2.0
 class Feed:
     """A course's latest frames, its listeners, and the pause that keeps a huge crowd from starving others.
 
-    There is a frame for each selection of chapters that somebody has asked for; one in which nothing has
-    changed for its readers is not sent again.
+    There is a frame for each selection of chapters that listeners have asked for. A frame is sent again only
+    if something in its selection has changed.
     """
 
     def __init__(self, course_id: str) -> None:
@@ -34,19 +34,19 @@ class Feed:
         self._timer: asyncio.TimerHandle | None = None
         self._not_before = 0.0
 
-    def kept(self) -> list[str]:
-        """Those whom listeners that want them to stay are shown now."""
+    def steady_ids(self) -> list[str]:
+        """The ids of viewers who are shown now to listeners that want them to stay shown."""
         wanted = {n for n, is_steady in self.listeners.by_names if is_steady}
         self._shown = {n: ids for n, ids in self._shown.items() if n in wanted}
         return list(dict.fromkeys(viewer_id for ids in self._shown.values() for viewer_id in ids))
 
     def update(self, count: Count) -> bool:
-        """Takes a count, unless a newer one is known; returns whether anything in it is new."""
+        """Takes a count, unless a newer one is known; returns whether it changes anything."""
         old = self.latest
         if old and count.version <= old.version:
             if (count.as_of, count.version) < (old.as_of, old.version):
                 return False
-            if count.version < old.version:  # Redis has lost its data; to a reader no version falls
+            if count.version < old.version:  # Redis has lost its data; for clients versions never fall
                 count = count.model_copy(update={"version": old.version})
         self.latest = count
         if old and _same(old, count):
@@ -65,33 +65,33 @@ class Feed:
         if latest := self.latest:
             for selection, listeners in self.listeners.by_chapters.items():
                 frame = self._frame(latest, selection)
-                for listener in listeners:  # a crowd: nothing for each but this
+                for listener in listeners:  # maybe a crowd: no other work per listener
                     listener.offer(frame)
-        self._rest_after(perf_counter() - began)
+        self._pause_after(perf_counter() - began)
 
-    def _rest_after(self, cost_s: float) -> None:
+    def _pause_after(self, cost_s: float) -> None:
         now = asyncio.get_running_loop().time()
         pause = max(0.0, self._not_before - now) + cost_s * SHARE
         self._not_before = now + min(pause, LONGEST_PAUSE_S)
 
-    async def rest(self) -> None:
-        """Waits until a crowd may be told something again."""
+    async def wait_for_pause(self) -> None:
+        """Waits until frames may be sent to the crowd again."""
         await asyncio.sleep(max(0.0, self._not_before - asyncio.get_running_loop().time()))
 
-    def tell(self, listener: Listener) -> None:
-        """What is known; nothing before the first count."""
+    def send_known(self, listener: Listener) -> None:
+        """Sends the latest count to one listener, if there is one."""
         if self.latest is not None:
             listener.offer(self._frame(self.latest, listener.chapters))
 
     def _frame(self, latest: Count, selection: Selection) -> Frame:
-        """The frame for those who asked for these chapters: the last one, while nothing in it has changed."""
+        """The frame for these chapters: the last one, as long as nothing in it has changed."""
         known = self._frames.get(selection)
         if known is not None:
-            told, frame = known
+            sent, frame = known
             if (
-                told is latest
-                or _same(told, latest)
-                or (selection is not None and _alike(told, latest, selection))
+                sent is latest
+                or _same(sent, latest)
+                or (selection is not None and _alike(sent, latest, selection))
             ):
                 return frame
         chapters = latest.chapters
@@ -104,25 +104,28 @@ class Feed:
         self._frames[selection] = latest, frame
         return frame
 
-    def tell_viewers(
-        self, roster: Roster, kept: list[Viewer], seen: Callable[[Viewer], Viewer] = lambda viewer: viewer
+    def send_viewers(
+        self,
+        roster: Roster,
+        kept: list[Viewer],
+        public_view: Callable[[Viewer], Viewer] = lambda viewer: viewer,
     ) -> None:
-        """Names, to whoever wants some: the last heard from, or those shown before while they are there.
+        """Sends names: of viewers heard from most recently, or of those shown before who are still present.
 
-        `seen` makes of a viewer what others may see of them.
+        `kept` are the latter; `public_view` turns a viewer into what others may see of them.
         """
         began = perf_counter()
         version = self.latest.version if self.latest else 0
         for (n, is_steady), listeners in self.listeners.by_names.items():
             shown = self._steady(n, roster, kept) if is_steady else roster.viewers[:n]
-            told = [seen(viewer) for viewer in shown]
-            frame = viewers_frame(self.course_id, told, roster.total, version)
+            sent = [public_view(viewer) for viewer in shown]
+            frame = viewers_frame(self.course_id, sent, roster.total, version)
             for listener in listeners:
                 listener.offer(frame)
-        self._rest_after(perf_counter() - began)
+        self._pause_after(perf_counter() - began)
 
     def _steady(self, n: int, roster: Roster, kept: list[Viewer]) -> list[Viewer]:
-        """Those shown before who are still there, and others only in the place of those who left."""
+        """Those shown before who are still present, and others only in place of those who left."""
         there = {viewer.viewer_id: viewer for viewer in (*roster.viewers, *kept)}
         before = [there[viewer_id] for viewer_id in self._shown.get(n, ()) if viewer_id in there]
         others = [viewer for viewer in roster.viewers if viewer not in before]
@@ -140,7 +143,7 @@ def _same(old: Count, new: Count) -> bool:
 
 
 def _alike(old: Count, new: Count, selection: Selection) -> bool:
-    """Whether two counts tell the same, but for the time, to those who look at these chapters."""
+    """Whether two counts are the same for these chapters, except for the time."""
     if (old.total, old.anonymous, old.warming) != (new.total, new.anonymous, new.warming):
         return False
     if selection is None:

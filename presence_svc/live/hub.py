@@ -1,11 +1,12 @@
-"""Local fan-out: one feed per course that is watched on this replica, whoever and however many listen.
+"""Local fan-out: one feed per course that is watched on this replica, however many listeners it has.
 
-web.sse attaches listeners; live.bus brings messages; live.sweeper brings the pulse. A feed's state comes
-from the channel's messages and from reads at every (re)subscription; nothing here awaits a reader.
+web.sse and web.ws attach listeners, live.bus delivers messages, live.sweeper reports the warm state. A feed's
+state comes from messages and from reads at every (re)subscription. Nothing here awaits a client.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,38 +18,42 @@ from ..model import Count
 from ..store.people.counter import PeopleCounter
 from ..store.presence import Presence
 from ..store.roster.reader import Rosters
-from ..store.shared import Pulse
+from ..store.shared import WarmState
 from .bus import Bus
 from .feed import Feed
 from .listener import Listener, Selection
-from .names import tell_names
+from .names import send_names
 from .people import PeopleFeed
 from .reads import Reads
 
 log = logging.getLogger("presence.hub")
 
+KNOWN_AFTER_S = 0.1  # half of the time that a stream has for its first frame
+
 
 class Hub:
-    """`start` opens the subscription; `close` tells every stream to end."""
+    """`start` opens the subscriptions; `close` ends every stream."""
 
     def __init__(self, presence: Presence, rosters: Rosters, people: PeopleCounter) -> None:
         self._presence = presence
         self._rosters = rosters
         self._feeds: dict[str, Feed] = {}
         self._reads = Reads()
-        self._warm: frozenset[int] = frozenset()  # partitions whose messages are the whole truth (S11)
+        self._warm: frozenset[int] = frozenset()  # partitions whose messages can be trusted (S11)
         self._people = PeopleFeed(people)
         self.listeners: set[Listener] = set()
         self.draining = self.closing = False
         self.on_fan_out: Callable[[int], None] = lambda listeners: None
         self.on_lost: Callable[[], object] = lambda: None
-        self.bus = Bus(presence.link, presence.keys, self._on_message, self._refresh_course, self._lost)
+        self.bus = Bus(
+            presence.link, presence.keys, self._on_message, self._refresh_course, self._on_lost_server
+        )
 
     def start(self) -> None:
         self.bus.start()
 
     async def stop(self) -> None:
-        """Ends what runs here. Streams have been told by `close` before."""
+        """Stops the background tasks. Streams were ended by `close` before."""
         await self.bus.stop()
         await self._people.stop()
         await self._reads.stop()
@@ -56,11 +61,11 @@ class Hub:
             feed.close()
 
     def drain(self) -> None:
-        """The replica is going soon: it is not ready any more, and serves as before."""
+        """The replica will shut down soon: it is no longer ready, but still serves."""
         self.draining = True
 
     def close(self) -> None:
-        """The replica is going: every stream, also one that opens now, says goodbye and ends."""
+        """The replica shuts down: every stream, including those that open now, sends `bye` and ends."""
         self.draining = self.closing = True
         for listener in self.listeners:
             listener.close()
@@ -75,9 +80,9 @@ class Hub:
         nameless: frozenset[str] = frozenset(),
         people: bool = False,
     ) -> Listener:
-        """A mailbox that gets each course's count at once and at every change, and names (see Listener).
+        """Adds a listener, which gets each course's count now and at every change, and names if wanted.
 
-        With `people` also how many there are over all courses.
+        With `people` it also gets the number of people over all courses.
         """
         listener = Listener(courses, viewers, chapters=chapters, is_steady=is_steady, nameless=nameless)
         self.listeners.add(listener)
@@ -87,8 +92,6 @@ class Hub:
                 feed = self._feeds[course_id] = Feed(course_id)
                 self.bus.add(course_id)
             feed.listeners.add(listener)
-            # What others see already: a read that fails must not leave this one with nothing.
-            feed.tell(listener)
         if people:
             self._people.add(listener)
         self._reads.start(self._first(listener))
@@ -109,12 +112,12 @@ class Hub:
 
     @property
     def warming(self) -> bool:
-        """Whether some low number cannot be trusted yet (S11)."""
+        """Whether low counts of any partition cannot be trusted yet (S11)."""
         return len(self._warm) < len(self._presence.keys.partitions)
 
-    def on_pulse(self, pulse: Pulse) -> None:
-        """When reads can be trusted again, badges that held their number back must learn the truth (S11)."""
-        changed, self._warm = pulse.warm ^ self._warm, pulse.warm
+    def on_warm_state(self, state: WarmState) -> None:
+        """Reads courses whose partition became warm, so that badges can show their real count again (S11)."""
+        changed, self._warm = state.warm ^ self._warm, state.warm
         for course_id in self._feeds if changed else ():
             if self._partition_of(course_id) in changed:
                 self._refresh_course(course_id)
@@ -123,26 +126,37 @@ class Hub:
         return self._presence.keys.partition_of(course_id).number
 
     def refresh(self) -> None:
-        """Reads every feed again: what was read while Redis was away has failed."""
+        """Reads all watched courses again, because reads have failed while Redis was away."""
         for course_id in self._feeds:
             self._refresh_course(course_id)
 
-    def _lost(self, course_ids: list[str]) -> None:
-        """Their server may come back empty: before a pulse its messages are not the whole truth (S11)."""
+    def _on_lost_server(self, course_ids: list[str]) -> None:
+        """Distrusts their partitions until the next warm state: the server may come back empty (S11)."""
         is_one = not self._presence.keys.is_partitioned
         self._warm = frozenset() if is_one else self._warm - set(map(self._partition_of, course_ids))
         self.on_lost()
 
     async def _first(self, listener: Listener) -> None:
-        """What is true now goes to a new stream at once, also while its subscription is still on the way."""
-        for count in await self._presence.counts_or_errors(listener.courses):
-            if isinstance(count, PresenceError):
-                continue  # its master is away: the subscription brings it, as soon as there is one
-            if (feed := self._feeds.get(count.course_id)) and listener in feed.listeners:
-                feed.update(count)
-                feed.tell(listener)
-                if listener.wants(count.course_id):
-                    self._refresh_viewers(feed)
+        """Sends the current counts to a new listener without waiting for its subscriptions.
+
+        What other listeners have may be older by PUBLISH_INTERVAL; it is sent if a read fails or is slow.
+        """
+        fallback = asyncio.get_running_loop().call_later(KNOWN_AFTER_S, self._send_known, listener)
+        try:
+            for count in await self._presence.counts_or_errors(listener.courses):
+                if isinstance(count, PresenceError):
+                    continue  # its master is away: the count follows with the subscription
+                if (feed := self._feeds.get(count.course_id)) and listener in feed.listeners:
+                    feed.update(count)
+                    if listener.wants(count.course_id):
+                        self._refresh_viewers(feed)
+        finally:
+            fallback.cancel()
+            self._send_known(listener)
+
+    def _send_known(self, listener: Listener) -> None:
+        for course_id in listener.courses if listener in self.listeners else ():
+            self._feeds[course_id].send_known(listener)
 
     def _on_message(self, course_id: str, data: bytes) -> None:
         feed = self._feeds.get(course_id)
@@ -155,18 +169,18 @@ class Hub:
         if feed.latest and count.total < feed.latest.total and not is_warming:
             self._reads.start(self._verify(feed, count))
         else:
-            self._heard(feed, count)
+            self._apply(feed, count)
 
-    def _heard(self, feed: Feed, count: Count) -> None:
+    def _apply(self, feed: Feed, count: Count) -> None:
         if feed.update(count):
             self.on_fan_out(len(feed.listeners))
             self._refresh_viewers(feed)
 
     async def _verify(self, feed: Feed, count: Count) -> None:
-        """A lower number may be that of a Redis that has just lost its data: only a read knows (S11)."""
+        """Reads the count, because a lower one may come from a Redis that has just lost its data (S11)."""
         with suppress(Unavailable):
             count = await self._presence.count(feed.course_id)
-        self._heard(feed, count)
+        self._apply(feed, count)
 
     def _refresh_course(self, course_id: str) -> None:
         if feed := self._feeds.get(course_id):
@@ -177,11 +191,11 @@ class Hub:
         self._refresh_viewers(feed)
 
     def _refresh_viewers(self, feed: Feed) -> None:
-        """At most one read of names under way per course; what changes meanwhile asks for one more."""
+        """Starts a read of names, at most one per course; a change in the meantime causes one more."""
         if not feed.listeners.by_names:
             return
         if feed.reading:
             feed.read_again = True
         else:
             feed.reading = True
-            self._reads.start(tell_names(feed, self._rosters))
+            self._reads.start(send_names(feed, self._rosters))

@@ -1,7 +1,7 @@
-"""A stream's or a socket's mailbox: the latest frame per course and kind, never a queue.
+"""The mailbox of a stream or socket: the latest frame per course and kind, never a queue.
 
-Filled by live.hub, emptied by web.sse and web.ws. Where a connection can be written to straight
-(server.sse), a frame goes there at once and the mailbox is for those who are slow.
+Filled by live.hub, emptied by web.sse and web.ws. If the connection can be written to directly (server.sse),
+frames go there at once, and the mailbox is only used while the client is slow.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ Selection = frozenset[str] | None  # of chapters; None = all of them
 
 
 class Listener:
-    """One open stream. A slow reader finds only the newest frame of each kind when it comes back.
+    """One open stream or socket. A slow client gets only the newest frame of each kind.
 
-    `viewers`: how many names it wants, but in courses that are `nameless`; `is_steady`: who is shown stays so
-    while they are there.
+    `viewers`: how many names it wants, except in the courses `nameless`; `is_steady`: viewers who are shown
+    stay shown while they are present.
     """
 
     __slots__ = (
         "_frames",
-        "_given",
-        "_on_ring",
+        "_offered",
+        "_on_ready",
         "_write",
         "chapters",
         "closing",
@@ -48,63 +48,63 @@ class Listener:
         self.chapters = chapters
         self.closing = False
         self._write: Callable[[bytes], bool] | None = None
-        self._on_ring: Callable[[], None] | None = None
+        self._on_ready: Callable[[], None] | None = None
         self._frames: dict[str, Frame] = {}
-        self._given: dict[str, Frame] = {}
+        self._offered: dict[str, Frame] = {}
 
     def wants(self, course_id: str) -> int:
-        """How many names of this course."""
+        """How many names it wants of this course."""
         return 0 if course_id in self.nameless else self.viewers
 
-    def write_to(self, write: Callable[[bytes], bool], on_ring: Callable[[], None]) -> None:
-        """From now on chunks go to `write`; `on_ring` is called when it has refused one, and at the end."""
-        self._write, self._on_ring = write, on_ring
+    def write_to(self, write: Callable[[bytes], bool], on_ready: Callable[[], None]) -> None:
+        """Writes chunks with `write` from now on; calls `on_ready` if that refuses one, and at the end."""
+        self._write, self._on_ready = write, on_ready
 
     def offer(self, frame: Frame) -> None:
-        """Writes a frame, or puts it in place of an older one of its kind; never waits for the reader."""
+        """Writes a frame, or stores it in place of an older one of its kind; never waits for the client."""
         key = frame.key
-        given = self._given.get(key)
-        if given is not None and (given is frame or given.text == frame.text):
+        last = self._offered.get(key)
+        if last is not None and (last is frame or last.text == frame.text):
             return
-        self._given[key] = frame
+        self._offered[key] = frame
         if self._write is None or self._frames or not self._write(frame.chunk):
             self._frames[key] = frame
-            self._ring()
+            self._notify()
 
     def close(self) -> None:
-        """The replica is going: the stream shall say goodbye and end."""
+        """Asks the stream to send its last event and end."""
         self.closing = True
-        self._ring()
+        self._notify()
 
-    def _ring(self) -> None:
-        if self._on_ring is not None:
-            self._on_ring()
+    def _notify(self) -> None:
+        if self._on_ready is not None:
+            self._on_ready()
 
     def take(self) -> list[Frame]:
-        """What is in the mailbox, which is then empty."""
+        """Empties the mailbox and returns its frames."""
         found = list(self._frames.values())
         self._frames.clear()
         return found
 
     async def wait(self, timeout_s: float) -> bytes:
-        """The frames that have come, as one block of a stream."""
+        """Waits for frames, at most `timeout_s` seconds, and returns them as one block of an SSE stream."""
         return b"".join([frame.text for frame in await self.frames(timeout_s)])
 
     async def frames(self, timeout_s: float) -> list[Frame]:
-        """The frames that have come; none when none came in time or the stream shall end."""
+        """Waits for frames, at most `timeout_s` seconds; none if none came or the stream should end."""
         if not self._frames and not self.closing:
             loop = asyncio.get_running_loop()
-            rung = loop.create_future()
+            ready = loop.create_future()
 
-            def ring() -> None:
-                if not rung.done():
-                    rung.set_result(None)
+            def notify() -> None:
+                if not ready.done():
+                    ready.set_result(None)
 
-            self._on_ring = ring
-            timer = loop.call_later(timeout_s, ring)
+            self._on_ready = notify
+            timer = loop.call_later(timeout_s, notify)
             try:
-                await rung
+                await ready
             finally:
                 timer.cancel()
-                self._on_ring = None
+                self._on_ready = None
         return self.take()

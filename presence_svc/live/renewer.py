@@ -29,23 +29,35 @@ STEP = 500  # renewals in a row before other tasks may run
 class Held:
     """A lease that an open socket holds. Each renewal writes `write` with `seq` (RESP-encoded)."""
 
-    __slots__ = ("on_left", "released", "seq", "write")
+    __slots__ = ("epoch", "on_left", "on_over", "released", "seq", "write")
 
-    def __init__(self, write: HeartbeatWrite, seq: bytes, on_left: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        write: HeartbeatWrite,
+        seq: bytes,
+        on_left: Callable[[], None],
+        on_over: Callable[[], None] = lambda: None,
+    ) -> None:
         self.write, self.seq = write, seq
-        self.on_left = on_left
+        self.on_left, self.on_over = on_left, on_over
         self.released = False
+        self.epoch = 0
 
 
 class Renewer:
-    """Renews a lease from `hold` to `release`; calls `on_left` if another request ends its session."""
+    """Renews a lease from `hold` to `release`.
+
+    Calls `on_left` if another request ends its session, `on_over` if the lease ended while this process was
+    suspended.
+    """
 
     def __init__(self, presence: Presence, settings: Settings) -> None:
         self._presence = presence
-        self._interval_s = settings.heartbeat_interval
+        self._interval_s, self._ttl_s = settings.heartbeat_interval, settings.ttl
         self._tick_s = min(TICK_S, self._interval_s / 10)
         self._due: list[tuple[float, int, Held]] = []
         self._number = count()
+        self._epoch = 0  # counts the suspensions that ended all leases
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
@@ -62,14 +74,34 @@ class Renewer:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def hold(self, write: HeartbeatWrite, seq: bytes, on_left: Callable[[], None]) -> Held:
+    def hold(
+        self,
+        write: HeartbeatWrite,
+        seq: bytes,
+        on_left: Callable[[], None],
+        on_over: Callable[[], None] = lambda: None,
+    ) -> Held:
         """Begins to renew a lease that was recorded just now."""
-        held = Held(write, seq, on_left)
+        held = Held(write, seq, on_left, on_over)
+        held.epoch = self._epoch
         self._plan(held, self._pause_s())
         return held
 
     def release(self, held: Held) -> None:
         held.released = True
+
+    def on_suspension(self, seconds: float) -> None:
+        """Ends all that is held after more than a TTL: the leases are over, and viewers may have left."""
+        if seconds > self._ttl_s:
+            self._epoch += 1
+            over, self._due = self._due, []
+            for _, _, held in over:
+                self._end(held)
+
+    def _end(self, held: Held) -> None:
+        if not held.released:
+            held.released = True
+            held.on_over()
 
     def _pause_s(self) -> float:
         """Jittered like next_heartbeat_ms, so that sessions that joined together do not stay in step."""
@@ -110,7 +142,9 @@ class Renewer:
     def _renewed(self, held: Held, result: Outcome) -> None:
         if held.released:
             return
-        if isinstance(result, PresenceError):
+        if held.epoch != self._epoch:
+            self._end(held)
+        elif isinstance(result, PresenceError):
             self._plan(held, random.uniform(0.5, 1.0) * min(AGAIN_S, self._interval_s / 4))
         elif result.expires_at <= result.as_of:
             held.on_left()

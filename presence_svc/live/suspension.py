@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 log = logging.getLogger("presence.suspension")
 TICKS = 8  # checks within the limit
@@ -17,10 +18,14 @@ GRACE_S = 1.0  # enough to read everything that waited in the sockets
 
 
 class SuspensionDetector:
-    """`is_late` is true for a moment after the event loop has not run for `limit_s` seconds."""
+    """`is_late` is true for a moment after the event loop has not run for `limit_s` seconds.
 
-    def __init__(self, limit_s: float) -> None:
+    Then `on_suspension(seconds)` is called too.
+    """
+
+    def __init__(self, limit_s: float, on_suspension: Callable[[float], None] = lambda seconds: None) -> None:
         self._limit_s = limit_s
+        self._on_suspension = on_suspension
         self._ran_at: float | None = None
         self._late_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -43,10 +48,10 @@ class SuspensionDetector:
 
     def _check(self, now: float) -> None:
         if self._ran_at is not None and now - self._ran_at > self._limit_s:
-            log.warning(
-                "this process was suspended for %.1f s: requests that waited are refused", now - self._ran_at
-            )
-            self._late_until = now + GRACE_S
+            lasted_s = now - self._ran_at
+            log.warning("this process was suspended for %.1f s: requests that waited are refused", lasted_s)
+            self._late_until, self._ran_at = now + GRACE_S, now
+            self._on_suspension(lasted_s)
         self._ran_at = now
 
 

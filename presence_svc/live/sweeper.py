@@ -1,7 +1,7 @@
-"""Looks at every course that has something due: expiries to remove, messages to send (S8, S9).
+"""Sweeps every course that is due: removes expired leases, publishes messages, closes minutes (S8, S9, S13).
 
-Started by app. Wakes when the agenda says so, when a message of this replica falls due, and at the latest
-after SWEEP_INTERVAL. Any number of replicas may run it at once; it survives whatever goes wrong in a pass.
+Started by app. Wakes when the agenda says so, when a message of this replica is due, and at the latest after
+SWEEP_INTERVAL. Any number of replicas may run it at once; it survives any error in a pass.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from collections.abc import Callable
 from ..errors import Unavailable
 from ..settings import Settings
 from ..store.agenda import Agenda, Due
-from ..store.shared import Pulse, Shared
+from ..store.shared import Shared, WarmState
 
 log = logging.getLogger("presence.sweeper")
-STEP = 8  # courses in one exchange: Redis serves nobody else meanwhile, 0.1 ms for each minute that is closed
+STEP = 8  # courses per exchange: it blocks Redis for 0.1 ms per minute that is closed
 SOON_S = 0.001
 
 
 class Sweeper:
-    """`on_pulse` hears, about every SWEEP_INTERVAL, whether reads can be trusted yet (S11); `on_gone`
-    how many viewers a pass has removed."""
+    """Calls `on_warm_state` about every SWEEP_INTERVAL, with the partitions whose reads can be trusted (S11),
+    `on_removed` with the number of viewers removed, and `on_closed` with minutes closed and how many partial.
+    """
 
     def __init__(
         self,
@@ -34,13 +35,13 @@ class Sweeper:
         self._agenda = agenda
         self._shared = shared
         self._interval = settings.sweep_interval
-        self.on_pulse: Callable[[Pulse], None] = lambda pulse: None
-        self.on_gone: Callable[[int], None] = lambda viewers: None
+        self.on_warm_state: Callable[[WarmState], None] = lambda state: None
+        self.on_removed: Callable[[int], None] = lambda viewers: None
         self.on_closed: Callable[[int, int], None] = lambda minutes, partial: None
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
-        self._pulse_at = 0.0
+        self._refreshed_at = 0.0
         self._stopped = False
 
     def start(self) -> None:
@@ -55,7 +56,7 @@ class Sweeper:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def poke(self, delay_ms: int, partition: int = 0) -> None:
-        """Something will be due in `delay_ms`: be awake by then. Only the earliest poke needs a timer."""
+        """Wakes the sweeper in `delay_ms`, when something is due. Only the earliest poke needs a timer."""
         self._agenda.expect(delay_ms, partition)
         loop = asyncio.get_running_loop()
         at = loop.time() + delay_ms / 1000 + SOON_S
@@ -91,25 +92,25 @@ class Sweeper:
 
     async def sweep(self) -> float:
         """One pass; returns in how many seconds the next is due (inf = nothing is on the agenda)."""
-        await self.pulse()
+        await self.refresh_marks()
         due = await self._agenda.due()
         next_at = due.next_at
         for start in range(0, len(due.courses), STEP):
             for swept in await self._agenda.sweep(due.courses[start : start + STEP]):
-                if swept.gone:
-                    self.on_gone(swept.gone)
+                if swept.removed:
+                    self.on_removed(swept.removed)
                 if swept.closed:
                     self.on_closed(swept.closed, swept.partial)
-                if swept.look_at:
-                    next_at = min(next_at, swept.look_at) if next_at else swept.look_at
+                if swept.next_due:
+                    next_at = min(next_at, swept.next_due) if next_at else swept.next_due
         return _seconds_until(next_at, due)
 
-    async def pulse(self) -> None:
-        """Keeps the common marks alive, at most twice per SWEEP_INTERVAL. Raises Unavailable."""
+    async def refresh_marks(self) -> None:
+        """Keeps the shared marks in Redis alive, at most twice per SWEEP_INTERVAL. Raises Unavailable."""
         now = asyncio.get_running_loop().time()
-        if now - self._pulse_at >= self._interval * 0.5:
-            self.on_pulse(await self._shared.pulse())
-            self._pulse_at = now
+        if now - self._refreshed_at >= self._interval * 0.5:
+            self.on_warm_state(await self._shared.refresh())
+            self._refreshed_at = now
 
 
 def _seconds_until(next_at: int, due: Due) -> float:

@@ -1,1 +1,1 @@
-"""uvicorn's protocols and what we add to them: deadlines, sizes, the heartbeat's fast path, streams."""
+"""uvicorn's protocols and what we add to them: deadlines, size limits, the fast path, streams, sockets."""

@@ -1,7 +1,7 @@
-"""uvicorn's flow control of one connection, with fair shares: who sends much at once waits for all others.
+"""uvicorn's flow control for one connection, with fair shares: a client that sends much must wait for others.
 
-Made by server.http. A transport may bring megabytes within one turn of the loop; of these the parser gets
-SHARE bytes a turn, and nothing more is read before they are through.
+Made by server.http. A transport may deliver megabytes within one iteration of the event loop. The parser gets
+SHARE bytes of them per iteration, and nothing more is read until they are parsed.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
-SHARE = 16_384  # bytes, of which no request can make more than two milliseconds' work
+SHARE = 16_384  # bytes; parsing them takes two milliseconds at most, whatever they are
 
 
 class FairReads(FlowControl):
-    """`parse` is called with each share but the first. What is held waits while reading is paused."""
+    """Calls `parse` with each share but the first. What is held back waits while reading is paused."""
 
     def __init__(
         self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, parse: Callable[[bytes], None]
@@ -26,11 +26,11 @@ class FairReads(FlowControl):
 
     @property
     def holds(self) -> bool:
-        """Whether something that was read has yet to be parsed."""
+        """Whether data that was read is not parsed yet."""
         return bool(self._held)
 
     def share(self, data: bytes) -> bytes:
-        """What of `data` may be parsed now; the rest follows in later turns."""
+        """The part of `data` to parse now; the rest follows in later iterations."""
         self._held = data[SHARE:]
         if not self.read_paused:
             self._transport.pause_reading()
@@ -51,7 +51,7 @@ class FairReads(FlowControl):
             super().resume_reading()
 
     def drop(self) -> None:
-        """Forgets what is held: the connection is somebody else's, or at its end."""
+        """Drops what is held back: the connection was handed over, or ends."""
         if self._held:
             self._held = b""
             if not self.read_paused and not self._transport.is_closing():

@@ -1,8 +1,8 @@
-"""The fast path: an ordinary heartbeat is answered from uvicorn's parser, without scope, task or response.
+"""The fast path: answers an ordinary heartbeat from uvicorn's parser, without scope, task or response object.
 
-Named by commands.serve as uvicorn's HTTP protocol (off with PRESENCE_FAST_PATH=false). Only a POST to the
-heartbeat's path over HTTP/1.1 with a small body of known length takes it, and only when nothing is under way
-on its connection; all else goes to the ASGI app, which answers the same, byte for byte (web.heartbeat).
+commands.serve passes it to uvicorn as the HTTP protocol (off with PRESENCE_FAST_PATH=false). It only takes a
+POST to the heartbeat's path over HTTP/1.1 with a small body of known length, if nothing else is under way on
+the connection. Everything else goes to the ASGI app, which answers the same to the byte (web.heartbeat).
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ from .request_head import HeadCache, HeartbeatCycle, HeartbeatHead
 
 
 class FastPathProtocol(HttpProtocol):
-    """One connection. Requests that begin while a heartbeat is under way wait in uvicorn's own pipeline."""
+    """One connection. Requests that arrive while a heartbeat is under way wait in uvicorn's own pipeline."""
 
     _heads = HeadCache()
     _packet = b""
     _idle = False
-    # What the last head was made of, and that head.
-    _last: tuple[tuple[Header, ...], list[Header], bytes] = ((), [], b"")
+    _last: tuple[tuple[Header, ...], list[Header], bytes] = ((), [], b"")  # a head's parts, and the head
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -49,7 +48,7 @@ class FastPathProtocol(HttpProtocol):
             self._packet = data
             super().data_received(data)
             return
-        # A whole request, and nothing else, whose head the parser need not read again.
+        # Exactly one whole request, with a known head: the parser need not read it again.
         self._due = None
         cycle: Any = HeartbeatCycle(head)
         cycle.more_body = False
@@ -57,14 +56,14 @@ class FastPathProtocol(HttpProtocol):
         self._begin(cycle, data[end:])
 
     def _is_between(self) -> bool:
-        """No request is under way, nor a part of one, nor an answer that the client does not take."""
+        """Whether no request, part of a request or unread answer is under way."""
         cycle = self.cycle
         if self._reading or self._stalled or self.pipeline:
             return False
         return cycle is not None and cycle.response_complete
 
     def on_headers_complete(self) -> None:
-        packet, self._packet = self._packet, b""  # it begins with its first head alone
+        packet, self._packet = self._packet, b""  # only the first head in a packet is at its start
         head = self._read_head()
         if head is None:
             super().on_headers_complete()
@@ -77,7 +76,7 @@ class FastPathProtocol(HttpProtocol):
             self._heads.remember(packet[:end], head)
 
     def _read_head(self) -> HeartbeatHead | None:
-        """What this head says, when the request may take the fast path."""
+        """The parsed head, if the request may take the fast path."""
         if self._stalled or (self.cycle is not None and not self.cycle.response_complete):
             return None
         parser = self.parser
@@ -107,13 +106,13 @@ class FastPathProtocol(HttpProtocol):
             cached, seq = admitted
             handler.service.presence.post(cached.write, seq, partial(self._done, cycle, cached))
         except PresenceError as error:
-            # Not from within the parser: what follows in this packet is behind an unanswered request.
+            # Not from within the parser: a request that follows in this packet must wait for this answer.
             self.loop.call_soon(self._write, cycle, handler.failed(error, head.origin))
         except Exception:
             self.loop.call_soon(self._write, cycle, self._broken(cycle))
 
     def _wait_for(self, cycle: HeartbeatCycle, admitted: Awaitable[Admitted]) -> None:
-        """Something must be fetched to judge this heartbeat: rare, so that a task may wait for it."""
+        """Waits in a task for keys that must be fetched to judge this heartbeat, which is rare."""
 
         async def record() -> None:
             try:
@@ -144,7 +143,7 @@ class FastPathProtocol(HttpProtocol):
         self._write(cycle, reply)
 
     def _broken(self, cycle: HeartbeatCycle) -> RawResponse:
-        """The last resort: whoever waits for an answer gets one, whatever has gone wrong here."""
+        """The last resort: the client gets an answer, whatever went wrong here."""
         cycle.keep_alive = False
         return self._handler.broken(cycle.head.origin)
 
@@ -153,7 +152,7 @@ class FastPathProtocol(HttpProtocol):
         if cycle.disconnected or self.transport.is_closing():
             return
         status, headers, content = reply
-        defaults = self.server_state.default_headers  # another list once a second, for the date
+        defaults = self.server_state.default_headers  # a new list every second, because of the date
         if headers is not self._last[0] or defaults is not self._last[1]:
             self._last = headers, defaults, _head(status, headers, *defaults)
         closing = b"" if cycle.keep_alive else b"connection: close\r\n"
@@ -166,7 +165,7 @@ class FastPathProtocol(HttpProtocol):
             self.on_response_complete()
         else:
             self.server_state.total_requests += 1
-            self._idle = not self._reading  # else the deadline of the next request runs already
+            self._idle = not self._reading  # otherwise the next request's deadline is already running
             self._wait_idle()
 
     def _wait_idle(self) -> None:
@@ -174,7 +173,7 @@ class FastPathProtocol(HttpProtocol):
             self._wait(self.timeout_keep_alive)
 
     def _leave_idle(self) -> None:
-        """Ends the wait for the next request: by uvicorn's timer, or by our own after a heartbeat."""
+        """Stops the keep-alive timer: uvicorn's, or our own after a heartbeat."""
         if self._idle:
             self._idle = False
             self._arrived()
@@ -188,11 +187,13 @@ class FastPathProtocol(HttpProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         cycle: Any = self.cycle
         if type(cycle) is HeartbeatCycle and cycle.more_body:
-            self._handler.failed(BadRequest("the body is not complete"), None)  # counted, as by the ASGI app
+            self._handler.failed(
+                BadRequest("the body is not complete"), None
+            )  # to count it as the ASGI app does
         super().connection_lost(exc)
 
 
 @lru_cache(1024)
 def _head(status: int, headers: tuple[Header, ...], *defaults: Header) -> bytes:
-    """An answer's head up to the content's length: one object for all connections that are told the same."""
+    """An answer's head up to its content length: one object, shared by all connections."""
     return STATUS_LINE[status] + b"".join(b"%b: %b\r\n" % header for header in (*defaults, *headers))

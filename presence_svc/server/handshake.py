@@ -1,7 +1,7 @@
-"""The websockets library's half of a socket, as server.websocket uses it: handshakes, frames, pings.
+"""The websockets library's side of a socket, as server.websocket uses it: handshakes, frames, pings.
 
-It refuses as the rest of the service does (problem+json), counts what a message's fragments cost us, and
-stops at the frame that is one too many, whatever it is and however many came with it.
+It refuses with problem+json like the rest of the service, counts the memory of a message's fragments, and
+stops at the first frame beyond the rate.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from ..web.problems import MEDIA_TYPE
 from ..web.ws.socket import STATUS, complaint
 from .meter import Meter
 
-FRAGMENT = 64  # bytes: about what is kept of an empty one
+FRAGMENT = 64  # bytes of memory for an empty fragment, approximately
 
 
 class Handshake(ServerProtocol):
-    """One connection's. `refusal` is why it was ended, when that was for a rate."""
+    """One connection. `refusal` is the exceeded rate for which it was ended, if it was."""
 
     def __init__(self, frames: Meter, clock: Callable[[], float], **options: Any) -> None:
         super().__init__(**options)
@@ -34,7 +34,7 @@ class Handshake(ServerProtocol):
         self.refusal: OverRate | None = None
 
     def reject(self, status: http.HTTPStatus | int, text: str) -> Response:
-        """An HTTP answer instead of the handshake; `text` says why in its first line."""
+        """Answers by HTTP instead of the handshake; the first line of `text` says why."""
         response = super().reject(status, text)
         title = response.reason_phrase
         detail = text.partition("\n")[0] or title
@@ -46,7 +46,7 @@ class Handshake(ServerProtocol):
         return response
 
     def end(self, refusal: OverRate) -> None:
-        """Says why, and closes. Before the handshake's answer there is no way to say anything here."""
+        """Sends the reason and closes. Before the handshake's answer nothing can be sent here."""
         self.refusal = refusal
         if self.state is State.OPEN:
             self.send_text(orjson.dumps(complaint(refusal)))
@@ -56,7 +56,7 @@ class Handshake(ServerProtocol):
         now = self._clock()
         if not self._frames.take(1, now):
             self.end(self._frames.refusal(now))
-            raise ProtocolError("over the rate")  # the parser throws away what follows
+            raise ProtocolError("over the rate")  # the parser discards what follows
         super().recv_frame(frame)
         if not frame.fin and self.current_size is not None:
-            self.current_size += FRAGMENT  # else a message of empty fragments would have no end
+            self.current_size += FRAGMENT  # otherwise a message of empty fragments could be endless

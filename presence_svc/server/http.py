@@ -1,8 +1,8 @@
-"""uvicorn's HTTP protocol with the limits that it lacks: whoever is slow, silent or endless is sent away.
+"""uvicorn's HTTP protocol with the limits that it lacks, against slow, silent and endless clients.
 
-Named by commands.serve. A request's head and its body have `request_deadline` each; a head over
-`header_limit` is refused with 431, as much around a body's chunks with 413, what is not HTTP and too many
-requests in a row with 400, all as problem+json.
+commands.serve passes it to uvicorn. A request's head and its body have `request_deadline` each. Refused as
+problem+json are: with 431 a head over `header_limit`, with 413 a body whose chunk framing is over that limit,
+with 400 input that is not HTTP and too many pipelined requests.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ STREAM = b"/live"
 
 
 class HttpProtocol(UpgradeProtocol):
-    """One connection. Requests wait in uvicorn's pipeline while one before them is answered."""
+    """One connection. Requests wait in uvicorn's pipeline until the one before is answered."""
 
     _in_head = True
     _taken = 0  # bytes since the last packet that ended outside of a head
-    _around = 0  # bytes behind this request's head, less two for each of its body
+    _around = 0  # bytes after this request's head, less two for each byte of its body
     _refusal: PresenceError | None = None
     flow: FairReads
 
@@ -49,7 +49,7 @@ class HttpProtocol(UpgradeProtocol):
             self._economize(files.left(transport))
 
     def _economize(self, left: Left) -> None:
-        """When the limit of open files is near: one request, at once, from whoever gets in at all."""
+        """Near the limit of open files: refuses the connection, or allows it one quick request."""
         if left is Left.NOTHING:
             self.transport.abort()
         elif left is Left.LITTLE:
@@ -68,13 +68,15 @@ class HttpProtocol(UpgradeProtocol):
             if self._in_head and self._taken > self._head_limit:
                 self._refuse(HeadTooLarge(f"a request's head may have {self._head_limit} bytes"))
             elif not self._in_head and self._around > self._head_limit:
-                self._refuse(TooLarge("there is far more around the body than in it"))
+                self._refuse(TooLarge("the framing of the body is far larger than the body"))
             if self._due is None:
                 self._wait(self._request_s)
         elif self._around > self._head_limit:
-            self._refuse(BadRequest("there is far more between the requests than in them"))
+            self._refuse(BadRequest("there is too much data between requests"))
         elif self._due is None and self._is_unwatched():
-            self._wait(self._request_s)  # stray bytes between requests have ended uvicorn's keep-alive timer
+            self._wait(
+                self._request_s
+            )  # stray bytes between requests have stopped uvicorn's keep-alive timer
         if not self._in_head:
             self._taken = 0
 
@@ -84,20 +86,20 @@ class HttpProtocol(UpgradeProtocol):
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= PIPELINED:
-            raise httptools.HttpParserError("too many requests wait for an answer")
+            raise httptools.HttpParserError("too many pipelined requests")
         super().on_message_begin()
         self._reading = self._in_head = True
         self._around = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # a trailer means nothing here, and would join the headers of a request under way
+        if self._in_head:  # ignore trailers: they would be added to the headers of a request under way
             super().on_header(name, value)
             if len(self.headers) > HEADERS:
                 self._refusal = HeadTooLarge(f"a request may have {HEADERS} headers")
                 raise httptools.HttpParserError("too many headers")
 
     def on_body(self, body: bytes) -> None:
-        self._around -= 2 * len(body)  # the sizes of small chunks may take as much again
+        self._around -= 2 * len(body)  # the framing of small chunks may be as large as they are
         super().on_body(body)
 
     def on_headers_complete(self) -> None:
@@ -114,7 +116,7 @@ class HttpProtocol(UpgradeProtocol):
         if self.cycle is not None:
             self.cycle.transport = cast(asyncio.Transport, Cork(self.transport, self.loop))
             if cast(Services, self.app_state["service"]).hub.draining:
-                self.cycle.keep_alive = False  # a proxy that keeps it would use it just when we end
+                self.cycle.keep_alive = False  # a proxy that kept it might use it just as we exit
         if STREAM in self.url and self.cycle is not None and self._can_adopt():
             self.scope["extensions"] = {ADOPT: {"adopt": partial(self._adopt, self.cycle)}}
 
@@ -122,15 +124,15 @@ class HttpProtocol(UpgradeProtocol):
         return self.scope["http_version"] == "1.1" and self.scope["method"] in ("GET", "POST")
 
     def _adopt(self, cycle: RequestResponseCycle, stream: Stream) -> bool:
-        """Leaves the connection to a stream whose head is out; False when its reader is slow, or gone."""
+        """Hands the connection over to a stream whose head is sent; False if its client is slow or gone."""
         if cycle.disconnected or cycle.response_complete or self.flow.write_paused:
             return False
         if self.pipeline or self._reading or self.flow.holds:
             return False
         cast(Cork, cycle.transport).release()
-        cycle.response_complete = True  # for uvicorn this request is over
+        cycle.response_complete = True  # as far as uvicorn is concerned
         self._rest()
-        self.flow.resume_reading()  # else its end would not be noticed
+        self.flow.resume_reading()  # otherwise a disconnect would not be noticed
         self.connections.discard(self)
         SseProtocol(self.transport, self.connections, stream)
         return True
@@ -143,47 +145,47 @@ class HttpProtocol(UpgradeProtocol):
         super().on_message_complete()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Who has said all may still listen (RFC 9112, 9.6): an answer that is under way goes out first."""
+        """A client that has closed its sending side may still read (RFC 9112, 9.6): it gets its answer."""
         cycle = self.pipeline[0][0] if self.pipeline else self.cycle
         if self._reading or cycle is None or cycle.response_complete:
             return False
-        if self.url.partition(b"?")[0].endswith(STREAM):  # nobody else would say that its reader is gone
+        if self.url.partition(b"?")[0].endswith(STREAM):  # nothing else would tell that its reader is gone
             return False
         cycle.keep_alive = False
         return True
 
     def on_response_complete(self) -> None:
         if self._served is not None:
-            cast(Cork, self._served.transport).release()  # before anything of the next answer
+            cast(Cork, self._served.transport).release()  # before the next answer begins
         super().on_response_complete()
         if self.pipeline and not self.transport.is_closing():
-            self.flow.pause_reading()  # uvicorn would read on with each answer, however many wait
+            self.flow.pause_reading()  # uvicorn would resume after each answer, however many requests wait
 
     def handle_websocket_upgrade(self) -> None:
         self._reading = False
         self._rest()
-        self.flow.drop()  # nothing may be said before the handshake's answer
+        self.flow.drop()  # nothing may be sent before the handshake's answer
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
-        """uvicorn calls this for whatever its parser, or one of our callbacks, has not taken."""
+        """uvicorn calls this when its parser, or one of our callbacks, has raised an error."""
         self._refuse(self._refusal or BadRequest("this is not HTTP/1.1"))
 
     def _give_up(self) -> None:
         if not self._reading or (self._in_head and not self._taken):
-            self._close()  # asked for nothing: browsers open connections in advance
+            self._close()  # no request has begun: browsers open connections in advance
         else:
             self._refuse(TooSlow("the request did not arrive in time"))
 
     def _refuse(self, error: PresenceError) -> None:
-        """Says why, unless an answer is under way, and closes."""
+        """Sends the error, unless an answer is under way, and closes."""
         in_body, cycle = self._reading and not self._in_head, self.cycle
         self._reading = False
         self._rest()
         if self.transport.is_closing():
             return
         if cycle is not None and not cycle.response_complete and not in_body:
-            cycle.keep_alive = False  # the request before it was good: its answer goes out, then we close
+            cycle.keep_alive = False  # first the answer to the request before it, then we close
             self.flow.drop()
             self.flow.pause_reading()
             return

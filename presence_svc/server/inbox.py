@@ -1,4 +1,4 @@
-"""What a socket has received and its app has yet to take. Used by server.websocket in place of a queue."""
+"""The received messages that a socket's app has not taken yet. Used by server.websocket as its queue."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Inbox:
-    """What uvicorn asks of a queue that one task reads, in a tenth of an asyncio.Queue's 3 KB."""
+    """A queue with a single reader, as uvicorn needs it, in a tenth of an asyncio.Queue's 3 KB."""
 
     __slots__ = ("_events", "_waiter")
 
@@ -16,7 +16,7 @@ class Inbox:
         self._waiter: asyncio.Future[None] | None = None
 
     def put_nowait(self, event: Any) -> None:
-        """Bounded by uvicorn: it reads nothing more until the last message was taken."""
+        """Adds a message. uvicorn bounds the queue: it reads nothing more until the last one was taken."""
         self._events.append(event)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

@@ -1,6 +1,6 @@
-"""What one connection may send: so many at once, and so many a second after that.
+"""A rate limit for one connection: a burst, and a rate per second after that.
 
-Used by server.websocket for frames and for bytes. A number and no timer: a quiet socket costs nothing.
+Used by server.websocket for frames and for bytes. It needs no timer, so that an idle socket costs nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..settings import Settings
 
 
 class Quota(NamedTuple):
-    """What all sockets may send: `rate` a second, `burst` at once. `policy` is its name in metrics."""
+    """The limit of every socket: `rate` per second, `burst` at once. `policy` is its name in metrics."""
 
     policy: str
     rate: float
@@ -21,7 +21,7 @@ class Quota(NamedTuple):
 
 
 class Meter:
-    """One connection's. Times are the loop's, in seconds."""
+    """The meter of one connection. Times are loop times in seconds."""
 
     __slots__ = ("_full_at", "quota")
 
@@ -30,25 +30,25 @@ class Meter:
         self._full_at = 0.0
 
     def take(self, n: int, now: float) -> bool:
-        """Takes `n`, also when that is more than there is; False says so."""
+        """Takes `n`. Returns False if that exceeds the limit; they are taken even then."""
         quota = self.quota
         self._full_at = max(self._full_at, now) + n / quota.rate
         return self._full_at - now <= quota.burst / quota.rate + 1e-9
 
     def refusal(self, now: float) -> OverRate:
-        """What to tell whoever has taken too much."""
+        """The error for a client that has exceeded the limit."""
         policy, rate, burst = self.quota
         wait_s = max(0.0, self._full_at - now - (burst - 1) / rate)
         return OverRate(f"too many {policy}", f"socket_{policy}", burst, burst / rate, wait_s)
 
 
 def socket_meters(settings: Settings) -> tuple[Meter, Meter]:
-    """For a new socket: of its frames, and of its bytes."""
+    """The meters of a new socket: for its frames and for its bytes."""
     frames = _quota("frames", settings.socket_rate, settings.socket_burst)
     return Meter(frames), Meter(_quota("bytes", settings.socket_bytes_rate, settings.socket_bytes_burst))
 
 
 @lru_cache(8)
 def _quota(policy: str, rate: float, burst: int) -> Quota:
-    """One object for all sockets."""
+    """Cached, so that all sockets share one object."""
     return Quota(policy, rate, burst)

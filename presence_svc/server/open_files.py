@@ -1,7 +1,7 @@
-"""What is left of the files that this process may open: each connection is one.
+"""The limit of open files of this process, of which every connection takes one.
 
-Raised by commands.serve, asked by server.http at each new connection. Near the limit streams are refused, and
-new connections are served once and quickly; the last files are kept for Redis. So heartbeats and probes pass.
+commands.serve raises it; server.http checks it for each new connection. Near the limit streams are refused
+and new connections get one quick request; the last files are kept for Redis. So heartbeats still work.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from enum import Enum
 from ..web.services import Services
 
 log = logging.getLogger("presence.serve")
-MOST = 1_048_576  # what kernels allow; "unlimited" is no number that they take
-KEPT_SHARE, KEPT = 16, (8, 64)  # of the limit for Redis and its like: a 16th, 8 at least and 64 at most
-RESERVED_SHARE, RESERVED = 8, (16, 512)  # before these, for who asks once and goes
+MOST = 1_048_576  # what kernels allow; they do not accept "unlimited" as a number
+KEPT_SHARE, KEPT = 16, (8, 64)  # kept for Redis and the like: a 16th of the limit, from 8 to 64
+RESERVED_SHARE, RESERVED = 8, (16, 512)  # kept for short requests: an 8th of the limit, from 16 to 512
 
 
 class Left(Enum):
-    """How much there is for a connection that has just been made."""
+    """What a new connection may do."""
 
     ENOUGH = 0
     LITTLE = 1  # one request, soon, and no stream
@@ -29,7 +29,7 @@ class Left(Enum):
 
 
 def raise_limit() -> None:
-    """Up to the hard limit: the soft one is 1,024 in most places, for programs that use select."""
+    """Raises the soft limit, mostly 1,024 for the sake of programs that use select, to the hard one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
@@ -41,26 +41,26 @@ def raise_limit() -> None:
 
 
 class OpenFiles:
-    """One per process. `on_state` is told when files become scarce, and when they no longer are."""
+    """One per process. Calls `on_state` when files become scarce, and when they no longer are."""
 
     def __init__(self, on_state: Callable[[bool], None] = lambda scarce: None) -> None:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.limit = MOST if soft == resource.RLIM_INFINITY else soft
         self._full = self.limit - _part(self.limit, KEPT_SHARE, KEPT)
-        self.room = self._full - _part(self.limit, RESERVED_SHARE, RESERVED)
-        self._again = self.room * 3 // 4
+        self.for_streams = self._full - _part(self.limit, RESERVED_SHARE, RESERVED)
+        self._again = self.for_streams * 3 // 4
         self._on_state = on_state
         self._is_scarce = False
         self.refused = 0
 
     def left(self, transport: asyncio.BaseTransport) -> Left:
-        """After this connection was made. Its number was the lowest free one: it says how many are open."""
+        """What is left for this connection. Its file number, the lowest free one, shows how many are open."""
         taken = transport.get_extra_info("socket")
         number = taken.fileno() if taken is not None else 0
-        if number < self.room and not self._is_scarce:
+        if number < self.for_streams and not self._is_scarce:
             return Left.ENOUGH
-        self._note(number >= (self._again if self._is_scarce else self.room))
-        if number < self.room:
+        self._note(number >= (self._again if self._is_scarce else self.for_streams))
+        if number < self.for_streams:
             return Left.ENOUGH
         if number < self._full:
             return Left.LITTLE
@@ -68,12 +68,12 @@ class OpenFiles:
         return Left.NOTHING
 
     def _note(self, scarce: bool) -> None:
-        """One line for each state, however many connections come in it."""
+        """Logs each change of state once."""
         if scarce == self._is_scarce:
             return
         self._is_scarce = scarce
         self._on_state(scarce)
-        fields = {"limit": self.limit, "room": self.room, "refused": self.refused}
+        fields = {"limit": self.limit, "for_streams": self.for_streams, "refused": self.refused}
         if scarce:
             log.warning("too few open files: streams are refused (raise ulimit -n)", extra={"fields": fields})
         else:
@@ -86,7 +86,7 @@ def _part(limit: int, share: int, bounds: tuple[int, int]) -> int:
 
 
 def watched_files(service: Services) -> OpenFiles:
-    """For the connections of our own server. Where files are scarce, streams leave room for the rest."""
+    """Watches the files of our own server: while they are scarce, no streams are opened."""
 
     def on_state(scarce: bool) -> None:
         service.capacity.is_scarce = scarce

@@ -1,4 +1,4 @@
-"""An ordinary heartbeat on one connection: what its head says, and its state until it is answered.
+"""An ordinary heartbeat on one connection: its parsed head, and its state until it is answered.
 
 Used by server.fast_path.
 """
@@ -12,9 +12,9 @@ from ..store.redis.resp import new_tuple
 from ..web.origins import Origins
 from ..web.paths import HEARTBEAT, ID, matcher
 
-# The course's id as model.ID_PATTERN has it, unescaped; whatever differs is the ASGI app's to judge.
+# The course's id by model.ID_PATTERN, without escapes; anything else is left to the ASGI app.
 PATH = re.compile(matcher(HEARTBEAT, ID).pattern.encode())
-# A request with any of these is not ordinary.
+# Requests with any of these headers take the ASGI path.
 UNUSUAL = frozenset(
     (
         b"content-encoding",
@@ -29,7 +29,7 @@ HEADS = 4096
 HEAD_CAP = 2048
 BEARER = b"Bearer "
 LINES = b"\r\nAuthorization: ", b"\r\nauthorization: "
-# What a token is made of (RFC 6750): nothing that could end its line, or be read in another way.
+# The characters of a token (RFC 6750): none of them could end the line or have another meaning.
 TOKEN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
 
 
@@ -37,7 +37,7 @@ Like = TypeVar("Like", bytes, tuple[bytes, bytes])
 
 
 class HeartbeatHead(NamedTuple):
-    """What the head of an ordinary heartbeat says."""
+    """The head of an ordinary heartbeat."""
 
     course_id: str
     authorization: bytes | None
@@ -48,7 +48,7 @@ class HeartbeatHead(NamedTuple):
     def read(
         cls, url: bytes, pairs: list[tuple[bytes, bytes]], body_limit: int, origins: Origins
     ) -> Self | None:
-        """What a POST's path and headers say, when they are an ordinary heartbeat's."""
+        """Parses a POST's path and headers; None if they are not an ordinary heartbeat's."""
         path, headers = PATH.match(url), dict(pairs)
         if path is None or len(headers) != len(pairs) or not UNUSUAL.isdisjoint(headers):
             return None
@@ -61,10 +61,10 @@ class HeartbeatHead(NamedTuple):
 
 
 class HeadCache:
-    """Heads that the parser has read before, byte for byte: most requests begin with one. Bounded.
+    """Heads that were parsed before: most requests have the same head to the byte. Bounded.
 
-    Of one with a token, what is before and behind the token is kept, and the token is not: a crowd whose
-    heads differ in nothing else needs one place.
+    Of a head with a token, only the parts before and after the token are cached, so that clients whose heads
+    differ only in the token share one entry, and no token is kept.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class HeadCache:
         self._parts: dict[tuple[bytes, bytes], HeartbeatHead] = {}
 
     def find(self, raw: bytes) -> HeartbeatHead | None:
-        """What this head says, if its like was read before."""
+        """The parsed head, if the same was parsed before."""
         head = self._whole.get(raw) if self._whole else None
         if head is None and self._parts:
             before, token, behind = _split(raw)
@@ -93,7 +93,7 @@ class HeadCache:
 
 
 def _split(raw: bytes) -> tuple[bytes, bytes, bytes]:
-    """A head up to its bearer token's scheme, the token, and what is behind its line."""
+    """Splits a head at its bearer token: up to its scheme, the token, and what follows its line."""
     before, _, rest = raw.partition(BEARER)
     token, _, behind = rest.partition(b"\r")
     return before, token, behind
@@ -106,18 +106,18 @@ def _keep(heads: dict[Like, HeartbeatHead], raw: Like, head: HeartbeatHead) -> N
 
 
 class _NoEvent:
-    """Stands where uvicorn keeps an event for an app that waits for a body: nobody waits here."""
+    """A stand-in for the event on which apps wait for a body in uvicorn; nobody waits here."""
 
     def set(self) -> None:
         pass
 
 
 class HeartbeatCycle:
-    """A heartbeat under way; has what uvicorn's protocol asks of a request's cycle."""
+    """A heartbeat under way, with the attributes that uvicorn's protocol expects of a request's cycle."""
 
     message_event = _NoEvent()
     response_started = False
-    # How each begins: few are ever set on one of them, and there is one for every heartbeat.
+    # Defaults on the class, because there is an instance per heartbeat and few of them are ever set.
     body = b""
     more_body = True
     keep_alive = True
@@ -129,8 +129,8 @@ class HeartbeatCycle:
 
 
 def close_after_answers() -> None:
-    """From now on each heartbeat's answer ends its connection: this process is on its way out.
+    """From now on every answer to a heartbeat closes its connection, because this process shuts down.
 
-    Said of all at once, since a look at every heartbeat would cost more than it is worth.
+    Changes the default on the class: a check in every heartbeat would cost more.
     """
     HeartbeatCycle.keep_alive = False

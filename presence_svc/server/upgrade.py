@@ -1,7 +1,7 @@
-"""uvicorn's HTTP protocol for clients that offer another protocol, one that nobody speaks here, such as h2c.
+"""uvicorn's HTTP protocol for clients that offer to upgrade to an unsupported protocol, such as h2c.
 
-Used by server.http. Such a request is read as if nothing were offered (RFC 9110, 7.8): the parser ends behind
-its head, and would drop the body. Java's HTTP client offers h2c with the first request of a connection.
+Used by server.http. Such a request is handled as if it had no offer (RFC 9110, 7.8); the parser would stop
+after its head and drop the body. Java's HTTP client offers h2c in the first request of a connection.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ OFFERS = frozenset((b"upgrade", b"http2-settings"))
 
 
 class UpgradeProtocol(TimeoutProtocol):
-    """`_declined` from the end of such a head until it is read again."""
+    """`_declined` is set from the end of such a head until it is parsed again."""
 
     _declined = False
     _fed = b""
@@ -28,7 +28,7 @@ class UpgradeProtocol(TimeoutProtocol):
         self._fed = b""
 
     def _declines(self) -> bool:
-        """For on_headers_complete: whether this head is to be read again. CONNECT is for proxies."""
+        """For on_headers_complete: whether this head must be parsed again. CONNECT is for proxies."""
         self._declined = (
             self.parser.should_upgrade()
             and not self._should_upgrade()
@@ -37,7 +37,7 @@ class UpgradeProtocol(TimeoutProtocol):
         return self._declined
 
     def _unsupported_upgrade_warning(self) -> None:
-        """uvicorn calls this where its parser has ended, whose error says how far it has read."""
+        """uvicorn calls this where its parser has stopped; the parser's error says how far it has read."""
         error = sys.exception()
         if not self._declined or error is None:
             return
@@ -49,7 +49,7 @@ class UpgradeProtocol(TimeoutProtocol):
         super().data_received(head + rest)
 
     def _plain_head(self) -> bytes:
-        """This request's head, without its offer."""
+        """This request's head without the offer."""
         version = self.parser.get_http_version().encode()
         lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
         for name, value in self.headers:

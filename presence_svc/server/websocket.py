@@ -1,7 +1,7 @@
-"""uvicorn's WebSocket protocol with an end to every wait, a rate for what comes in, and time for last words.
+"""uvicorn's WebSocket protocol with deadlines, rate limits for input, and time for the last messages.
 
-Named by commands.serve. uvicorn takes frames as fast as they come, and waits for ever for last bytes to go;
-at shutdown it closes before the app can say goodbye; what its library refuses it leaves without an answer.
+commands.serve passes it to uvicorn, which by itself accepts frames at any rate, waits forever for the last
+bytes to be sent, closes at shutdown before the app can send `bye`, and leaves refused input unanswered.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from .inbox import Inbox
 from .meter import socket_meters
 
 FAREWELL_S = 0.5
-LINGER_S = 0.5  # a close while bytes are unread ends in a reset, which may overtake our last words
+LINGER_S = 0.5  # closing with unread bytes sends a reset, which may overtake our last message
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """Lets the app abort its connection (ABORT), and aborts when a ping stays unanswered.
+    """Lets the app abort its connection (ABORT), and aborts if a ping is not answered.
 
-    What was written has `send_deadline` to go out; the same is all the time that is left after the app's end.
+    Written data must be sent within `send_deadline`, also after the app has ended.
     """
 
     _cut: asyncio.TimerHandle | None = None
@@ -56,26 +56,26 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.handle_parser_exception()
 
     def handle_parser_exception(self) -> None:
-        """What came is not WebSocket, too large, or too much: the app hears of an end, the client why."""
-        refusal, said = self.conn.refusal, self.conn.close_sent
+        """Input was invalid, too large or too fast: tells the app of a disconnect, and the client why."""
+        refusal, sent = self.conn.refusal, self.conn.close_sent
         if refusal is not None:
             self._service.metrics.over_rate(refusal.policy)
-        if said is None and not self.handshake_complete:
+        if sent is None and not self.handshake_complete:
             status = HTTPStatus.TOO_MANY_REQUESTS if refusal else HTTPStatus.BAD_REQUEST
             self.transport.write(
                 self.conn.reject(status, "nothing may be sent before the answer").serialize()
             )
         else:
             self.transport.write(b"".join(self.conn.data_to_send()))
-        code, reason = (said.code, said.reason) if said else (1006, "")
+        code, reason = (sent.code, sent.reason) if sent else (1006, "")
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.close_sent = self.handshake_complete = True
         self._linger()
 
     def _linger(self) -> None:
-        """Reads nothing more, and closes when the last words have had time to arrive."""
+        """Stops reading, and closes when the last message has had time to arrive."""
         self._lingers = True
-        self.read_paused = False  # for uvicorn, which would read on when the app has taken its messages
+        self.read_paused = False  # otherwise uvicorn would resume reading when the app has taken its messages
         self.transport.pause_reading()
         if self.close_timer is not None:
             self.close_timer.cancel()
@@ -83,16 +83,16 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._cut_later()
 
     def _turn_away(self) -> None:
-        """The handshake, which comes whole (server.http), is none that the library takes."""
-        said = b"".join(self.conn.data_to_send())
-        if not said:
-            said = self.conn.reject(HTTPStatus.BAD_REQUEST, "this is no WebSocket handshake").serialize()
-        self.transport.write(said)
+        """Answers a handshake that the library refuses; it is complete, as server.http has parsed it."""
+        answer = b"".join(self.conn.data_to_send())
+        if not answer:
+            answer = self.conn.reject(HTTPStatus.BAD_REQUEST, "this is no WebSocket handshake").serialize()
+        self.transport.write(answer)
         self.transport.close()
         self._cut_later()
 
     def send_receive_event_to_app(self) -> None:
-        """A text that is none is its sender's mistake: 1007, and nothing in the log."""
+        """Closes with 1007 if a text is not UTF-8, without a line in the log: it is the client's mistake."""
         self.frames = [b"".join(self.frames)]
         if self.curr_msg_data_type == "text" and not self.close_sent and not _is_text(self.frames[0]):
             self.frames = []
@@ -102,7 +102,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().send_receive_event_to_app()
 
     def handle_ping(self) -> None:
-        """Not answered while the client takes nothing: answers to what was read already would pile up."""
+        """Does not answer while the client is not reading: the answers would pile up."""
         if self.writable.is_set():
             super().handle_ping()
         else:
@@ -111,11 +111,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     async def send(self, message: Any) -> None:
         await super().send(message)
         if self.close_sent:
-            self.handshake_complete = True  # also by an HTTP answer, which uvicorn takes for none
+            self.handshake_complete = True  # an HTTP answer counts too, which uvicorn does not note
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self.transport.pause_reading()  # who takes nothing has nothing to say
+        self.transport.pause_reading()  # do not read from a client that does not read
         self._cut_later()
 
     def resume_writing(self) -> None:
@@ -147,11 +147,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
-        if not self.close_sent:  # the handshake is sound, and the app has yet to run
+        if not self.close_sent:  # the handshake is valid, and the app has not run yet
             self.scope["extensions"][ABORT] = {"abort": self.transport.abort}
 
     def shutdown(self) -> None:
-        """The app has been told as well (Hub.close), and says `bye`; whatever still stands then is closed."""
+        """The app was told as well (Hub.close) and sends `bye`; sockets still open after that are closed."""
         self.loop.call_later(FAREWELL_S, self._shut)
 
     def _shut(self) -> None:
@@ -163,7 +163,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.transport.abort()
 
     def start_keepalive(self) -> None:
-        """The handshake is out: what it was made of is a few kilobytes that nobody needs again."""
+        """The handshake is complete: frees a few kilobytes that are not needed any more."""
         super().start_keepalive()
         self.request = self.response = None  # type: ignore[assignment]
         self.scope["headers"] = []

@@ -1,8 +1,8 @@
-"""What falls due, seen from one replica: which courses to look at, and the sweep of each (S8, S9).
+"""Claims the courses that are due, and sweeps them (S8, S9).
 
-Called by live.sweeper and by `presence-svc sweep`. On a Cluster each partition has an agenda of its own: all
-are looked at about every SWEEP_INTERVAL, in one exchange per master, and in between those that we know
-something of.
+Called by live.sweeper and by `presence-svc sweep`. On a Cluster each partition has its own agenda: all are
+checked about every SWEEP_INTERVAL, in one exchange per master, and in between those that this replica knows
+to be due.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from .keys import Keys, Partition
 from .redis.link import Command, Link
 
 CLAIM_MS = 500
-COURSES = 100  # of one partition
-MEMBERS = 1000
-FULL_SHARE = 0.7  # of SWEEP_INTERVAL: no look at all partitions is sooner after the last
+COURSES = 100  # claimed at most, per partition
+MEMBERS = 1000  # removed at most, per sweep of a course
+FULL_SHARE = 0.7  # of SWEEP_INTERVAL: at least so long between two checks of all partitions
 GUESSES = 6
-UNHEARD_MS = 3_000
+GAP_MS = 3_000
 
 
-def unheard_ms(settings: Settings) -> int:
-    """When nobody has asked what is due for so long, nobody could, or ran."""
-    return max(UNHEARD_MS, round(settings.sweep_interval * 3000))
+def gap_ms(settings: Settings) -> int:
+    """If no replica has asked what is due for longer than this, none ran, or Redis was away: a gap (S13)."""
+    return max(GAP_MS, round(settings.sweep_interval * 3000))
 
 
 class Due(NamedTuple):
-    """Times in ms by the clock of the first server asked; `next_at` 0 = nothing else is known of."""
+    """The claimed courses, and when something is due next (0 = not known). ms by the first server's clock."""
 
     now: int
     next_at: int
@@ -39,107 +39,108 @@ class Due(NamedTuple):
 
 
 class Swept(NamedTuple):
-    """How many viewers were removed, and when to look at the course again (as `Due`; 0 = nobody is left).
+    """How many viewers were removed, and when the course is due again (as in `Due`; 0 = nobody is left).
 
-    `closed`: how many minutes of history were closed, `partial`: how many of these lack something.
+    `closed`: how many minutes of history were closed; `partial`: how many of these are partial.
     """
 
-    gone: int
-    look_at: int
+    removed: int
+    next_due: int
     closed: int = 0
     partial: int = 0
 
 
 class _Clock(NamedTuple):
-    """What a partition's server said the time was, when that was, and how far it is ahead of Due's."""
+    """A server's time, the loop time at which it was read, and its offset from the clock of `Due`."""
 
     now_ms: int
     heard_at: float
-    ahead_ms: int
+    offset_ms: int
 
     def loop_time(self, at_ms: int) -> float:
         return self.heard_at + (at_ms - self.now_ms) / 1000
 
 
 class Agenda:
-    """All calls raise Unavailable when Redis is away; of several masters those that are there are served."""
+    """All calls raise Unavailable when Redis is away; on a Cluster, when all masters are."""
 
     def __init__(self, link: Link, settings: Settings) -> None:
         self.link = link
         self.settings = settings
         self.keys = Keys.of(settings)
-        self.lag_s = 0.0  # how long what is due has waited, and was left for the next look
-        self.missed = 0  # partitions that the last look could not see: their master is away
-        self._looks: dict[int, float] = {}  # when something is due in a partition, by our loop's clock
+        self.lag_s = 0.0  # how long the oldest due course that was left over has waited
+        self.missed = 0  # partitions that the last check missed, because their master is away
+        self._due_at: dict[int, float] = {}  # the loop time at which something is due in a partition
         self._clocks: dict[int, _Clock] = {}
         self._full_at = float("-inf")
 
     def expect(self, delay_ms: int, partition: int) -> None:
-        """Something of this partition falls due in `delay_ms`."""
-        self._look_at(asyncio.get_running_loop().time() + delay_ms / 1000, partition)
+        """Notes that something in this partition will be due in `delay_ms`."""
+        self._note_due(asyncio.get_running_loop().time() + delay_ms / 1000, partition)
 
-    def _look_at(self, at: float, partition: int) -> None:
-        self._looks[partition] = min(at, self._looks.get(partition, at))
+    def _note_due(self, at: float, partition: int) -> None:
+        self._due_at[partition] = min(at, self._due_at.get(partition, at))
 
     async def due(self, *, everywhere: bool = False) -> Due:
-        """Claims what is due now for this caller."""
-        partitions = self._to_look_at(everywhere=everywhere)
-        replies: list[Any] = await self.link.results([self._look(partition) for partition in partitions])
+        """Claims the courses that are due now. `everywhere`: checks all partitions."""
+        partitions = self._to_check(everywhere=everywhere)
+        replies: list[Any] = await self.link.results([self._due_call(partition) for partition in partitions])
         found = [pair for pair in zip(partitions, replies, strict=True) if isinstance(pair[1], list)]
         if replies and not found:
             raise replies[0]
         self.missed = len(replies) - len(found)
-        late_ms = [here - next_at for _, (here, next_at, *_) in found if next_at]
+        late_ms = [server_now - next_at for _, (server_now, next_at, *_) in found if next_at]
         self.lag_s = max(0, *late_ms, 0) / 1000
         now, courses, waits_ms = found[0][1][0] if found else 0, [], self._known_waits_ms()
-        for partition, (here, next_at, *claimed) in found:
+        for partition, (server_now, next_at, *claimed) in found:
             heard_at = asyncio.get_running_loop().time()
-            clock = self._clocks[partition.number] = _Clock(here, heard_at, here - now)
+            clock = self._clocks[partition.number] = _Clock(server_now, heard_at, server_now - now)
             courses += [course.decode() for course in claimed]
             if next_at:
-                waits_ms.append(next_at - here)
-                self._look_at(clock.loop_time(next_at), partition.number)
+                waits_ms.append(next_at - server_now)
+                self._note_due(clock.loop_time(next_at), partition.number)
         return Due(now, now + min(waits_ms) if waits_ms else 0, courses)
 
     def _known_waits_ms(self) -> list[int]:
-        """In how many ms something is due in partitions that were not looked at."""
+        """In how many ms something is due in partitions that were not checked."""
         now = asyncio.get_running_loop().time()
-        return [max(0, round((at - now) * 1000)) for at in self._looks.values()]
+        return [max(0, round((at - now) * 1000)) for at in self._due_at.values()]
 
-    def _to_look_at(self, *, everywhere: bool) -> list[Partition]:
+    def _to_check(self, *, everywhere: bool) -> list[Partition]:
         now, partitions = asyncio.get_running_loop().time(), self.keys.partitions
         everywhere |= now - self._full_at >= FULL_SHARE * self.settings.sweep_interval
         if everywhere or len(partitions) == 1:
             self._full_at = now
-            self._looks.clear()
+            self._due_at.clear()
             return list(partitions)
-        ripe = [number for number, at in self._looks.items() if at <= now]
-        return [partitions[number] for number in ripe if self._looks.pop(number)]
+        due = [number for number, at in self._due_at.items() if at <= now]
+        return [partitions[number] for number in due if self._due_at.pop(number)]
 
     async def courses(self) -> list[str]:
-        """Every course with something on an agenda: with somebody in it, or just left. Raises Unavailable."""
+        """Every course on an agenda: occupied, or left recently. Raises Unavailable."""
         commands = [("ZRANGE", partition.agenda, 0, -1) for partition in self.keys.partitions]
         return [course.decode() for listed in await self.link.pipeline(commands) for course in listed]
 
-    def _look(self, partition: Partition) -> Command:
+    def _due_call(self, partition: Partition) -> Command:
         settings = self.settings
         names: tuple[str, ...] = (partition.agenda,)
         args: tuple[int, ...] = (COURSES, CLAIM_MS, settings.hidden_ttl_ms)
         if settings.history:
             names += (partition.heard, partition.gaps, *partition.nothing)
-            # A quarter's end may be further away than the end of any lease. A gap below TTL less the interval
-            # ends nobody's lease: whoever beat before it has one beyond it.
+            # A quarter may end later than any lease. A gap shorter than TTL - HEARTBEAT_INTERVAL ends no
+            # lease, because leases from before it last longer.
             longest = max(settings.hidden_ttl_ms, settings.quarter_ms + settings.minute_ms)
             outlived = max(1, settings.ttl_ms - round(settings.heartbeat_interval * 1000))
-            gaps = (unheard_ms(settings), outlived, settings.ttl_ms, settings.days_ms)
+            gaps = (gap_ms(settings), outlived, settings.ttl_ms, settings.days_ms)
             args = (COURSES, CLAIM_MS, longest, *gaps)
         return ("EVALSHA", scripts.DUE, len(names), *names, *args)
 
     async def sweep(self, course_ids: Sequence[str]) -> list[Swept]:
-        """One bounded step on each of these courses, in one exchange per master.
+        """One bounded step for each of these courses, in one exchange per master.
 
-        Minutes go to keys named by their hour. Nearly always the guess, the last minute, is right; else the
-        script says which it is, and is asked again. A master that is away has its courses looked at later.
+        Minutes are written to keys named by their hour. The guess, the last minute, is nearly always right;
+        otherwise the script says which minute it needs, and is called again. Courses of a master that is away
+        are swept later.
         """
         swept = dict.fromkeys(course_ids, Swept(0, 0))
         minutes = {
@@ -163,23 +164,23 @@ class Agenda:
         return [swept[course_id] for course_id in course_ids]
 
     def _now_of(self, course_id: str) -> int:
-        """When its server was last heard, by its clock in ms; 0 = never."""
+        """The last known time of the course's server in ms; 0 = not known yet."""
         clock = self._clocks.get(self.keys.partition_of(course_id).number)
         return clock.now_ms if clock else 0
 
     def _take(self, course_id: str, reply: list[int], swept: dict[str, Swept]) -> int:
-        """Adds up what a step has done; the minute that it needs, -1 = none."""
-        gone, look_at, at, closed, partial, need = reply
+        """Adds up what a step has done; returns the minute that it needs, -1 = none."""
+        removed, next_due, at, closed, partial, need = reply
         number = self.keys.partition_of(course_id).number
         clock = self._clocks.get(number) or _Clock(at, asyncio.get_running_loop().time(), 0)
         if at > clock.now_ms:
             clock = clock._replace(now_ms=at, heard_at=asyncio.get_running_loop().time())
         self._clocks[number] = clock
-        if look_at:
-            self._look_at(clock.loop_time(look_at), number)
-            look_at -= clock.ahead_ms
+        if next_due:
+            self._note_due(clock.loop_time(next_due), number)
+            next_due -= clock.offset_ms
         old = swept[course_id]
-        swept[course_id] = Swept(old.gone + gone, look_at, old.closed + closed, old.partial + partial)
+        swept[course_id] = Swept(old.removed + removed, next_due, old.closed + closed, old.partial + partial)
         return need
 
     def _step(self, course_id: str, minute: int) -> Command:

@@ -15,17 +15,26 @@ SHARE = 5  # a result is reused for at least this many times as long as the read
 
 
 class CachedRead(Generic[T]):
-    """Calls `read` when its last result is older than `fresh_s` seconds."""
+    """Calls `read` when its last result is older than `fresh_s` seconds.
 
-    def __init__(self, read: Callable[[], Coroutine[Any, Any, T]], fresh_s: float) -> None:
+    A result of a read that took less than `exact_below_s` is for those only who asked before the read began.
+    """
+
+    def __init__(
+        self, read: Callable[[], Coroutine[Any, Any, T]], fresh_s: float, *, exact_below_s: float = 0
+    ) -> None:
         self._read = read
         self._fresh_s = fresh_s
+        self._exact_below_s = exact_below_s
+        self._has_begun = False
         self._task: asyncio.Task[T] | None = None
         self._result: tuple[T] | None = None
         self._read_at = self._fresh_until = float("-inf")
 
     async def get(self) -> T:
         """A fresh result, after a read if need be. Raises what `read` raises, for all who wait for it."""
+        if self._exact_below_s and self._task is not None and self._has_begun:
+            await asyncio.wait([self._task])
         if self._result and monotonic() < self._fresh_until:
             return self._result[0]
         return await asyncio.shield(self._under_way())
@@ -43,16 +52,20 @@ class CachedRead(Generic[T]):
 
     def _under_way(self) -> asyncio.Task[T]:
         if self._task is None:
+            self._has_begun = False
             self._task = asyncio.get_running_loop().create_task(self._run())
             self._task.add_done_callback(_consume_error)
         return self._task
 
     async def _run(self) -> T:
-        began = monotonic()
+        began, self._has_begun = monotonic(), True
         try:
             found = await self._read()
             self._result, self._read_at = (found,), monotonic()
-            self._fresh_until = self._read_at + max(self._fresh_s, SHARE * (self._read_at - began))
+            took = self._read_at - began
+            self._fresh_until = self._read_at
+            if took >= self._exact_below_s:
+                self._fresh_until += max(self._fresh_s, SHARE * took)
             return found
         finally:
             self._task = None

@@ -43,9 +43,21 @@ def by_course(writes: Sequence[Any], indices: list[int]) -> dict[str, list[int]]
     return courses
 
 
+def heartbeat_limits(settings: Settings) -> bytes:
+    """Encodes the arguments that every heartbeat_call of this process begins with."""
+    return pack(
+        settings.publish_interval_ms,
+        settings.ttl_ms,
+        settings.hidden_ttl_ms,
+        settings.sessions_per_viewer,
+        settings.chapters_per_course,
+        *settings.history_args,
+    )
+
+
 def heartbeat_call(
     keys: Keys,
-    settings: Settings,
+    limits: bytes,
     writes: Sequence[Any],
     courses: dict[str, list[int]],
     refresh: Collection[str],
@@ -53,17 +65,7 @@ def heartbeat_call(
 ) -> ScriptCall:
     """The call that records the heartbeats of `courses`. `refresh`: courses whose sets' expiry to extend."""
     names: list[bytes] = [partition.packed_agenda]
-    args: list[bytes] = [
-        pack(
-            settings.publish_interval_ms,
-            settings.ttl_ms,
-            settings.hidden_ttl_ms,
-            settings.sessions_per_viewer,
-            settings.chapters_per_course,
-            *settings.history_args,
-            len(courses),
-        )
-    ]
+    args: list[bytes] = [limits, pack_int(len(courses))]
     heartbeats = 0
     for course_id, indices in courses.items():
         names.append(keys.packed_course(course_id))

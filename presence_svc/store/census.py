@@ -10,6 +10,7 @@ from .keys import Keys
 from .redis.link import Link
 
 FRESH_S = 1.0
+EXACT_BELOW_S = 0.03  # a walk that is this cheap, of a thousand courses or so, is made for each who asks
 SCRAPE_WAIT_S = 0.5
 STALE_S = 60.0
 CHUNK = 200
@@ -24,17 +25,18 @@ class Headcount(NamedTuple):
     courses: int
     totals: dict[str, int]  # by course, for every course on an agenda; 0 = nobody is left
     as_of: int
+    warming: bool  # Redis has not had heartbeats for a whole TTL: the counts may be too low (S11)
 
 
 class Census:
-    """Costs two ZCOUNTs per course. All callers within a second share one walk."""
+    """Costs two ZCOUNTs per course. Callers share one walk, and its result for a second if it was dear."""
 
-    def __init__(self, link: Link, keys: Keys) -> None:
-        self._link, self._keys = link, keys
-        self._reading = CachedRead(self._walk, FRESH_S)
+    def __init__(self, link: Link, keys: Keys, ttl_ms: int) -> None:
+        self._link, self._keys, self._ttl_ms = link, keys, ttl_ms
+        self._reading = CachedRead(self._walk, FRESH_S, exact_below_s=EXACT_BELOW_S)
 
     async def taken(self) -> Headcount:
-        """A count at most a second old, or as old as a slow walk requires. Raises Unavailable."""
+        """A count of now, or as old as a slow walk requires. Raises Unavailable."""
         return await self._reading.get()
 
     async def latest(self) -> Headcount | None:
@@ -59,7 +61,14 @@ class Census:
             anonymous.update(zip(courses, counts[1::2], strict=True))
             as_of = _ms(time)
         occupied = sum(n > 0 for n in totals.values())
-        return Headcount(sum(totals.values()), sum(anonymous.values()), occupied, totals, as_of)
+        heads = sum(totals.values()), sum(anonymous.values())
+        return Headcount(*heads, occupied, totals, as_of, await self._is_warming())
+
+    async def _is_warming(self) -> bool:
+        """Read last: a loss of data during the walk has removed or renewed the mark."""
+        marks = [("GET", partition.since) for partition in self._keys.partitions]
+        *since, time = await self._link.pipeline([*marks, ("TIME",)], low_priority=True)
+        return any(mark is None or _ms(time) - int(mark) < self._ttl_ms for mark in since)
 
 
 def _ms(time: list[bytes]) -> int:

@@ -43,6 +43,7 @@ class Recorder:
     ) -> None:
         self._link = link
         self._settings = settings
+        self._limits = calls.heartbeat_limits(settings)
         self._keys = keys
         self._on_due = on_due
         self.refreshed: dict[
@@ -95,7 +96,7 @@ class Recorder:
         if calls.COURSE_ARGS * len(courses) + calls.HEARTBEAT_ARGS * len(indices) > calls.MAX_ARGS:
             parts = map(dict, calls.bounded(list(courses.items()), _args_of))
         for part in parts:
-            command = calls.heartbeat_call(self._keys, self._settings, writes, part, refresh, partition)
+            command = calls.heartbeat_call(self._keys, self._limits, writes, part, refresh, partition)
             yield _Call(command, partition, courses=part, refreshed=refresh)
 
     def _read(self, reply: Any, call: _Call, outcomes: list[Outcome]) -> None:

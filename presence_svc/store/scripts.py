@@ -59,3 +59,8 @@ SINCE = script("since")
 PEOPLE = script("people")
 REPAIR = script("repair")
 CHECK = script("check")
+
+
+def every_script(*, sharded: bool) -> list[Script]:
+    """All of them, as they are for this kind of channels."""
+    return [one.publishing(sharded=sharded) for one in list(globals().values()) if isinstance(one, Script)]

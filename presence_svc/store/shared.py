@@ -1,6 +1,6 @@
-"""What replicas share besides presence: since when heartbeats have been heard, and the key of leave tokens.
+"""What replicas share besides presence: since when heartbeats were recorded without a gap, and a secret.
 
-Called by live.sweeper at every pass. Both live in Redis, both are mortal, both are made anew when lost.
+Called by live.sweeper at every pass. Both are stored in Redis, expire, and are made again when lost.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from .redis.link import Command, Link
 DAY_MS = 86_400_000
 
 
-class Pulse(NamedTuple):
-    """`now` and `since` in ms by Redis's clock, of the partition that was heard for the shortest time.
+class WarmState(NamedTuple):
+    """Which partitions are warm: their reads can be trusted (S11). Not those whose master is away.
 
-    `warm`: the numbers of the partitions whose reads can be trusted (S11); not those whose master is away.
+    `since` (when recording without a gap began) and `now` are in ms by Redis's clock, of the partition for
+    which that was the shortest time.
     """
 
     now: int
@@ -29,30 +30,30 @@ class Pulse(NamedTuple):
 
     @property
     def warming(self) -> bool:
-        """Too early to trust a low number anywhere."""
+        """Whether low counts cannot be trusted in any partition yet."""
         return not self.warm
 
 
 class Shared:
-    """`secret` is empty until the first pulse has brought the common one; `known_secret` is for its use."""
+    """`secret` is empty until the first `refresh`; use `known_secret` where it is needed."""
 
     def __init__(self, link: Link, settings: Settings) -> None:
         self.link = link
         self.settings = settings
         self.keys = Keys.of(settings)
         self.secret = b""
-        self._pulses = [0] * len(self.keys.partitions)  # the last of each; see since.lua
+        self._pulses = [0] * len(self.keys.partitions)  # the last `pulse` of each partition: see since.lua
 
     def known_secret(self) -> bytes:
-        """Raises Unavailable before it is known: one of our own would make ids and tokens for us alone."""
+        """Raises Unavailable before it is known: ids and tokens must be the same on all replicas."""
         if not self.secret:
-            raise Unavailable("what the replicas have in common is not known yet")
+            raise Unavailable("the replicas' common secret is not known yet")
         return self.secret
 
-    async def pulse(self) -> Pulse:
-        """Keeps the marks alive. Raises Unavailable when no master answers, or the one that has the secret.
+    async def refresh(self) -> WarmState:
+        """Keeps the marks in Redis alive. Raises Unavailable if no master answers, or not the secret's one.
 
-        A gap below TTL - HEARTBEAT_INTERVAL loses nobody: whoever beat before it has a lease beyond it.
+        A gap shorter than TTL - HEARTBEAT_INTERVAL loses nobody, because leases from before it last longer.
         """
         gap_ms = max(1, self.settings.ttl_ms - round(self.settings.heartbeat_interval * 1000))
         commands = [self._since(n, gap_ms) for n in range(len(self.keys.partitions))]
@@ -66,7 +67,7 @@ class Shared:
         ttl_ms = self.settings.ttl_ms
         warm = frozenset(n for n, (now, since, _) in heard.items() if since and now - since >= ttl_ms)
         now, since, _ = min(heard.values(), key=lambda mark: mark[0] - mark[1])
-        return Pulse(now, since, warm)
+        return WarmState(now, since, warm)
 
     def _since(self, number: int, gap_ms: int) -> Command:
         partition = self.keys.partitions[number]
@@ -77,9 +78,9 @@ class Shared:
         if isinstance(secret, PresenceError):
             if not self.secret:
                 raise secret
-            return  # as it is known already
+            return  # it is known already
         if secret is None:
             key, ours = self.keys.secret, self.secret or secrets.token_bytes(32)
             _, secret = await self.link.pipeline([("SET", key, ours, "NX", "PX", DAY_MS), ("GET", key)])
         if secret != self.secret:
-            self.secret = secret  # only then: who has used it compares by identity
+            self.secret = secret  # only if it differs: its users compare it by identity

@@ -1,6 +1,7 @@
 """Live totals over all courses, people, and pages of courses that match a search. Called by web.api.courses.
 
-However many clients poll, Redis is scanned once: live counts about every second, history twice a minute.
+However many clients poll, one scan of Redis is under way: live counts are exact (S4, S14) while it is cheap,
+else of the last second or so; what has a history is listed twice a minute.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ..errors import Invalid
 from ..model import CourseTotal, Stats
 from ..settings import Settings
 from .cached_read import CachedRead
-from .census import FRESH_S, Census, listed_courses
+from .census import EXACT_BELOW_S, FRESH_S, Census, listed_courses
 from .keys import Keys
 from .people.counter import PeopleCounter
 from .redis.link import Link
@@ -45,7 +46,7 @@ class Totals:
         self._census = census
         self._people = people
         self._past = _Listing()
-        self._now = CachedRead(self._read, FRESH_S)
+        self._now = CachedRead(self._read, FRESH_S, exact_below_s=2 * EXACT_BELOW_S)
         self._walk = CachedRead(self._walk_past, PAST_S)
 
     async def stats(self) -> Stats:
@@ -89,6 +90,7 @@ class Totals:
             courses=count.courses,
             top=[CourseTotal(course_id=course, total=-rank) for rank, course in ranked[:TOP]],
             as_of=count.as_of,
+            warming=count.warming,
             people=people.people if people else None,
             exact=people.exact if people else True,
             bound_s=people.bound_s if people else None,

@@ -114,7 +114,7 @@ class HeartbeatHandler:
     ) -> CachedHeartbeat:
         """A write together with its prepared reply; it is cached only if it has a caller."""
         service = self.service
-        pseudonym = service.seen_rosters.alias(write.course_id, write.viewer_id)
+        pseudonym = service.public_rosters.alias(write.course_id, write.viewer_id)
         return CachedHeartbeat(write, service.leave_tokens, caller=caller, pace=pace, pseudonym=pseudonym)
 
     def recorded(self, cached: CachedHeartbeat, result: HeartbeatResult, origin: bytes | None) -> RawResponse:

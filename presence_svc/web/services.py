@@ -24,12 +24,12 @@ from .pages.titles import Titles
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Built by replica.build; routes find it in `request.app.state`. `seen_rosters` is for viewers."""
+    """Built by replica.build; routes find it in `request.app.state`. `public_rosters` is for viewers."""
 
     settings: Settings
     presence: Presence
     rosters: Rosters
-    seen_rosters: Rosters
+    public_rosters: Rosters
     totals: Totals
     titles: Titles
     readiness: Readiness

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -30,6 +31,7 @@ QUOTA = re.compile(r'"[a-z]+";q=\d+;w=\d+')
 LEFT = re.compile(r'"[a-z]+";r=0;t=\d+')
 HONEST = "honest-session-0123456789"
 ACTIVE = -1
+BEAT = b"POST /v1/courses/c1/heartbeat HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 
 
 class Clock:
@@ -544,6 +546,64 @@ def test_a_school_behind_one_address_passes() -> None:
         rates.unknown("203.0.113.7")
         rates.unknown("203.0.113.7")
         rates.open_stream("", "203.0.113.7")
+
+
+@pytest.mark.slow
+async def test_a_school_behind_one_address_is_served(spawn_service: SpawnService) -> None:
+    """Six hundred visitors of a service with its default limits: each listens, beats, and beats again."""
+    service = spawn_service(
+        {"PRESENCE_AUTH": "jwt", "PRESENCE_JWT_SECRET": "x" * 32, "PRESENCE_ALLOW_ANONYMOUS": "true"}
+        | {"PRESENCE_PUBLIC_COUNTS": "true"}
+    )
+    statuses: Counter[str] = Counter()
+
+    @contextlib.asynccontextmanager
+    async def ask(words: bytes) -> AsyncIterator[None]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+        writer.write(words)
+        try:
+            async with asyncio.timeout(20):
+                statuses[(await reader.readuntil(b"\r\n")).decode().split()[1]] += 1
+            yield
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+    async def visit(number: int) -> None:
+        async with ask(b"GET /v1/courses/c1/live HTTP/1.1\r\nhost: x\r\n\r\n"):
+            for seq in (1, 2):
+                said = b'{"session_id":"visitor-%d-0123456789","anonymous":true,"seq":%d}' % (number, seq)
+                async with ask(b"%bcontent-length: %d\r\n\r\n%b" % (BEAT, len(said), said)):
+                    pass
+
+    await asyncio.gather(*(visit(1_000_000 + number) for number in range(600)))
+    total = httpx2.get(f"{service.url}/v1/courses/c1/count").json()["total"]
+
+    assert statuses == {"200": 1_800}
+    assert total == 600
+
+
+@pytest.mark.slow
+async def test_a_crowd_beyond_it_is_told_to_come_back_by_turns(spawn_service: SpawnService) -> None:
+    """Six hundred where a hundred may join at once: 429 for the others, and not one Retry-After for all."""
+    service = spawn_service(
+        {"PRESENCE_AUTH": "jwt", "PRESENCE_JWT_SECRET": "x" * 32, "PRESENCE_ALLOW_ANONYMOUS": "true"}
+        | {"PRESENCE_JOIN_BURST": "100", "PRESENCE_JOIN_RATE": "5"}
+    )
+    limits = httpx2.Limits(max_connections=50)
+    async with httpx2.AsyncClient(base_url=service.url, timeout=30, limits=limits) as client:
+
+        async def visit(number: int) -> tuple[int, int]:
+            said = {"session_id": f"visitor-{number:07}-0123456789", "anonymous": True}
+            reply = await client.post("/v1/courses/c1/heartbeat", json=said)
+            return reply.status_code, int(reply.headers.get("retry-after", 0))
+
+        told = await asyncio.gather(*map(visit, range(600)))
+    refused = [after_s for status, after_s in told if status == 429]
+
+    assert {status for status, _ in told} == {200, 429}
+    assert len(set(refused)) >= 5
+    assert max(refused.count(after_s) for after_s in set(refused)) < len(refused) / 2
 
 
 def test_those_who_are_refused_together_come_back_by_turns() -> None:

@@ -57,8 +57,10 @@ def settings_for(issuer: Issuer, **more: Any) -> Settings:
 async def judge_of(issuer: Issuer) -> AsyncIterator[Callable[..., Tokens]]:
     made: list[Tokens] = []
 
-    def make(clock: Callable[[], float] = time.time, **more: Any) -> Tokens:
-        made.append(Tokens(settings_for(issuer, **more), clock))
+    def make(
+        clock: Callable[[], float] = time.time, elapsed: Callable[[], float] | None = None, **more: Any
+    ) -> Tokens:
+        made.append(Tokens(settings_for(issuer, **more), clock, elapsed=elapsed or clock))
         return made[-1]
 
     yield make
@@ -450,7 +452,7 @@ async def test_verdicts_are_bounded(
     issuer: Issuer, judge_of: Callable[..., Tokens], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A flood of good tokens pushes the oldest verdicts out instead of filling the memory."""
-    monkeypatch.setattr(verdict, "ROOM", 10 * verdict.ALONE)
+    monkeypatch.setattr(verdict, "LIMIT", 10 * verdict.BASE_WEIGHT)
     judge = judge_of()
 
     for number in range(25):
@@ -463,7 +465,7 @@ async def test_a_verdict_weighs_what_its_courses_do(
     issuer: Issuer, judge_of: Callable[..., Tokens], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A token may list as many courses as it has room for: the memory takes fewer of those."""
-    monkeypatch.setattr(verdict, "ROOM", 10 * verdict.ALONE)
+    monkeypatch.setattr(verdict, "LIMIT", 10 * verdict.BASE_WEIGHT)
     judge = judge_of(jwt_courses_claim="courses")
     many = " ".join(f"{number:04}" for number in range(700))
 
@@ -750,3 +752,20 @@ async def test_a_key_set_may_begin_with_a_byte_order_mark(
     monkeypatch.setattr(issuer, "document", lambda: codecs.BOM_UTF8 + document)
 
     assert (await judged(judge_of(), issuer.token("u1"))).subject == "u1"
+
+
+async def test_a_verdict_stands_by_the_time_that_has_passed(
+    judge_of: Callable[..., Tokens], issuer: Issuer
+) -> None:
+    """The host's clock is set a day back, or forward: a verdict stands for five minutes all the same."""
+    for step in (-86_400, 86_400):
+        clock, elapsed = Clock(time.time()), Clock(100.0)
+        judge, token = judge_of(clock, elapsed), issuer.token(exp=clock.now + 10 * 86_400).encode()
+        verdict = await judged(judge, token.decode())
+        clock.now += step
+        known = judge.remembered(token)
+        elapsed.now += tokens.VERDICT_S + 1
+
+        assert known is not None
+        assert known.subject == verdict.subject
+        assert judge.remembered(token) is None

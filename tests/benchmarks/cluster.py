@@ -125,7 +125,7 @@ async def idle(place: Place, seconds: float, **settings: Any) -> float:
     looks = max(3, round(seconds * 10))
     before = place.cpu_s()
     for _ in range(looks):
-        await shared.pulse()
+        await shared.refresh()
         await agenda.due(everywhere=True)
     spent = place.cpu_s() - before
     await link.close()

@@ -60,12 +60,13 @@ def everybody(viewers: int) -> list[HeartbeatWrite]:
 
 
 def heartbeats(settings: Settings, ops: Sequence[HeartbeatWrite], seq: int) -> Iterator[Batch]:
+    limits = calls.heartbeat_limits(settings)
     for start in range(0, len(ops), BATCH):
         part: list[WithSeq] = [
             (write, b"$%d\r\n%d\r\n" % (len(str(seq)), seq)) for write in ops[start : start + BATCH]
         ]
         courses = calls.by_course(part, list(range(len(part))))
-        yield pack([calls.heartbeat_call(KEYS, settings, part, courses, (), KEYS.partitions[0])])
+        yield pack([calls.heartbeat_call(KEYS, limits, part, courses, (), KEYS.partitions[0])])
 
 
 def leaves(settings: Settings, ops: Sequence[HeartbeatWrite]) -> Iterator[Batch]:

@@ -15,7 +15,7 @@ from presence_svc.store.write import HeartbeatWrite, WithSeq
 from tests.benchmarks.row import Figure, Missing, Scale
 from tests.benchmarks.wire import Batch, Wire, pack, shuffled
 
-SETTINGS = Settings(ttl=600, hidden_ttl=600)
+LIMITS = calls.heartbeat_limits(Settings(ttl=600, hidden_ttl=600))
 KEYS = Keys("presence")
 BATCH = 100
 STEADY = 40_000
@@ -52,7 +52,7 @@ def ours(ops: list[HeartbeatWrite], size: int = BATCH) -> Iterator[Batch]:
     for start in range(0, len(ops), size):
         part: list[WithSeq] = [(write, write.seq) for write in ops[start : start + size]]
         courses = calls.by_course(part, list(range(len(part))))
-        yield pack([calls.heartbeat_call(KEYS, SETTINGS, part, courses, (), KEYS.partitions[0])])
+        yield pack([calls.heartbeat_call(KEYS, LIMITS, part, courses, (), KEYS.partitions[0])])
 
 
 def bare(ops: list[HeartbeatWrite], size: int = BATCH) -> Iterator[Batch]:

@@ -118,7 +118,7 @@ async def test_a_token_that_no_header_carries_is_not_shown(caller: Caller, token
     """ValueError, in words that do not hold it."""
     caller.mocked(Script(httpx2.Response(200, json=COUNT)), token=lambda: token)
 
-    with pytest.raises(ValueError, match="no blanks") as refused:
+    with pytest.raises(ValueError, match="must not contain blanks") as refused:
         await caller.do("count", "c1")
 
     assert token not in str(refused.value)

@@ -72,7 +72,7 @@ class Replica:
         await Agenda(self._link, self._settings).sweep([COURSE])
 
     async def pulse(self) -> None:
-        await Shared(self._link, self._settings).pulse()
+        await Shared(self._link, self._settings).refresh()
 
     async def aclose(self) -> None:
         await self._presence.close()

@@ -41,8 +41,8 @@ async def answering(*answers: tuple[str, str]) -> AsyncIterator[tuple[str, list[
 @pytest.mark.parametrize(
     ("head", "body", "error", "words"),
     [
-        ("200 OK\r\ncontent-type: text/html", "<p>hello", PresenceError, "no presence service"),
-        ("404 Not Found", "nothing", PresenceError, "no presence service"),
+        ("200 OK\r\ncontent-type: text/html", "<p>hello", PresenceError, "not a presence service"),
+        ("404 Not Found", "nothing", PresenceError, "not a presence service"),
         ("503 Service Unavailable", "later", Unavailable, "503"),
         (
             "403 Forbidden\r\ncontent-type: application/problem+json",
@@ -50,7 +50,7 @@ async def answering(*answers: tuple[str, str]) -> AsyncIterator[tuple[str, list[
             PresenceError,
             "not this course",
         ),
-        (EVENTS, "event: count\ndata: {}\n\n", PresenceError, "no presence service"),
+        (EVENTS, "event: count\ndata: {}\n\n", PresenceError, "not a presence service"),
     ],
 )
 async def test_what_is_no_stream_is_told(

@@ -8,7 +8,6 @@ import json
 import os
 import random
 import subprocess
-import sys
 import time
 
 import pytest
@@ -18,21 +17,14 @@ from presence_svc.commands.past import past
 from presence_svc.settings import load
 from presence_svc.store.history.demo_past import Writer
 from presence_svc.store.redis.factory import open_link
-from tests.rig import ROOT
+from tests.forked import run
 
 HOUR = 3_600_000
 
 
 def ask(redis_url: str, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("PRESENCE_")}
-    return subprocess.run(
-        [sys.executable, "-m", "presence_svc", "history", *words],
-        cwd=ROOT,
-        env=clean | {"PRESENCE_REDIS_URL": redis_url, "COLUMNS": "120"} | more,
-        capture_output=True,
-        text=True,
-        timeout=25,
-    )
+    return run("history", *words, env=clean | {"PRESENCE_REDIS_URL": redis_url, "COLUMNS": "120"} | more)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ REFUSED: dict[str, tuple[Make, str]] = {
     "expired": (lambda issuer: issuer.token(lasts_s=-60), "the token has expired"),
     "early": (lambda issuer: issuer.token(nbf=time.time() + 600), "not valid yet"),
     "wrong audience": (lambda issuer: issuer.token(aud="shop"), "for another audience"),
-    "wrong issuer": (lambda issuer: issuer.token(iss="https://evil.example"), "of another issuer"),
+    "wrong issuer": (lambda issuer: issuer.token(iss="https://evil.example"), "from another issuer"),
     "unknown kid": (lambda issuer: issuer.token(header={"kid": "k9"}), "that its issuer does not publish"),
     "forged": (lambda issuer: issuer.token(key=jwk.RSAKey.generate_key(2048)), "signature does not hold"),
     "none": (lambda issuer: UNSIGNED + "." + issuer.token().split(".")[1] + ".", "`alg` is not its key's"),

@@ -118,7 +118,7 @@ async def test_every_key_is_mortal(replica: Replica) -> None:
     await replica.leave("nobody")
     await replica.leave("ada", "one")
     await replica.beat("cleo", course="c2")
-    await replica.shared.pulse()
+    await replica.shared.refresh()
     await replica.sweep()
 
     assert await audit(replica.redis) == []

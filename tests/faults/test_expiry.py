@@ -88,7 +88,7 @@ async def test_three_racing_sweepers(valkey_backend: Backend) -> None:
     gone: list[int] = []
     sweepers = [Sweeper(r.agenda, r.shared, r.settings) for r in replicas]
     for sweeper in sweepers:
-        sweeper.on_gone = gone.append
+        sweeper.on_removed = gone.append
     courses = [f"c{n}" for n in range(50)]
     async with Ear(valkey_backend.client(protocol=2)) as ear:
         crashed = [(f"crashed-{n}", courses[n % 50]) for n in range(1_000)]

@@ -187,23 +187,35 @@ async def test_full_redis(own_server: EmbeddedServer, spawn_service: SpawnServic
 
 
 async def test_failover_behind_one_address(own_server: EmbeddedServer, spawn_service: SpawnService) -> None:
-    """READONLY for ever on connections that stay open: they are left, heartbeats are taken within 3 s."""
+    """READONLY for ever on connections that stay open: they are left, heartbeats are taken within 3 s.
+
+    Meanwhile 503, also on /readyz, and a line in the log for each state.
+    """
     port = free_port()
     with EmbeddedServer(options=("--port", str(port), "--bind", "127.0.0.1")) as new:
         async with Proxy(own_server.url) as proxy, Redis.from_url(own_server.url) as old:
             service = await asyncio.to_thread(spawn_service, {"PRESENCE_REDIS_URL": proxy.url, **FAST})
             async with crowd([service.url], "c1", SIZE) as log:
                 await eventually("all there", lambda: _is(service.url, "c1", SIZE))
-                proxy.lead_to(new.url)  # an address has moved: connections that are open stay where they are
+                said = len(service.logs().splitlines())
                 await old.replicaof("127.0.0.1", port)
+                await eventually("refused", lambda: log.answers[-1].status == 503)
+                not_ready = await asyncio.to_thread(service.get_status, "/readyz")
+                await asyncio.sleep(1)
+                not_ready_yet = await asyncio.to_thread(service.get_status, "/readyz")
+                proxy.lead_to(new.url)  # an address has moved: connections that are open stay where they are
                 moved = monotonic()
                 await eventually("taken again", lambda: log.statuses(moved + 0.1)[200])
                 took_s = monotonic() - moved
                 await eventually("all there", lambda: _is(service.url, "c1", SIZE), within_s=5)
                 settled = monotonic()
                 await asyncio.sleep(1)
+                ready = await asyncio.to_thread(service.get_status, "/readyz")
+                told = [line for line in service.logs().splitlines()[said:] if "presence.redis" in line]
     print(f"failover: first heartbeat taken after {took_s:.2f} s")
     assert took_s < 3 + BUSY_S
+    assert (not_ready, not_ready_yet, ready) == (503, 503, 200)
+    assert len(told) == 2, told
     assert set(log.statuses(settled)) == {200}
     _calm(service)
 

@@ -68,11 +68,11 @@ async def test_names_keep_the_pause_of_a_crowd(monkeypatch: pytest.MonkeyPatch) 
     feed = Feed("c1")
     feed.listeners.add(Listener(("c1",), 5))
     feed.update(count_of(1))
-    feed.tell_viewers(roster_of(viewer_of("ada")), [])
+    feed.send_viewers(roster_of(viewer_of("ada")), [])
     loop = asyncio.get_running_loop()
 
     began = loop.time()
-    await feed.rest()
+    await feed.wait_for_pause()
 
     assert loop.time() - began > 0.5
     feed.close()
@@ -99,17 +99,17 @@ async def test_only_who_has_left_is_replaced() -> None:
     ada, bob, cleo, dan = (viewer_of(name, at) for at, name in enumerate(("ada", "bob", "cleo", "dan")))
     feed.update(count_of(1))
 
-    feed.tell_viewers(roster_of(bob, ada), [])
+    feed.send_viewers(roster_of(bob, ada), [])
     first = [one["viewer_id"] for one in told(steady)[-1]["viewers"]]
-    feed.tell_viewers(roster_of(dan, cleo), [ada, bob])
+    feed.send_viewers(roster_of(dan, cleo), [ada, bob])
     again = told(steady)
-    feed.tell_viewers(roster_of(dan, cleo), [bob])
+    feed.send_viewers(roster_of(dan, cleo), [bob])
     last = [one["viewer_id"] for one in told(steady)[-1]["viewers"]]
 
     assert first == ["ada", "bob"]
     assert again == [] or [one["viewer_id"] for one in again[-1]["viewers"]] == first
     assert last == ["bob", "dan"]
-    assert feed.kept() == ["bob", "dan"]
+    assert feed.steady_ids() == ["bob", "dan"]
     feed.close()
 
 

@@ -13,7 +13,7 @@ from presence_svc.live.hub import Hub
 from presence_svc.live.listener import Listener
 from presence_svc.store.redis.embedded import EmbeddedServer
 from presence_svc.store.redis.url import connect
-from presence_svc.store.shared import Pulse
+from presence_svc.store.shared import WarmState
 from tests.live.eventually import eventually
 from tests.live.proxy import Proxy
 from tests.rig import Backend
@@ -192,6 +192,33 @@ async def test_a_newcomer_needs_no_read_of_its_own(replica: Replica, hub: Hub) -
     assert second.counts["c1"] == first.counts["c1"]
 
 
+async def test_a_newcomer_sees_what_is_not_told_yet(replica: Replica, hub: Hub) -> None:
+    """S4: a stream begins with what is true now; those who were there may wait for PUBLISH_INTERVAL."""
+    stream = await Stream(hub.attach(("c1",), 0)).read()
+    await replica.beat("ada")
+    await stream.until(1)
+    await replica.beat("bob")
+    newcomer = await Stream(hub.attach(("c1",), 0)).read()
+
+    assert newcomer.counts["c1"]["total"] == 2
+
+
+async def test_a_newcomer_does_not_wait_for_a_slow_read(
+    replica: Replica, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first frame comes in its time: what others see, when Redis takes longer."""
+
+    async def never(courses: tuple[str, ...]) -> None:
+        await asyncio.Event().wait()
+
+    await replica.beat("ada")
+    first = await Stream(hub.attach(("c1",), 0)).read()
+    monkeypatch.setattr(replica.presence, "counts_or_errors", never)
+    second = await Stream(hub.attach(("c1",), 0)).read()
+
+    assert second.counts["c1"] == first.counts["c1"]
+
+
 async def test_an_old_message_changes_nothing(replica: Replica, hub: Hub) -> None:
     """S8: a message from before what a stream has seen is dropped."""
     await replica.beat("ada")
@@ -216,7 +243,7 @@ async def test_a_loss_of_all_data_is_told(replica: Replica, hub: Hub) -> None:
     before = stream.counts["c1"]["version"]
     await asyncio.sleep(0.005)  # of two reads in a millisecond the lower version counts as older
     await replica.redis.flushall()
-    hub.on_pulse(Pulse(0, 0, frozenset({0})))
+    hub.on_warm_state(WarmState(0, 0, frozenset({0})))
     await stream.until(0)
 
     assert stream.counts["c1"]["version"] >= before
@@ -227,9 +254,9 @@ async def test_the_end_of_warming_is_told(replica: Replica, hub: Hub) -> None:
     stream = await Stream(hub.attach(("c1",), 0)).read()
     first = stream.counts["c1"]["warming"]
     for _ in range(4):
-        await replica.shared.pulse()
+        await replica.shared.refresh()
         await replica.pass_time(20_001)
-    hub.on_pulse(await replica.shared.pulse())
+    hub.on_warm_state(await replica.shared.refresh())
     await stream.read()
 
     assert (first, stream.counts["c1"]["warming"]) == (True, False)
@@ -243,7 +270,7 @@ async def test_a_redis_that_restarts_empty_is_not_trusted_before_a_pulse(own_ser
     hub.on_lost = lambda: lost.append(1)
     hub.start()
     stream = await Stream(hub.attach(("c1",), 0)).read()
-    hub.on_pulse(Pulse(0, 0, frozenset({0})))
+    hub.on_warm_state(WarmState(0, 0, frozenset({0})))
     own_server.stop()
     await eventually("the loss is noticed", lambda: lost)
     own_server.start()

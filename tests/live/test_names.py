@@ -10,7 +10,7 @@ import pytest
 from presence_svc.live import feed as feed_
 from presence_svc.live.feed import Feed
 from presence_svc.live.listener import Listener
-from presence_svc.live.names import tell_names
+from presence_svc.live.names import send_names
 from presence_svc.model import Roster, Viewer
 from presence_svc.store.roster.reader import Rosters
 from tests.live.test_feed import count_of, roster_of, told, viewer_of
@@ -29,7 +29,7 @@ class RostersStub:
     async def find_named(self, course_id: str, viewer_ids: list[str]) -> list[Viewer]:
         return []
 
-    def seen(self, course_id: str, viewer: Viewer) -> Viewer:
+    def public_view(self, course_id: str, viewer: Viewer) -> Viewer:
         return viewer
 
 
@@ -39,7 +39,7 @@ async def test_no_more_names_are_read_than_somebody_wants() -> None:
     listener = Listener(("c1",), 5)
     feed.listeners.add(listener)
 
-    await tell_names(feed, cast(Rosters, rosters))
+    await send_names(feed, cast(Rosters, rosters))
 
     assert [limit for limit, _ in rosters.asked] == [5]
     assert [len(message["viewers"]) for message in told(listener)] == [5]
@@ -52,10 +52,10 @@ async def test_names_wait_for_the_pause_of_a_crowd(monkeypatch: pytest.MonkeyPat
     feed, rosters = Feed("c1"), RostersStub()
     feed.listeners.add(Listener(("c1",), 5))
     feed.update(count_of(1))
-    feed.tell_viewers(roster_of(viewer_of("ada")), [])
+    feed.send_viewers(roster_of(viewer_of("ada")), [])
     began = asyncio.get_running_loop().time()
 
-    await tell_names(feed, cast(Rosters, rosters))
+    await send_names(feed, cast(Rosters, rosters))
 
     assert [at - began > 0.5 for _, at in rosters.asked] == [True]
     feed.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -120,3 +121,24 @@ async def test_it_survives_whatever_goes_wrong(presence: PresenceStub, renewer: 
     renewer.hold(write("ada"), b"", nothing)
     broken.write = cast(Any, None)
     await eventually("ada is renewed", lambda: presence.of("ada"))
+
+
+async def test_what_ended_during_a_suspension_is_not_renewed(
+    presence: PresenceStub, renewer: Renewer
+) -> None:
+    """Leases of a TTL ago, due or under way: their sockets are told. After a shorter stop they live on."""
+    over: list[str] = []
+    for name in ("ada", "bob"):
+        renewer.hold(write(name), b"", nothing, partial(over.append, name))
+    renewer.on_suspension(59)
+    await eventually("renewed", lambda: presence.of("ada") and presence.of("bob"))
+    presence.asked.clear()
+    presence.result = Unavailable("this has waited too long here")
+    await eventually("under way", lambda: len(presence.asked) >= 2)
+    renewer.on_suspension(61)
+    await eventually("told", lambda: sorted(over) == ["ada", "bob"])
+    presence.asked.clear()
+    renewer.hold(write("new"), b"", nothing)
+
+    await eventually("renewed", lambda: presence.of("new"))
+    assert presence.of("ada") == presence.of("bob") == []

@@ -10,7 +10,7 @@ import pytest
 
 from presence_svc.errors import Unavailable
 from presence_svc.live.sweeper import Sweeper
-from presence_svc.store.shared import Pulse
+from presence_svc.store.shared import WarmState
 from tests.live.eventually import eventually
 from tests.rig import Backend
 from tests.store.replica import Ear, Replica
@@ -32,11 +32,11 @@ class Stage:
         self,
         replica: Replica,
         *,
-        on_gone: Callable[[int], None] = lambda viewers: None,
-        on_pulse: Callable[[Pulse], None] = lambda pulse: None,
+        on_removed: Callable[[int], None] = lambda viewers: None,
+        on_warm_state: Callable[[WarmState], None] = lambda state: None,
     ) -> Sweeper:
         made = Sweeper(replica.agenda, replica.shared, replica.settings)
-        made.on_gone, made.on_pulse = on_gone, on_pulse
+        made.on_removed, made.on_warm_state = on_removed, on_warm_state
         replica.presence.on_due = made.poke
         made.start()
         self.sweepers.append(made)
@@ -149,7 +149,7 @@ async def test_passes_stay_within_the_interval(stage: Stage) -> None:
 async def test_the_pulse_is_heard(stage: Stage) -> None:
     """S11: warming at first, then not, as long as pulses come."""
     heard: list[bool] = []
-    stage.sweeper(stage.replica(sweep_interval=0.05), on_pulse=lambda pulse: heard.append(pulse.warming))
+    stage.sweeper(stage.replica(sweep_interval=0.05), on_warm_state=lambda state: heard.append(state.warming))
     await eventually("warm", lambda: False in heard)
 
     assert heard[0] is True
@@ -161,7 +161,7 @@ async def test_replicas_share_the_departures(stage: Stage) -> None:
     gone: list[int] = []
     replicas = [stage.replica(sweep_interval=0.05) for _ in range(3)]
     for replica in replicas:
-        stage.sweeper(replica, on_gone=gone.append)
+        stage.sweeper(replica, on_removed=gone.append)
     await asyncio.gather(*(replicas[n % 3].beat(f"v{n}", course=f"c{n % 10}") for n in range(200)))
     await eventually("all gone", lambda: sum(gone) >= 200)
     await asyncio.sleep(0.2)

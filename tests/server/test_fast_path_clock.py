@@ -58,7 +58,7 @@ class Connection:
             admission=admission,
             leave_tokens=leave_tokens,
             presence=presence,
-            seen_rosters=SimpleNamespace(alias=lambda course_id, viewer_id: ""),
+            public_rosters=SimpleNamespace(alias=lambda course_id, viewer_id: ""),
             metrics=Metrics(),
             hub=SimpleNamespace(draining=False),
         )

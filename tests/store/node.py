@@ -26,7 +26,12 @@ class FakeNode(Node):
         self._client = client
 
     async def exchange(
-        self, commands: Sequence[bytes], deadline: float, *, low_priority: bool = False
+        self,
+        commands: Sequence[bytes],
+        deadline: float,
+        *,
+        low_priority: bool = False,
+        may_retry: bool = False,
     ) -> list[Any]:
         if self.away:
             raise Away("Redis is away")

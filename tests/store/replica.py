@@ -104,7 +104,7 @@ class Replica:
         self.rosters = Rosters(self.link, self.settings, sealing)
         self.agenda = Agenda(self.link, self.settings)
         self.people = PeopleCounter(self.link, self.settings, self.keys)
-        self.census = Census(self.link, self.keys)
+        self.census = Census(self.link, self.keys, self.settings.ttl_ms)
         self.totals = Totals(self.link, self.settings, self.keys, self.census, self.people)
 
     async def beat(
@@ -132,7 +132,7 @@ class Replica:
     async def sweep(self) -> int:
         """One pass over what is due; returns how many viewers were removed."""
         due = await self.agenda.due(everywhere=True)
-        return sum(swept.gone for swept in await self.agenda.sweep(due.courses)) if due.courses else 0
+        return sum(swept.removed for swept in await self.agenda.sweep(due.courses)) if due.courses else 0
 
     async def settle(self) -> int:
         """Passes until nothing is due any more, a message that waits for its interval included."""
@@ -145,7 +145,7 @@ class Replica:
                     return gone
                 await self.pass_time(due.next_at - due.now)
                 continue
-            gone += sum(swept.gone for swept in await self.agenda.sweep(due.courses))
+            gone += sum(swept.removed for swept in await self.agenda.sweep(due.courses))
         raise AssertionError("the agenda never comes to rest")
 
     async def pass_time(self, ms: float, *others: Replica) -> None:

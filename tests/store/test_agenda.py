@@ -46,30 +46,30 @@ async def test_a_clock_set_back_leaves_no_ghost_beyond_the_longest_lease(
 async def test_a_clock_set_back_is_not_trusted_at_once(replica: Replica) -> None:
     """S11: the mark of before the step is ahead of the clock: reads say `warming` for a TTL."""
     for _ in range(4):
-        await replica.shared.pulse()
+        await replica.shared.refresh()
         await replica.pass_time(20_001)
-    assert not (await replica.shared.pulse()).warming
+    assert not (await replica.shared.refresh()).warming
     await replica.pass_time(-600_000)
 
     assert (await replica.count()).warming
-    pulse = await replica.shared.pulse()
+    pulse = await replica.shared.refresh()
     assert (pulse.warming, pulse.since) == (True, pulse.now)
     for _ in range(4):
         await replica.pass_time(20_001)
-        pulse = await replica.shared.pulse()
+        pulse = await replica.shared.refresh()
     assert not pulse.warming
 
 
 async def test_a_clock_set_forward_says_so(replica: Replica) -> None:
     """Leases end by it, as nobody could have renewed them: the low number says `warming`, and heals."""
     for _ in range(4):
-        await replica.shared.pulse()
+        await replica.shared.refresh()
         await replica.beat("ada")
         await replica.pass_time(20_001)
     await replica.pass_time(LEASE)
 
     low = await replica.count()
-    await replica.shared.pulse()
+    await replica.shared.refresh()
     await replica.beat("ada")
     await replica.settle()
 

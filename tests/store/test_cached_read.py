@@ -19,9 +19,11 @@ class Source:
         self.fails = False
         self.gate = asyncio.Event()
         self.gate.set()
+        self.begun = asyncio.Event()
 
     async def read(self) -> int:
         self.reads += 1
+        self.begun.set()
         await self.gate.wait()
         if self.fails:
             raise Unavailable("away")
@@ -100,3 +102,36 @@ async def test_the_latest_waits_no_longer_than_told(clock: list[float]) -> None:
     clock[0] += 31
     assert await shared.latest(wait_s=0.01, stale_s=60) is None
     await shared.close()
+
+
+async def test_what_is_cheap_is_read_for_whoever_asks(clock: list[float]) -> None:
+    """S4: who asks while a read is under way shares the next one, which sees what has changed since."""
+    source = Source()
+    exact = CachedRead(source.read, 1.0, exact_below_s=0.03)
+    assert await exact.get() == 1
+    assert await exact.get() == 2
+    source.gate.clear()
+    source.begun.clear()
+    early = asyncio.create_task(exact.get())
+    await source.begun.wait()
+    late = [asyncio.create_task(exact.get()) for _ in range(50)]
+    await asyncio.sleep(0)
+    source.gate.set()
+
+    assert await early == 3
+    assert await asyncio.gather(*late) == [4] * 50
+
+
+async def test_what_is_not_cheap_any_more_is_shared(clock: list[float]) -> None:
+    """Load bounds itself: a read that took long is reused, also by those who asked while it was under way."""
+    source = Source()
+    source.gate.clear()
+    exact = CachedRead(source.read, 1.0, exact_below_s=0.03)
+    early = asyncio.create_task(exact.get())
+    await source.begun.wait()
+    late = asyncio.create_task(exact.get())
+    await asyncio.sleep(0)
+    clock[0] += 0.04
+    source.gate.set()
+
+    assert [await early, await late, await exact.get()] == [1, 1, 1]

@@ -18,7 +18,7 @@ async def full(real_backend: Backend) -> AsyncIterator[Replica]:
     replica = Replica(real_backend.client(protocol=2))
     for viewer in ("ada", "bob", "cleo"):
         await replica.beat(viewer, chapter="ch-1", seq=1)
-    await replica.shared.pulse()
+    await replica.shared.refresh()
     await replica.settle()
     await replica.redis.config_set("maxmemory", "1mb")
     yield replica
@@ -62,7 +62,7 @@ async def test_sweeps_act(full: Replica, real_backend: Backend) -> None:
         await has_room(full)
         await full.pass_time(61_000)
         await full.redis.config_set("maxmemory", "1mb")
-        await full.shared.pulse()
+        await full.shared.refresh()
         gone = await full.sweep()
         heard = await ear.hear()
 
@@ -85,7 +85,7 @@ async def test_full_for_longer_than_a_lease_is_not_believed(full: Replica) -> No
     """S11: no heartbeat was heard: the number falls to 0 and says `warming`, though pulses go on."""
     await has_room(full)
     for _ in range(4):
-        await full.shared.pulse()
+        await full.shared.refresh()
         await full.pass_time(20_001)
         await full.beat("ada")
     assert not (await full.count()).warming
@@ -94,16 +94,16 @@ async def test_full_for_longer_than_a_lease_is_not_believed(full: Replica) -> No
         await full.redis.config_set("maxmemory", 0)
         await full.pass_time(10_000)
         await full.redis.config_set("maxmemory", "1mb")
-        assert (await full.shared.pulse()).warming or await full.total() == 1
+        assert (await full.shared.refresh()).warming or await full.total() == 1
 
     low = await full.count()
     assert (low.total, low.warming) == (0, True)
 
     await has_room(full)
     await full.beat("ada")
-    assert (await full.shared.pulse()).warming
+    assert (await full.shared.refresh()).warming
     for _ in range(4):
         await full.pass_time(20_001)
         await full.beat("ada")
-        pulse = await full.shared.pulse()
+        pulse = await full.shared.refresh()
     assert not pulse.warming

@@ -39,15 +39,15 @@ async def test_a_replica_that_starts_without_redis_makes_nothing_for_itself_alon
     replica: Replica, other: Replica, what: str
 ) -> None:
     """S10: an id under a secret of its own would be a second viewer for the same session, for a TTL."""
-    await other.shared.pulse()
+    await other.shared.refresh()
     replica.node.health.away = True
     with pytest.raises(Unavailable):
-        await replica.shared.pulse()
+        await replica.shared.refresh()
 
     with pytest.raises(Unavailable, match="not known"):
         MADE[what](replica, replica.shared)
     replica.node.health.away = False
-    await replica.shared.pulse()
+    await replica.shared.refresh()
 
     assert MADE[what](replica, replica.shared) == MADE[what](other, other.shared)
 
@@ -72,11 +72,11 @@ async def test_the_secret_comes_with_redis(own_server: EmbeddedServer) -> None:
 
 async def test_a_secret_that_redis_has_lost_is_given_back(replica: Replica, other: Replica) -> None:
     """After a restart without data the ids stay what they were: replicas that know the secret keep it."""
-    await replica.shared.pulse()
+    await replica.shared.refresh()
     secret = replica.shared.secret
     await replica.redis.flushall()
-    await replica.shared.pulse()
-    await other.shared.pulse()
+    await replica.shared.refresh()
+    await other.shared.refresh()
 
     assert replica.shared.secret == other.shared.secret == secret
 
@@ -91,7 +91,7 @@ async def test_older_data_is_not_the_data_that_was_known(tmp_path: Path) -> None
 
         async def warms() -> bool:
             await agenda.due(everywhere=True)
-            return (await shared.pulse()).warming
+            return (await shared.refresh()).warming
 
         async def is_warm() -> bool:
             return not await warms()

@@ -92,7 +92,7 @@ class HandlerRig:
                 leave_tokens=self.leave_tokens,
                 presence=SimpleNamespace(keys=KEYS),
                 metrics=METRICS,
-                seen_rosters=SimpleNamespace(alias=lambda course_id, viewer_id: ""),
+                public_rosters=SimpleNamespace(alias=lambda course_id, viewer_id: ""),
             ),
         )
 

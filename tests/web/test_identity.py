@@ -110,6 +110,76 @@ def test_half_an_emoji_in_a_token(jwt: Service) -> None:
     assert names(jwt, "cut", headers) == {"ada": "Ada \ufffd"}
 
 
+HALVES = ("\ud83d", "a\ud83db", "\udc00", "\ude00\ud83d", "ok\0", "\uffff")
+IDS = ("viewer_id", "session_id", "chapter_id")
+
+
+@pytest.mark.parametrize("field", IDS)
+def test_half_a_pair_in_an_id_is_refused_by_field(trusted: Service, field: str) -> None:
+    """A heartbeat, a leave, and an item of a batch, which spoils no other."""
+    for text in HALVES:
+        said = {"viewer_id": "ada", field: text}
+        beat = post(trusted, "courses/cut-ids/heartbeat", said)
+        assert (beat.status_code, beat.json()["errors"][0]["pointer"]) == (422, f"/{field}"), ascii(text)
+        if field != "chapter_id":
+            leave = post(trusted, "courses/cut-ids/leave", said)
+            assert (leave.status_code, leave.json()["errors"][0]["pointer"]) == (422, f"/{field}")
+        items = [{"course_id": "cut-ids", "viewer_id": name} for name in ("bob", "cut", "eve")]
+        items[1] |= said
+        results = post(trusted, "heartbeats", {"heartbeats": items}).json()["results"]
+        assert [result.get("status", 200) for result in results] == [200, 422, 200]
+        assert results[1]["errors"][0]["pointer"] == f"/heartbeats/1/{field}"
+
+
+@pytest.mark.parametrize("path", ["counts", "live"])
+def test_half_a_pair_in_a_list_of_courses_is_refused_by_field(trusted: Service, path: str) -> None:
+    """Which of them it is, too."""
+    for text in HALVES:
+        reply = post(trusted, path, {"course_ids": ["sound", text]})
+        assert (reply.status_code, reply.json()["errors"][0]["pointer"]) == (422, "/course_ids/1"), ascii(
+            text
+        )
+
+
+def test_half_a_pair_in_a_path_or_query_is_refused(trusted: Service) -> None:
+    """As percent signs have it; a search finds nothing of such a name."""
+    for text in ("%ED%A0%BD", "a%ED%A0%BDb", "%F0%9F%98", "%FF", "%00"):
+        for path in (f"courses/{text}/count", f"courses/{text}/live", f"courses/{text}/viewers",
+                     f"counts?course_id={text}", f"courses/c1/viewers?chapter_id={text}",
+                     f"courses/c1/live?chapters={text}", f"courses/{text}/history"):  # fmt: skip
+            assert httpx2.get(f"{trusted.url}/v1/{path}").status_code == 422, path
+        assert post(trusted, f"courses/{text}/heartbeat", {"viewer_id": "a"}).status_code == 422
+        assert httpx2.delete(f"{trusted.url}/v1/courses/c1/viewers/{text}").status_code == 422
+        assert httpx2.get(f"{trusted.url}/v1/stats?q={text}").json()["page"] == []
+
+
+async def test_half_a_pair_in_an_id_on_a_socket(trusted: Service) -> None:
+    """A join is refused by field, and a chapter too: that socket lives on."""
+    for field in IDS:
+        async with SocketClient(trusted, "cut-socket", joins=False) as visitor:
+            said = {"type": "join", "viewer_id": "ada", field: HALVES[0]}
+            await visitor.socket.send(json.dumps(said))
+            assert (await visitor.next())["errors"][0]["pointer"] == f"/{field}"
+    async with SocketClient(trusted, "cut-socket", viewer_id="ada") as visitor:
+        await visitor.socket.send(json.dumps({"type": "chapter", "chapter_id": HALVES[1]}))
+        assert (await visitor.until("error"))["errors"][0]["pointer"] == "/chapter_id"
+        await visitor.say("chapter", chapter_id="sound")
+        assert (await visitor.until("count", chapters={"sound": 1}))["total"] == 1
+
+
+def test_half_a_pair_in_any_claim(jwt: Service) -> None:
+    """An id that was cut is the same one each time, and no other's; what is not asked for does no harm."""
+    path = "courses/cut-claims/heartbeat"
+    cut, again, other = (
+        post(jwt, path, {}, bearer(user)) for user in ("user \ud83d", "user \ud83d", "user \ufffd")
+    )
+    beside = post(jwt, path, {}, bearer("ada", **{"x\ud83d": {"y": ["\udc00"]}, "iss": "\ud83d"}))
+
+    assert [reply.status_code for reply in (cut, again, other, beside)] == [200] * 4
+    assert cut.json()["viewer_id"] == again.json()["viewer_id"] != other.json()["viewer_id"]
+    assert "Traceback" not in jwt.logs()
+
+
 def test_a_name_of_nothing_is_none(jwt: Service) -> None:
     """Zero widths and fillers in a token: the viewer is there, without a name."""
     headers = bearer("ghost", name="\u200b\u3164 \u2800")

@@ -233,6 +233,43 @@ def test_who_is_shown_stays_shown(service: Service) -> None:
     assert len(last) == 5
 
 
+def test_the_named_are_told_under_a_crowd(service: Service) -> None:
+    """S7: three named viewers under 2,000 anonymous ones, on page, stream and socket, at a bounded cost."""
+    for name in ("ada", "bob", "cleo"):
+        beat(service, "crowded", name, name=name.title())
+    for start in range(0, 2_000, 500):
+        crowd = [
+            {"course_id": "crowded", "viewer_id": f"a{n}", "anonymous": True}
+            for n in range(start, start + 500)
+        ]
+        reply = httpx2.post(f"{service.url}/v1/heartbeats", json={"heartbeats": crowd}, timeout=20)
+        assert reply.status_code == 200
+    before = exchanges(service)
+    page = httpx2.get(f"{service.url}/v1/courses/crowded/viewers?limit=20").json()
+    of_page = exchanges(service) - before
+    told = []
+    for query in ("viewers=5", "viewers=5&order=joined", "viewers=1"):
+        with stream(service, f"/v1/courses/crowded/live?{query}") as events:
+            told.append({viewer["name"] for viewer in events.until("viewers")["viewers"]})
+    of_streams = exchanges(service) - before - of_page
+
+    everybody = {"Ada", "Bob", "Cleo"}
+    assert {viewer["name"] for viewer in page["viewers"]} == everybody
+    assert (page["named"], page["anonymous"], page["next_cursor"]) == (3, 2_000, None)
+    assert told[:2] == [everybody, everybody]
+    assert len(told[2] & everybody) == 1
+    assert of_page <= 12
+    assert of_streams <= 50  # some of them the service's own, which goes on meanwhile
+
+
+def exchanges(service: Service) -> int:
+    """With Redis, up to now."""
+    lines = httpx2.get(f"{service.url}/metrics", timeout=10).text.splitlines()
+    return round(
+        float(next(line.split()[1] for line in lines if line[:28] == "presence_redis_seconds_count"))
+    )
+
+
 def token(*courses: str) -> dict[str, str]:
     claims = {"sub": "ada", "exp": time.time() + 300, "courses": list(courses)}
     return {"Authorization": f"Bearer {jwt.encode({'alg': 'HS256'}, claims, jwk.OctKey.import_key(SECRET))}"}
@@ -253,7 +290,7 @@ def test_a_course_that_is_shut_takes_no_names_from_others(guarded: Service, meth
 
     assert (kind, refused["course_id"], refused["status"]) == ("refused", "shut", 403)
     assert refused["what"] == ("viewers" if is_public else "count")
-    assert "open this course" in refused["detail"]
+    assert "access to this course" in refused["detail"]
     assert [viewer["name"] for viewer in names] == ["Bob"]
 
 

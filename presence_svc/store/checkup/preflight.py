@@ -1,37 +1,63 @@
 """Checks a Redis before the service starts: its version, and that no other database uses our prefix.
 
 Called by app and `serve`. A check that is forbidden or gets no answer does not prevent the start, nor does an
-eviction policy that may drop keys, which is logged.
+eviction policy that may drop keys or a low limit of clients, which are logged.
 """
 
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 from ...errors import Misconfigured, PresenceError, Unavailable
 from ..keys import Keys
 from ..redis.link import Link
+from ..scripts import every_script
 
 log = logging.getLogger("presence.redis")
 OLDEST = (7, 0)
 NO_EVICTION = "noeviction"
 
 
-async def preflight(link: Link, keys: Keys, *, warns: bool = False) -> None:
-    """Raises Misconfigured with advice. `warns`: also logs problems that do not prevent the start."""
+async def preflight(link: Link, keys: Keys, *, warns: bool = False, pool: int = 0) -> None:
+    """Raises Misconfigured with advice.
+
+    `warns`: a replica starts; also loads its scripts, and logs problems that do not prevent the start.
+    `pool`: how many connections it may open, beside one for subscriptions.
+    """
     await link.warm()
     try:
-        info, memory, channels = await link.results(
-            [("INFO", "server"), ("INFO", "memory"), ("PUBSUB", "CHANNELS", f"{keys.bus}:*")]
+        info, memory, clients = await link.results(
+            [("INFO", part) for part in ("server", "memory", "clients")]
         )
     except Unavailable:
         return
     if not isinstance(info, PresenceError):
         _check_version(_facts(info).get("redis_version", ""))
-    if not isinstance(channels, PresenceError):
-        check_database([channel.decode() for channel in channels], keys, link.db)
+    check_database(await channels_of(link, keys), keys, link.db)
+    if warns:
+        await _load_scripts(link)
     if warns and not isinstance(memory, PresenceError):
         _warn_of_eviction(_facts(memory))
+    if warns and not isinstance(clients, PresenceError):
+        _warn_of_few_connections(_facts(clients), pool)
+
+
+async def _load_scripts(link: Link) -> None:
+    """Saves the first call of each a second round trip. Not on a Cluster, where each master has its own."""
+    if not link.is_cluster:
+        texts = [script.text for script in every_script(sharded=link.sharded)]
+        with suppress(Unavailable):
+            await link.results([("SCRIPT", "LOAD", text) for text in texts])
+
+
+async def channels_of(link: Link, keys: Keys) -> list[str]:
+    """The channels that mark databases in which our prefix is used; none if Redis is away or forbids it."""
+    try:
+        (channels,) = await link.results([("PUBSUB", "CHANNELS", f"{keys.bus}:*")])
+    except Unavailable:
+        return []
+    return [] if isinstance(channels, PresenceError) else [channel.decode() for channel in channels]
 
 
 def _facts(info: bytes) -> dict[str, str]:
@@ -43,6 +69,17 @@ def _warn_of_eviction(memory: dict[str, str]) -> None:
     policy = memory.get("maxmemory_policy", NO_EVICTION)
     if policy != NO_EVICTION and memory.get("maxmemory", "0") != "0":
         log.warning("redis drops viewers when it is full: its maxmemory-policy is %s, not noeviction", policy)
+
+
+def _warn_of_few_connections(clients: dict[str, str], pool: int) -> None:
+    allowed = int(clients.get("maxclients", "0"))
+    if 0 < allowed <= pool:
+        log.warning(
+            "redis lets in %d clients at most, and PRESENCE_REDIS_POOL is %d, beside one for subscriptions:"
+            " what is open serves, and `presence-svc doctor` says what would fit",
+            allowed,
+            pool,
+        )
 
 
 def _check_version(version: str) -> None:

@@ -6,7 +6,7 @@ Used by store.history.reader and export. On a Cluster each partition has the gap
 from __future__ import annotations
 
 from ...settings import Settings
-from ..agenda import unheard_ms
+from ..agenda import gap_ms
 from ..keys import Partition
 from ..redis.link import Command
 from .series import Gap, merged
@@ -24,7 +24,7 @@ def gaps_of(settings: Settings, now: int, heard: list[bytes | None], recorded: l
     first, last = heard
     gaps: list[Gap] = [_gap(text) for text in recorded]
     gaps.append((BEFORE, int(first) + settings.ttl_ms if first else now))
-    if last and now - int(last) > unheard_ms(settings):
+    if last and now - int(last) > gap_ms(settings):
         gaps.append((int(last), now))
     return merged(gaps)
 

@@ -1,33 +1,33 @@
--- EVALSHA due: the courses that somebody must look at now, claimed for a moment for the caller.
+-- EVALSHA due: the courses that are due now, claimed for the caller for a moment.
 --
 -- KEYS  agenda; with history: heard gaps; on a Cluster: nothing (see since.lua)
--- ARGV  how many at most, claim ms, longest lease (or look) ms; with history: how long nobody may have asked without a
---       gap, from when on such a gap has ended leases, how long until viewers have said again that they are there, how
---       long to keep gaps; ms
--- reply now, when the next one is due (0 = none), then the courses
+-- ARGV  how many at most, claim ms, the latest that a course may be due ms from now; with history, in ms: how long
+--       nobody may have asked before that counts as a gap, how long a gap must be to have ended leases, how long until
+--       all viewers have sent a heartbeat again after it, how long to keep gaps
+-- reply now, when the next course is due (0 = none), then the courses
 --
--- A claim moves the course on by `claim ms`, so that replicas share the work; when its holder dies, the course
--- is due again (S8: within 2 s). What a claim hides from others is only work, never truth.
+-- A claim postpones the course by `claim ms`, so that replicas share the work; if the claiming replica dies, the course
+-- becomes due again (S8: within 2 s). A claim hides only work from other replicas: reads are exact without it.
 --@include shared/time
 --@include shared/course
 
 local agenda, now = KEYS[1], clock()
 local many = tonumber(ARGV[1])
 local due = redis.call('ZRANGEBYSCORE', agenda, '-inf', int(now), 'LIMIT', 0, many)
--- With more than can be claimed, half are the latest: thousands of courses whose minute has just ended do not delay a
--- viewer whose lease ends now (S9), and the oldest still have their half.
+-- If more are due than can be claimed, half of the claims go to the latest, so that thousands of courses whose minute
+-- has just ended do not delay the end of a lease now (S9). The other half go to the oldest.
 if #due == many then
   local half = math.floor(many / 2)
   local latest = redis.call('ZREVRANGEBYSCORE', agenda, int(now), '-inf', 'LIMIT', 0, half)
   for i, course in ipairs(latest) do due[many - half + i] = course end
 end
--- What is to be looked at later than any lease can end was put there before Redis's clock was set back.
+-- A course that is due later than possible was put there before Redis's clock was set back: it is due now.
 if #due == 0 then
   local beyond = '(' .. int(now + tonumber(ARGV[3]))
   due = redis.call('ZRANGEBYSCORE', agenda, beyond, '+inf', 'LIMIT', 0, many)
 end
 pass_memory_check(agenda)
--- Somebody asks at every pass. When nobody did, or could, heartbeats were not heard either: a gap (S13).
+-- Every replica's sweeper asks at every pass. If none did, heartbeats were not recorded either: a gap (S13).
 if #KEYS > 1 then
   local heard, allowed, again = KEYS[2], tonumber(ARGV[4]), 0
   local last = tonumber(redis.call('HGET', heard, 'last') or false)

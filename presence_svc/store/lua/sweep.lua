@@ -118,12 +118,12 @@ local closed = { n = 0, partial = 0, need = -1 }
 if minute_ms > 0 and not more then
   closed = close_minutes(c, occupied, now, {
     minutes = KEYS[8], quarters = KEYS[9], days = KEYS[10], uniques = KEYS[11], numbers = KEYS[12],
-    seen = KEYS[13], log = KEYS[14], way = ARGV[5],
+    seen = KEYS[13], log = KEYS[14], uniques_mode = ARGV[5],
     minutes_for = ARGV[7], quarters_for = ARGV[8], days_for = ARGV[9], uniques_for = ARGV[10],
-    minute = tonumber(ARGV[11]), quarter = tonumber(ARGV[12]), room = tonumber(ARGV[2]),
+    minute = tonumber(ARGV[11]), quarter = tonumber(ARGV[12]), budget = tonumber(ARGV[2]),
   })
   more = closed.more
-  if closed.look and (not next_due or closed.look < next_due) then next_due = closed.look end
+  if closed.next_due and (not next_due or closed.next_due < next_due) then next_due = closed.next_due end
 end
 if more or closed.need >= 0 then next_due = now end
 if due > 0 and (not next_due or due < next_due) then next_due = due end

@@ -58,7 +58,7 @@ local function take_over(c, source, target, session, seq, record)
   sync_viewer(c, source.viewer, source.key, now, { [place] = chapter_in(status) })
   for chapter, at in pairs(c.swaps) do record_event(c, chapter, minute_of(now), 0, 0, peak_of(c, at, now)) end
   if minute_ms > 0 and has_uniques and not redis.call('ZSCORE', c.viewers, source.viewer) then
-    redis.call('ZREM', c.places, mark_of(day_of(minute_of(now)), source.viewer))
+    redis.call('ZREM', c.places, uniques_member(day_of(minute_of(now)), source.viewer))
   end
   return publish_or_schedule(c, now, interval, agenda)
 end

@@ -1,7 +1,7 @@
 """What store and live use to talk to Redis: scripts and commands, whichever servers they go to.
 
-Link is the interface; ServerLink talks to one server, and the cluster's link routes by key. Only commands
-that Redis refused to run are retried. Every failure of Redis raises Unavailable.
+Link is the interface; ServerLink talks to one server, and the cluster's link routes by key. Commands are
+retried only if Redis refused to run them or they may run twice. Every failure of Redis raises Unavailable.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ...errors import Misconfigured, PresenceError
 from ..scripts import Script
 from .node import Node, NodeState
 from .reply import IS_CLUSTER, NOT_SERVING, REFUSES_WRITES, ReplyError, error_of
-from .resp import Command, ScriptCall, by_sha, by_text, packed_command
+from .resp import Command, ScriptCall, by_sha, by_text, may_repeat, packed_command
 from .subscription import Subscription
 from .url import Address
 
@@ -188,8 +188,8 @@ async def exchange(
     seqs and not differences, so that they may run twice. Raises Unavailable when no reply came.
     """
     deadline = asyncio.get_running_loop().time() + node.timeout_s
-    packed = [by_sha(command, sharded=sharded) for command in commands]
-    replies = await node.exchange(packed, deadline, low_priority=low_priority)
+    packed, may_retry = [by_sha(command, sharded=sharded) for command in commands], may_repeat(commands)
+    replies = await node.exchange(packed, deadline, low_priority=low_priority, may_retry=may_retry)
     for at, reply in enumerate(replies):
         if type(reply) is ReplyError:
             if reply.code == "NOSCRIPT":

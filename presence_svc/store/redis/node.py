@@ -1,7 +1,8 @@
 """One Redis server: its connections, a deadline for every exchange, and a circuit breaker (health).
 
-Used by link and cluster. It never retries: callers learn of a failure within their deadline, and at once
-while the server is known to be away. Delays in this process or its queues do not open the breaker.
+Used by link and cluster. It retries once, if a connection was closed and the commands may run twice. Else
+callers learn of a failure within their deadline, and at once while the server is known to be away. Delays in
+this process or its queues do not open the breaker.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from .url import Access, Address
 log = logging.getLogger("presence.redis")
 DIAL_S = 1.0
 POOL = 16
+LONGEST_S = 0.45  # of a whole call if dialling or an unknown script took a part of its deadline
+FULL = 0.9  # share of the deadline below which a missing reply does not open the breaker
 CLIENT_POOL = 4  # connections of redis-py's client, for subscriptions
 
 
@@ -64,14 +67,19 @@ class Node:
         self._generation = 0
         self._refusal = ""
 
+    async def _dial_once(self) -> Connection:
+        address_index = self.address_index
+        return await dial(self.address, self.access, timeout_s=self._dial_s, address_index=address_index)
+
     async def _dial(self, generation: int) -> Connection:
         """Dials; a new generation begins at the next address, because the last one led to a bad server."""
         if generation != self._generation:
             self._generation, self.address_index = generation, self.address_index + 1
         try:
-            connection = await dial(
-                self.address, self.access, timeout_s=self._dial_s, address_index=self.address_index
-            )
+            try:
+                connection = await self._dial_once()
+            except ConnectionResetError:  # closed during the login; a server that is down refuses
+                connection = await self._dial_once()
         except ReplyError as error:
             self._note(str(error))
             raise
@@ -113,13 +121,18 @@ class Node:
             await self._client.aclose()
 
     async def exchange(
-        self, commands: Sequence[bytes], deadline: float, *, low_priority: bool = False
+        self,
+        commands: Sequence[bytes],
+        deadline: float,
+        *,
+        low_priority: bool = False,
+        may_retry: bool = False,
     ) -> list[Any]:
         """Sends packed commands in one write and returns the replies in order; errors are ReplyError values.
 
         Raises Unavailable when no reply came: Away at once while the server is known to be away, Overloaded
         when our own callers hold all connections. `low_priority` waits behind others, and a slow reply to it
-        does not mark the server as away.
+        does not mark the server as away. `may_retry`: the commands may run twice.
         """
         if self.health.away:
             raise Away("Redis is away")
@@ -130,14 +143,20 @@ class Node:
             connection = await self._pool.take(deadline, low_priority=low_priority)
             sent = loop.time()
         packed = commands[0] if len(commands) == 1 else b"".join(commands)
+        timeout_s = self.timeout_s
+        longest = min(sent + timeout_s, deadline - timeout_s + LONGEST_S)
+        until = max(deadline, sent + self._least_s, longest)
         try:
-            replies = await connection.exchange(packed, len(commands), max(deadline, sent + self._least_s))
+            replies = await connection.exchange(packed, len(commands), until)
         except LOST as error:
             # The rest of this exchange may still arrive: nobody may take it for the answer to another.
             self._pool.drop(connection)
             self.on_failure()
-            if isinstance(error, TimeoutError) and not low_priority and self._heard < sent:
+            is_full = until - sent >= FULL * timeout_s
+            if isinstance(error, TimeoutError) and is_full and not low_priority and self._heard < sent:
                 self.health.lose(error)
+            if isinstance(error, ConnectionResetError) and may_retry and loop.time() < deadline:
+                return await self.exchange(commands, deadline, low_priority=low_priority)
             raise Unavailable("Redis does not answer") from error
         except BaseException:
             self._pool.drop(connection)
@@ -148,7 +167,8 @@ class Node:
         self._pool.give(connection)
         self.exchanges += 1
         self._heard = connection.used_at
-        self.on_exchange(perf_counter() - began)
+        took_s = self._pool.took_s = perf_counter() - began
+        self.on_exchange(took_s)
         return replies
 
     def _lost(self, error: BaseException) -> None:

@@ -18,7 +18,7 @@ from .waiters import Waiters
 
 RESERVED = 2  # connections that low-priority callers leave free
 IDLE_S = 5.0  # a connection that was idle for longer may be dead: it is pinged before it is used
-CHECK_S = 0.1
+CHECK_S = (0.1, 0.25)  # for the reply to that ping; longer while Redis is slow
 DIAL_PAUSE_S = 0.2
 PING = packed_command("PING")
 BUSY = "too many requests are waiting for a connection to Redis"
@@ -46,7 +46,7 @@ class Pool:
         self._dials: set[asyncio.Task[None]] = set()
         self._not_before = 0.0
         self._again: asyncio.TimerHandle | None = None
-        self._closed = False
+        self._closed, self.took_s = False, 0.0  # of the last call, set by node
 
     def ready(self, now: float) -> Connection | None:
         """The most recently used connection if it is ready now: the usual case, without awaiting anything."""
@@ -95,8 +95,10 @@ class Pool:
             self._waiters.discard(waiter)
 
     async def _answers(self, connection: Connection) -> bool:
+        shortest_s, longest_s = CHECK_S
+        check_s = min(max(shortest_s, 1.5 * self.took_s), longest_s)
         try:
-            await connection.exchange(PING, 1, asyncio.get_running_loop().time() + CHECK_S)
+            await connection.exchange(PING, 1, asyncio.get_running_loop().time() + check_s)
         except BaseException as error:
             if isinstance(error, Exception):
                 return False

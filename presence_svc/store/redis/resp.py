@@ -6,6 +6,8 @@ changes but for its seq, so that a group of a hundred heartbeats is a join of th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from hiredis import pack_command
@@ -44,6 +46,17 @@ def unpack(packed: bytes) -> bytes:
 
 
 Command = tuple[Any, ...]
+# Scripts write leases and seqs, not differences; the others write nothing.
+REPEATABLE = {
+    *("EVALSHA", "GET", "GETEX", "HGETALL", "HMGET", "HSCAN", "INFO", "PFCOUNT", "PING", "PUBSUB", "SCARD"),
+    *("SCRIPT", "TIME", "ZCARD", "ZCOUNT", "ZMSCORE", "ZRANGE", "ZSCAN", "ZSCORE"),
+}
+
+
+@cache
+def _evalsha(sha: str) -> bytes:
+    """Encodes the name of the command and of its script, once for each script."""
+    return pack("EVALSHA", sha)
 
 
 class ScriptCall(NamedTuple):
@@ -55,7 +68,7 @@ class ScriptCall(NamedTuple):
 
     def by_sha(self, *, sharded: bool = False) -> bytes:
         script = self.script.publishing(sharded=sharded)
-        return b"*%d\r\n%b%b" % (self.many + 2, pack("EVALSHA", script.sha), self.packed)
+        return b"*%d\r\n%b%b" % (self.many + 2, _evalsha(script.sha), self.packed)
 
     def by_text(self, *, sharded: bool = False) -> bytes:
         script = self.script.publishing(sharded=sharded)
@@ -83,6 +96,11 @@ def _packed(command: Command, *, sharded: bool) -> bytes:
         script = command[1].publishing(sharded=sharded)
         command = (command[0], script.sha if command[0] == "EVALSHA" else script.text, *command[2:])
     return packed_command(*command)
+
+
+def may_repeat(commands: Sequence[Command | ScriptCall]) -> bool:
+    """Whether all of them may run twice."""
+    return all(isinstance(command, ScriptCall) or command[0] in REPEATABLE for command in commands)
 
 
 def key_of(command: Command | ScriptCall) -> bytes | None:

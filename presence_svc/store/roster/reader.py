@@ -36,7 +36,7 @@ class Rosters:
         self._seal = Seal(shared, b"presence-cursor")
         self._limit = asyncio.Semaphore(AT_ONCE)
 
-    def seen(self, course_id: str, viewer: Viewer) -> Viewer:
+    def public_view(self, course_id: str, viewer: Viewer) -> Viewer:
         """The viewer as others may see them."""
         return viewer
 
@@ -49,7 +49,7 @@ class Rosters:
     ) -> Roster:
         """As `read`, with viewers as others may see them."""
         roster = await self.read(course_id, limit=limit, cursor=cursor, chapter_id=chapter_id)
-        viewers = [self.seen(course_id, viewer) for viewer in roster.viewers]
+        viewers = [self.public_view(course_id, viewer) for viewer in roster.viewers]
         return roster.model_copy(update={"viewers": viewers})
 
     async def read(

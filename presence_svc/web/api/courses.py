@@ -76,7 +76,7 @@ async def viewers(request: Request) -> Response:
     course_id = body.course_id(request.scope)
     service = service_of(request)
     caller = await enter(request, Action.VIEWERS, course_id)
-    rosters = service.rosters if caller.role is Role.SERVICE else service.seen_rosters
+    rosters = service.rosters if caller.role is Role.SERVICE else service.public_rosters
     roster = await rosters.page(
         course_id,
         limit=LIMIT.read(request),
@@ -98,7 +98,7 @@ async def evict(request: Request) -> Response:
     service = service_of(request)
     caller = await enter(request, Action.EVICT, course_id)
     if caller.role is Role.VIEWER:
-        if viewer_id not in (caller.subject, caller.said):
+        if viewer_id not in (caller.subject, caller.claimed_id):
             raise Forbidden("a viewer may remove themselves only")
         await service.presence.evict(course_id, caller.subject, ban_s or 0)
     else:
@@ -117,4 +117,5 @@ async def stats(request: Request) -> Response:
     else:
         text, cursor = SEARCH.read(request) or "", CURSOR.read(request)
         found = (await totals.search(text, PAGE.read(request), cursor)).model_dump()
-    return json(found | {"warming": service_of(request).hub.warming})
+    # What was counted a moment ago was perhaps counted while it could not be trusted; and so may what is now.
+    return json(found | {"warming": found["warming"] or service_of(request).hub.warming})

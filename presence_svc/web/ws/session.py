@@ -33,8 +33,10 @@ class SocketSession:
         self._joining, self._joined = joining, joined
         self._service, self._socket = joining.service, joining.socket
         self._heartbeat = joined.heartbeat
-        self._held = joining.service.renewer.hold(joined.write, pack_seq(joined.seq), self._on_left)
         self._listener = Listener((), 0)
+        self._held = joining.service.renewer.hold(
+            joined.write, pack_seq(joined.seq), self._on_left, lambda: self._listener.close()
+        )
         self._has_left = False
         self._is_over = False  # no leave needs to be recorded any more
 

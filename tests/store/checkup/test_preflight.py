@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,7 +18,7 @@ from presence_svc.store.keys import Keys
 from presence_svc.store.redis.embedded import EmbeddedServer
 from presence_svc.store.redis.factory import link_to
 from tests.conftest import SpawnService
-from tests.rig import Backend
+from tests.rig import ROOT, Backend
 
 KEYS = Keys("presence")
 
@@ -40,20 +43,29 @@ async def old_redis(info: bytes) -> AsyncIterator[str]:
         await asyncio.sleep(0.05)  # those who are served see their end
 
 
-@pytest.mark.parametrize(
-    ("info", "refused"),
-    [
-        (b"# Server\r\nredis_version:6.2.14\r\n", True),
-        (b"# Server\r\nredis_version:5.0.3\r\n", True),
-        (b"# Server\r\nredis_version:7.0.0\r\n", False),
-        (b"# Server\r\nredis_version:7.2.4\r\nvalkey_version:9.1.0\r\n", False),
-        (None, False),
-    ],
-)
-async def test_an_old_redis_is_refused_by_its_version(info: bytes | None, refused: bool) -> None:
+# What servers say they are, by their own words.
+SAID = {
+    "Redis 5": ("redis_version:5.0.3\r\nredis_mode:standalone\r\n", True),
+    "Redis 6.2": ("redis_version:6.2.14\r\nredis_git_sha1:00000000\r\n", True),
+    "KeyDB 6.3": ("redis_version:6.3.4\r\nredis_git_sha1:7e7e5e57\r\nmvcc_depth:0\r\n", True),
+    "an old Dragonfly": ("redis_version:6.2.11\r\ndragonfly_version:df-v1.13.0\r\n", True),
+    "Redis 7.0.0": ("redis_version:7.0.0\r\n", False),
+    "Redis 8.2": ("redis_version:8.2.1\r\n", False),
+    "Redis 10": ("redis_version:10.0.0\r\n", False),
+    "Valkey 7.2": ("redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:7.2.11\r\n", False),
+    "Valkey 8.1": ("redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.1.3\r\n", False),
+    "Valkey 9.1": ("redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.1.0\r\n", False),
+    "Dragonfly": ("redis_version:7.4.0\r\ndragonfly_version:df-v1.34.0\r\n", False),
+    "nothing": ("", False),
+    "a fork that counts in its own way": ("redis_version:unstable\r\n", False),
+    "who may not ask": (None, False),
+}
+
+
+@pytest.mark.parametrize(("info", "refused"), SAID.values(), ids=SAID)
+async def test_an_old_redis_is_refused_by_its_version(info: str | None, refused: bool) -> None:
     """6.2 lacks what the scripts need: said at start, not at the first heartbeat. No right to ask: go on."""
-    packed = b"-NOPERM no\r\n" if info is None else b"$%d\r\n%b\r\n" % (len(info), info)
-    async with old_redis(packed) as url:
+    async with old_redis(_packed(info)) as url:
         link = link_to(url, timeout_s=5)
         if refused:
             with pytest.raises(Misconfigured, match=r"too old: 7\.0"):
@@ -61,6 +73,26 @@ async def test_an_old_redis_is_refused_by_its_version(info: bytes | None, refuse
         else:
             await preflight(link, KEYS)
         await link.close()
+
+
+def _packed(info: str | None) -> bytes:
+    said = f"# Server\r\n{info}".encode()
+    return b"-NOPERM no\r\n" if info is None else b"$%d\r\n%b\r\n" % (len(said), said)
+
+
+async def test_nothing_starts_on_an_old_redis() -> None:
+    """`serve` says which version it is and which it must be, without a trace."""
+    async with old_redis(_packed(SAID["Redis 6.2"][0])) as url:
+        env = {**os.environ, "PRESENCE_REDIS_URL": url, "PRESENCE_PORT": "0"}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "presence_svc", "serve", env=env, cwd=ROOT, stdout=PIPE, stderr=STDOUT
+        )
+        async with asyncio.timeout(20):
+            said, _ = await process.communicate()
+
+    assert process.returncode not in (0, None)
+    assert b"6.2.14 is too old: 7.0 at least" in said
+    assert b"Traceback" not in said
 
 
 async def test_every_real_server_passes(real_backend: Backend) -> None:

@@ -56,7 +56,7 @@ async def rest(replica: Replica, courses: list[str]) -> None:
     now = await clock.get_clock(replica.redis)
     for _ in range(200):
         swept = await replica.agenda.sweep(courses)
-        if all(not one.look_at or one.look_at > now for one in swept):
+        if all(not one.next_due or one.next_due > now for one in swept):
             return
     raise AssertionError("the agenda never comes to rest")
 

@@ -52,7 +52,7 @@ async def close(replica: Replica, now: int) -> None:
     await clock.set_clock(replica.redis, now)
     for _ in range(20):
         swept = await replica.agenda.sweep(COURSES)
-        if all(not one.look_at or one.look_at > now for one in swept):
+        if all(not one.next_due or one.next_due > now for one in swept):
             return
     raise AssertionError(f"the agenda never comes to rest: {swept} {now}")
 

@@ -94,7 +94,7 @@ class Machine(RuleBasedStateMachine):
         agenda.MEMBERS = 1_000
         for n in range(500):
             swept = self.run(self.replicas[n % 2].agenda.sweep(COURSES))
-            if all(not one.look_at or one.look_at > self.now for one in swept):
+            if all(not one.next_due or one.next_due > self.now for one in swept):
                 return
         raise AssertionError("the agenda never comes to rest")
 

@@ -80,9 +80,9 @@ async def test_viewers_of_a_chapter_are_those_in_it(replica: Replica) -> None:
 
 async def test_since_lasts_while_pulses_come(replica: Replica, other: Replica) -> None:
     """S11: the first pulse sets the mark, whoever sends the others keeps it."""
-    first = await replica.shared.pulse()
+    first = await replica.shared.refresh()
     await asyncio.sleep(0.01)
-    second = await other.shared.pulse()
+    second = await other.shared.refresh()
 
     assert first.since == first.now
     assert (second.since, second.now > first.now) == (first.since, True)
@@ -92,11 +92,11 @@ async def test_since_lasts_while_pulses_come(replica: Replica, other: Replica) -
 async def test_warming_ends_a_ttl_after_the_first_pulse(replica: Replica) -> None:
     """S11: until then a low number may only be the beginning."""
     before = (await replica.count()).warming
-    await replica.shared.pulse()
-    early = (await replica.count()).warming, (await replica.shared.pulse()).warming
+    await replica.shared.refresh()
+    early = (await replica.count()).warming, (await replica.shared.refresh()).warming
     for _ in range(3):
         await replica.pass_time(20_001)
-        late = (await replica.shared.pulse()).warming, (await replica.count()).warming
+        late = (await replica.shared.refresh()).warming, (await replica.count()).warming
 
     assert before
     assert early == (True, True)
@@ -106,20 +106,20 @@ async def test_warming_ends_a_ttl_after_the_first_pulse(replica: Replica) -> Non
 @pytest.mark.parametrize(("gap", "warming"), [(29_000, False), (30_001, True)])
 async def test_a_gap_in_hearing_warms_again(replica: Replica, gap: int, warming: bool) -> None:
     """S11: a silence longer than TTL - HEARTBEAT_INTERVAL may have cost somebody a lease."""
-    await replica.shared.pulse()
+    await replica.shared.refresh()
     for _ in range(3):
         await replica.pass_time(21_000)
-        await replica.shared.pulse()
+        await replica.shared.refresh()
     await replica.pass_time(gap)
-    await replica.shared.pulse()
+    await replica.shared.refresh()
 
     assert (await replica.count()).warming is warming
 
 
 async def test_replicas_agree_on_one_secret(replica: Replica, other: Replica) -> None:
     """Leave tokens of one replica hold at another, and the key of them is mortal."""
-    await replica.shared.pulse()
-    await other.shared.pulse()
+    await replica.shared.refresh()
+    await other.shared.refresh()
 
     assert replica.shared.secret == other.shared.secret
     assert 86_000_000 < await replica.redis.pttl("presence:secret") <= 86_400_000

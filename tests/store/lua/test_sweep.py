@@ -23,14 +23,14 @@ async def test_a_sweep_removes_what_has_ended_only(replica: Replica) -> None:
     (swept,) = await replica.agenda.sweep(["c1"])
     redis = replica.redis
 
-    assert swept.gone == 1
+    assert swept.removed == 1
     assert await redis.zrange(f"{C}viewers", 0, -1, withscores=True) == [
         (b"stays", stays.expires_at - 30_001)
     ]
     assert await redis.zrange(f"{C}places", 0, -1) == [b"2 stays"]
     assert await redis.hgetall(f"{C}chapters") == {b"ch-2": b"2"}
     assert await redis.exists(f"{C}anonymous") == 0
-    assert await redis.zscore(AGENDA, "c1") == swept.look_at
+    assert await redis.zscore(AGENDA, "c1") == swept.next_due
 
 
 async def test_a_sweep_looks_again_at_the_first_lease_end(replica: Replica) -> None:
@@ -44,8 +44,8 @@ async def test_a_sweep_looks_again_at_the_first_lease_end(replica: Replica) -> N
     await replica.pass_time(1_000)
     (anonymity,) = await replica.agenda.sweep(["c1"])
 
-    assert chapter.look_at == near.expires_at - 1_000
-    assert anonymity.look_at == secret.expires_at - 1_000
+    assert chapter.next_due == near.expires_at - 1_000
+    assert anonymity.next_due == secret.expires_at - 1_000
 
 
 async def test_a_sweep_of_an_empty_course_takes_it_off_the_agenda(replica: Replica) -> None:
@@ -55,8 +55,8 @@ async def test_a_sweep_of_an_empty_course_takes_it_off_the_agenda(replica: Repli
     first = (await replica.agenda.sweep(["c1"]))[0]
     again = (await replica.agenda.sweep(["c1"]))[0]
 
-    assert (first.gone, first.look_at) == (1, 0)
-    assert (again.gone, again.look_at) == (0, 0)
+    assert (first.removed, first.next_due) == (1, 0)
+    assert (again.removed, again.next_due) == (0, 0)
     assert await replica.redis.exists(AGENDA) == 0
 
 
@@ -69,11 +69,11 @@ async def test_a_purge_goes_in_bounded_steps(replica: Replica, monkeypatch: pyte
     for _ in range(20):
         now = await replica.now()
         (swept,) = await replica.agenda.sweep(["c1"])
-        steps.append(swept.gone)
+        steps.append(swept.removed)
         left.append(await replica.redis.zcard(f"{C}viewers"))
-        if not swept.look_at:
+        if not swept.next_due:
             break
-        assert now <= swept.look_at <= await replica.now() + INTERVAL
+        assert now <= swept.next_due <= await replica.now() + INTERVAL
 
     assert sum(steps) == 450
     assert max(steps) == 100
@@ -90,7 +90,7 @@ async def test_racing_sweeps_publish_each_departure_once(replica: Replica, other
     swept = await asyncio.gather(*(r.agenda.sweep(courses) for r in (replica, other, replica)))
     heard = [m["course_id"] for m in await ear.hear() if m["total"] == 0]
 
-    assert sum(one.gone for pass_ in swept for one in pass_) == 20
+    assert sum(one.removed for pass_ in swept for one in pass_) == 20
     assert sorted(heard) == sorted(courses)
 
 
@@ -106,7 +106,7 @@ async def test_a_sweep_waits_for_the_interval(replica: Replica, ear: Ear) -> Non
     await replica.pass_time(INTERVAL)
     await replica.agenda.sweep(["c1"])
 
-    assert swept.look_at == int(state[b"dirty"])
+    assert swept.next_due == int(state[b"dirty"])
     assert int(state[b"dirty"]) == int(state[b"published"]) + INTERVAL
     assert before == 2
     assert [message["total"] for message in await ear.hear()] == [1, 2, 1]

@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from presence_svc.errors import Unavailable
+from presence_svc.store import scripts
+from presence_svc.store.keys import Keys
 from presence_svc.store.redis.connection import dial
 from presence_svc.store.redis.embedded import EmbeddedServer
 from presence_svc.store.redis.factory import link_to
@@ -172,7 +174,7 @@ def test_what_nobody_has_asked_for_is_nobody_s_answer(new_loop: NewLoop) -> None
         async with fake_redis(script) as url, linked(url) as link:
             for _ in range(3):
                 assert await link.pipeline([("A",)]) == [b"a"]
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.1)
                 assert await link.pipeline([("B",)]) == [b"b"]
             assert not link.away
 
@@ -200,7 +202,7 @@ def test_a_connection_that_was_lost_while_idle_is_replaced(
 def test_a_connection_that_is_lost_under_way_is_told_at_once(
     new_loop: NewLoop, own_server: EmbeddedServer
 ) -> None:
-    """Not at the deadline; and nothing is sent a second time."""
+    """Not at the deadline; and what counts up is not sent a second time."""
 
     async def test() -> None:
         async with Proxy(own_server.url) as proxy, linked(proxy.url, 5) as link:
@@ -214,6 +216,27 @@ def test_a_connection_that_is_lost_under_way_is_told_at_once(
                 await asyncio.wait_for(asked, 1)
             link.node.health.away = False
             assert await link.pipeline([("GET", "n")]) == [b"1"]
+
+    run(new_loop, test())
+
+
+@on_every_loop
+def test_what_may_run_twice_is_asked_again(new_loop: NewLoop, own_server: EmbeddedServer) -> None:
+    """A connection is lost under a read or a script: a new one is dialled, and nobody is told of it."""
+
+    async def test() -> None:
+        async with Proxy(own_server.url) as proxy, linked(proxy.url, 5) as link:
+            keys = Keys("presence").check(Keys("presence").partitions[0])
+            check = ("EVALSHA", scripts.CHECK, len(keys), *keys, "presence:bus:check")
+            await link.pipeline([check])
+            for command in (("GET", "n"), check):
+                proxy.swallow_replies = True
+                asked = asyncio.ensure_future(link.pipeline([command]))
+                await asyncio.sleep(0.05)
+                proxy.cut()
+                proxy.swallow_replies = False
+                await asyncio.wait_for(asked, 4)
+            assert not link.away
 
     run(new_loop, test())
 

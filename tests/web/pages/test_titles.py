@@ -131,7 +131,7 @@ def test_what_can_be_used_is_used(caplog: pytest.LogCaptureFixture) -> None:
     assert found["ok"].title == "Title"
     assert len(found["long"].title) == LONGEST
     assert found["e"].chapters == {"y": "Y"}
-    assert "4 courses have no title that can be used, such as 'no id'" in caplog.text
+    assert "4 courses have no usable title, such as 'no id'" in caplog.text
 
 
 @pytest.mark.parametrize("value", ["nothing/there.json", "ftp://x/y", "https://", "https://u:p@x/y"])

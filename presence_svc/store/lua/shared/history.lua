@@ -25,8 +25,8 @@ local function record_event(c, chapter, minute, viewer_ms, net, peak)
   local field = 'm' .. int(minute) .. (chapter == '' and '' or ' ' .. chapter)
   local old = redis.call('HGET', c.state, field)
   if old then
-    local s, d, most = string.match(old, '^(%S+) (%S+) (%S+)$')
-    viewer_ms, net, peak = viewer_ms + tonumber(s), net + tonumber(d), math.max(peak, tonumber(most))
+    local old_ms, old_net, most = string.match(old, '^(%S+) (%S+) (%S+)$')
+    viewer_ms, net, peak = viewer_ms + tonumber(old_ms), net + tonumber(old_net), math.max(peak, tonumber(most))
   end
   redis.call('HSET', c.state, field, int(viewer_ms) .. ' ' .. int(net) .. ' ' .. int(peak))
 end
@@ -82,10 +82,10 @@ end
 local function day_of(minute) return math.floor(minute / MINUTES_A_DAY) end
 
 -- The member "0<day> V": V is to be counted among the distinct viewers of this day.
-local function mark_of(day, viewer) return '0' .. int(day) .. ' ' .. viewer end
+local function uniques_member(day, viewer) return '0' .. int(day) .. ' ' .. viewer end
 
 local function add_unique(c, viewer, at)
-  redis.call('ZADD', c.places, 'NX', int(at), mark_of(day_of(minute_of(at)), viewer))
+  redis.call('ZADD', c.places, 'NX', int(at), uniques_member(day_of(minute_of(at)), viewer))
 end
 
 -- The first day whose distinct viewers are not all counted yet; the days before it are closed.
@@ -97,7 +97,7 @@ end
 -- For a viewer who leaves: marks them on each day from `first` on, back to the day on which they joined.
 local function add_uniques_of_stay(c, viewer, at, first)
   for day = day_of(minute_of(at)), math.max(first, day_of(minute_of(at)) - 7), -1 do
-    local mark = mark_of(day, viewer)
+    local mark = uniques_member(day, viewer)
     if redis.call('ZSCORE', c.places, mark) then return end
     redis.call('ZADD', c.places, int(math.min(at, (day + 1) * MINUTES_A_DAY * minute_ms - 1)), mark)
   end

@@ -1,94 +1,97 @@
--- Closes a course's minutes: for sweep.lua, which has removed all whose lease is over. Needs course and history.
+-- Closes a course's minutes, for sweep.lua, which has removed all ended leases before. Needs course and history.
 --
--- state has  closed: the first minute that is open; n: how many were there when it began; torn: the last minute of
---            which something was lost; quarter: the one that has minutes and is not closed; day: the last day whose
---            uniques include who was there when it began; scan: how far they have been counted
--- Whoever moves `closed` on writes the minute, in the same call: each minute is written once (S13).
+-- state has  closed: the first open minute; n: how many viewers were present when it began; torn: the last minute that is
+--            partial; quarter: the one that has minutes and is not closed; day: the last day whose distinct viewers
+--            include those present when it began; scan: how far these have been counted
+-- A minute is written in the same call that advances `closed`, so that each is written exactly once (S13).
 
 local HOUR, QUARTER, BLOCK, CHAPTERS = 60, 15, 365, 2000
-local STEPS, LINES = 60, 500 -- minutes, and lines of all their chapters, that one call writes, or little more
+local STEPS, LINES = 60, 500 -- minutes and lines (of all chapters) that one call writes, approximately
 
--- All that is open, and how many there were when the first open minute began: who is in the sets, less the turns.
-local function open_books(c, rooms)
+-- Reads the open minutes, and computes how many were present when the first of them began: the sizes of the sets, less
+-- the net joins since then.
+local function read_open_minutes(c, occupied)
   local flat = redis.call('HGETALL', c.state)
-  local books = { state = {}, open = {}, names = { '' }, n = { [''] = redis.call('ZCARD', c.viewers) } }
-  for i, room in ipairs(rooms) do
-    books.names[i + 1] = room.name
-    books.n[room.name] = redis.call('ZCOUNT', c.places, room.low, room.high)
+  local minutes = { state = {}, open = {}, names = { '' }, n = { [''] = redis.call('ZCARD', c.viewers) } }
+  for i, chapter in ipairs(occupied) do
+    minutes.names[i + 1] = chapter.name
+    minutes.n[chapter.name] = redis.call('ZCOUNT', c.places, chapter.low, chapter.high)
   end
   for i = 1, #flat, 2 do
     local minute, chapter = string.match(flat[i], '^m(%d+) ?(.*)$')
     if minute then
       minute = tonumber(minute)
-      local s, d, peak = string.match(flat[i + 1], '^(%S+) (%S+) (%S+)$')
-      books.open[minute] = books.open[minute] or {}
-      books.open[minute][chapter] = { s = tonumber(s), d = tonumber(d), peak = tonumber(peak), field = flat[i] }
-      if not books.n[chapter] then
-        books.names[#books.names + 1], books.n[chapter] = chapter, 0
+      local viewer_ms, net, peak = string.match(flat[i + 1], '^(%S+) (%S+) (%S+)$')
+      minutes.open[minute] = minutes.open[minute] or {}
+      minutes.open[minute][chapter] = {
+        viewer_ms = tonumber(viewer_ms), net = tonumber(net), peak = tonumber(peak), field = flat[i],
+      }
+      if not minutes.n[chapter] then
+        minutes.names[#minutes.names + 1], minutes.n[chapter] = chapter, 0
       end
-      books.n[chapter] = books.n[chapter] - tonumber(d)
-      books.first = math.min(books.first or minute, minute)
+      minutes.n[chapter] = minutes.n[chapter] - tonumber(net)
+      minutes.first = math.min(minutes.first or minute, minute)
     else
-      books.state[flat[i]] = tonumber(flat[i + 1])
+      minutes.state[flat[i]] = tonumber(flat[i + 1])
     end
   end
-  return books
+  return minutes
 end
 
--- The first minute that may be closed, and what of it must be called partial. nil = nothing is open.
-local function begin(c, books, now)
-  local state, from, this = books.state, books.state.closed, minute_of(now)
-  books.torn = state.torn or -1
+-- Returns the first minute to close; nil = none. Sets until which minute history is partial.
+local function begin(c, minutes, now)
+  local state, from, this = minutes.state, minutes.state.closed, minute_of(now)
+  minutes.partial_until = state.torn or -1
   if not from then
-    if not books.first and books.n[''] == 0 then return nil end
-    from = math.min(books.first or this, minute_of(now - 1))
-    if books.n[''] ~= 0 then books.torn = this end
+    if not minutes.first and minutes.n[''] == 0 then return nil end
+    from = math.min(minutes.first or this, minute_of(now - 1))
+    if minutes.n[''] ~= 0 then minutes.partial_until = this end
   else
-    -- Sets and turns that do not add up: something has expired by itself, or was dropped.
-    if books.n[''] ~= (state.n or 0) then
-      books.torn, books.known = this, state.n
+    -- Sets and events do not add up: a set has expired before it was swept, or was dropped.
+    if minutes.n[''] ~= (state.n or 0) then
+      minutes.partial_until, minutes.lost_peak = this, state.n
     end
-    for minute, chapters in pairs(books.open) do
-      if minute < from then -- the clock of Redis went back
-        books.torn = this
+    for minute, chapters in pairs(minutes.open) do
+      if minute < from then -- Redis's clock was set back
+        minutes.partial_until = this
         for chapter, one in pairs(chapters) do
-          books.n[chapter] = books.n[chapter] + one.d
+          minutes.n[chapter] = minutes.n[chapter] + one.net
           redis.call('HDEL', c.state, one.field)
         end
-        books.open[minute] = nil
+        minutes.open[minute] = nil
       end
     end
   end
   return from
 end
 
--- Counts who has come among the day's distinct viewers, and who was there when it began. False = there are more.
+-- Counts a day's distinct viewers: those who joined, and those present when it began. False = not finished in this call.
 local function count_uniques(c, keys, day, before, state, now)
-  if keys.way == 'off' then return true end
-  local add = keys.way == 'exact' and 'SADD' or 'PFADD'
+  if keys.uniques_mode == 'off' then return true end
+  local add = keys.uniques_mode == 'exact' and 'SADD' or 'PFADD'
   local function count(viewers)
     if #viewers == 0 then return end
     redis.call(add, keys.uniques, unpack(viewers))
     redis.call('PEXPIRE', keys.uniques, keys.uniques_for)
   end
-  local came_since = redis.call('ZRANGEBYSCORE', c.places, '-inf', '(' .. int(before), 'LIMIT', 0, keys.room)
+  local joined = redis.call('ZRANGEBYSCORE', c.places, '-inf', '(' .. int(before), 'LIMIT', 0, keys.budget)
   local viewers = {}
-  for i, member in ipairs(came_since) do viewers[i] = string.match(member, '^0%d+ (.*)$') end
+  for i, member in ipairs(joined) do viewers[i] = string.match(member, '^0%d+ (.*)$') end
   count(viewers)
   if #viewers > 0 then redis.call('ZREMRANGEBYRANK', c.places, 0, #viewers - 1) end
-  if #viewers == keys.room then return false end
+  if #viewers == keys.budget then return false end
   if (state.day or -1) >= day then return true end
-  local page = redis.call('ZSCAN', c.viewers, int(state.scan or 0), 'COUNT', keys.room)
-  local there, today = {}, day_of(minute_of(now))
+  local page = redis.call('ZSCAN', c.viewers, int(state.scan or 0), 'COUNT', keys.budget)
+  local present, today = {}, day_of(minute_of(now))
   for i = 1, #page[2], 2 do
-    -- When a day is closed late, some have come since it was over.
+    -- If a day is closed late, some viewers have joined after it.
     local is_later = false
     for later = day + 1, today do
-      is_later = is_later or redis.call('ZSCORE', c.places, mark_of(later, page[2][i]))
+      is_later = is_later or redis.call('ZSCORE', c.places, uniques_member(later, page[2][i]))
     end
-    if not is_later then there[#there + 1] = page[2][i] end
+    if not is_later then present[#present + 1] = page[2][i] end
   end
-  for start = 1, #there, 1000 do count({ unpack(there, start, math.min(start + 999, #there)) }) end
+  for start = 1, #present, 1000 do count({ unpack(present, start, math.min(start + 999, #present)) }) end
   if page[1] ~= '0' then
     redis.call('HSET', c.state, 'scan', page[1])
     return false
@@ -99,8 +102,8 @@ local function count_uniques(c, keys, day, before, state, now)
   return true
 end
 
--- The values of these fields, in their order. A small hash is searched from its beginning for each field: whoever wants
--- much of one reads all of it.
+-- The values of these fields, in order. Redis searches a small hash from its start for each field, so that reading all of
+-- it is cheaper if many fields are wanted.
 local function values_of(key, fields)
   if #fields < 32 or redis.call('HLEN', key) > 2 * #fields then return redis.call('HMGET', key, unpack(fields)) end
   local flat, all, found = redis.call('HGETALL', key), {}, {}
@@ -109,51 +112,51 @@ local function values_of(key, fields)
   return found
 end
 
--- The numbers of these chapters in the tiers. Beyond the limit one has none: whoever makes up chapters cannot fill
--- Redis with them.
+-- The numbers of these chapters in history. Beyond the limit a chapter gets none, so that made-up chapters cannot fill
+-- Redis.
 local function numbers_of(keys, chapters)
   if #chapters == 0 then return {} end
-  local found, news, n = values_of(keys.numbers, chapters), {}, redis.call('HLEN', keys.numbers)
+  local found, added, n = values_of(keys.numbers, chapters), {}, redis.call('HLEN', keys.numbers)
   for i, chapter in ipairs(chapters) do
     if not found[i] and n < CHAPTERS then
       n = n + 1
-      news[#news + 1], news[#news + 2] = chapter, n
+      added[#added + 1], added[#added + 2] = chapter, n
       found[i] = tostring(n)
     end
   end
-  if #news > 0 then redis.call('HSET', keys.numbers, unpack(news)) end
+  if #added > 0 then redis.call('HSET', keys.numbers, unpack(added)) end
   return found
 end
 
--- Adds to a tier's hash: the larger peak, the sum of the viewer time, and whether any part is unknown.
-local function fold(key, slot, values, lasts_for)
+-- Adds values to a tier's hash: the larger peak, the sum of viewer time, and whether any part is unknown.
+local function fold(key, position, values, lasts_for)
   local fields, flat = {}, {}
-  for i, value in ipairs(values) do fields[i] = slot .. value.suffix end
+  for i, value in ipairs(values) do fields[i] = position .. value.suffix end
   local old = values_of(key, fields)
   for i, value in ipairs(values) do
-    local peak, area, torn = value.peak, value.area, value.torn
+    local peak, viewer_ms, partial = value.peak, value.viewer_ms, value.partial
     if old[i] then
       local most, sum, mark = string.match(old[i], '^(%d+) (%d+)(!?)$')
-      peak, area = math.max(peak, tonumber(most)), area + tonumber(sum)
-      if mark == '!' then torn = '!' end
+      peak, viewer_ms = math.max(peak, tonumber(most)), viewer_ms + tonumber(sum)
+      if mark == '!' then partial = '!' end
     end
-    flat[2 * i - 1], flat[2 * i] = fields[i], string.format('%.0f %.0f%s', peak, area, torn)
+    flat[2 * i - 1], flat[2 * i] = fields[i], string.format('%.0f %.0f%s', peak, viewer_ms, partial)
   end
   redis.call('HSET', key, unpack(flat))
   redis.call('PEXPIRE', key, lasts_for)
 end
 
-local function write(c, keys, books, minute)
-  local open, torn, values, lines = books.open[minute] or {}, minute <= books.torn and '!' or '', {}, {}
+local function write_minute(c, keys, minutes, minute)
+  local open, partial, values, lines = minutes.open[minute] or {}, minute <= minutes.partial_until and '!' or '', {}, {}
   local found, chapters, fields = {}, {}, {}
-  for _, chapter in ipairs(books.names) do
-    local event = open[chapter] or { s = 0, d = 0, peak = 0 }
-    local n = books.n[chapter]
-    local area, peak = (n + event.d) * minute_ms + event.s, math.max(n, event.peak, 0)
-    if chapter == '' and books.known then peak = math.max(peak, books.known) end
-    books.n[chapter] = n + event.d
-    if peak > 0 or area > 0 then
-      found[#found + 1] = { chapter = chapter, peak = peak, area = math.max(area, 0), torn = torn }
+  for _, chapter in ipairs(minutes.names) do
+    local event = open[chapter] or { viewer_ms = 0, net = 0, peak = 0 }
+    local n = minutes.n[chapter]
+    local viewer_ms, peak = (n + event.net) * minute_ms + event.viewer_ms, math.max(n, event.peak, 0)
+    if chapter == '' and minutes.lost_peak then peak = math.max(peak, minutes.lost_peak) end
+    minutes.n[chapter] = n + event.net
+    if peak > 0 or viewer_ms > 0 then
+      found[#found + 1] = { chapter = chapter, peak = peak, viewer_ms = math.max(viewer_ms, 0), partial = partial }
       if chapter ~= '' then chapters[#chapters + 1] = chapter end
     end
     if event.field then fields[#fields + 1] = event.field end
@@ -168,12 +171,12 @@ local function write(c, keys, books, minute)
     if number then
       value.suffix = number == '' and '' or '.' .. number
       values[#values + 1] = value
-      lines[#lines + 1] = string.format('%d %.0f %.0f%s%s', minute % HOUR, value.peak, value.area, torn,
+      lines[#lines + 1] = string.format('%d %.0f %.0f%s%s', minute % HOUR, value.peak, value.viewer_ms, partial,
         number == '' and '\n' or ' ' .. number .. '\n')
     end
   end
   if #fields > 0 then redis.call('HDEL', c.state, unpack(fields)) end
-  books.known = nil
+  minutes.lost_peak = nil
   if #lines == 0 then return false end
   local day = day_of(minute)
   redis.call('APPEND', keys.minutes, table.concat(lines))
@@ -184,47 +187,47 @@ local function write(c, keys, books, minute)
   return true
 end
 
--- All minutes of a quarter are closed: it is told to those who collect them, with how late that was.
+-- All minutes of a quarter are closed: appends it to the log for the export, with how late that was.
 local function close_quarter(c, keys, quarter, now)
   local late = now - (quarter + 1) * QUARTER * minute_ms
   redis.call('APPEND', keys.log, id_of(c) .. ' ' .. int(quarter) .. ' ' .. int(late) .. '\n')
   redis.call('PEXPIRE', keys.log, keys.quarters_for)
-  -- A string that was appended to has room for as much again: a copy has none.
+  -- Redis allocates twice the size of a string that is appended to; a copy takes only its size.
   local lines = redis.call('GET', keys.minutes)
   if lines then redis.call('SET', keys.minutes, lines, 'KEEPTTL') end
-  if keys.way ~= 'off' then
+  if keys.uniques_mode ~= 'off' then
     local day = day_of(quarter * QUARTER)
-    local n = redis.call(keys.way == 'exact' and 'SCARD' or 'PFCOUNT', keys.uniques)
+    local n = redis.call(keys.uniques_mode == 'exact' and 'SCARD' or 'PFCOUNT', keys.uniques)
     redis.call('HSET', keys.days, day % BLOCK .. '.u', n)
   end
 end
 
--- Returns { n, partial, look, more, need }, as in the reply of sweep.lua.
-local function close_minutes(c, rooms, now, keys)
-  local last = minute_of(now - 1) - 1 -- ends on that boundary may still be booked while it is now
+-- Returns { n, partial, next_due, more, need }, as in the reply of sweep.lua.
+local function close_minutes(c, occupied, now, keys)
+  local last = minute_of(now - 1) - 1 -- while it is now, ends on that boundary may still be recorded
   local result = { n = 0, partial = 0, need = -1 }
-  local is_here = redis.call('ZCARD', c.viewers) > 0
-  local seen = redis.call('HMGET', c.state, 'closed', 'quarter')
-  local closed, quarter = tonumber(seen[1] or false), tonumber(seen[2] or false)
+  local is_occupied = redis.call('ZCARD', c.viewers) > 0
+  local stored = redis.call('HMGET', c.state, 'closed', 'quarter')
+  local closed, quarter = tonumber(stored[1] or false), tonumber(stored[2] or false)
   local hour = math.floor(keys.minute / HOUR)
 
   local function is_over(one) return one and one < math.floor((last + 1) / QUARTER) end
-  local function look(from)
-    local has_events = is_here
+  local function with_next_due(from)
+    local has_events = is_occupied
     for minute = from, last + 2 do
       has_events = has_events or redis.call('HEXISTS', c.state, 'm' .. int(minute)) == 1
     end
     if has_events then
-      result.look = (from + 1) * minute_ms + 1
+      result.next_due = (from + 1) * minute_ms + 1
     elseif quarter then
-      result.look = (quarter + 1) * QUARTER * minute_ms + 1
+      result.next_due = (quarter + 1) * QUARTER * minute_ms + 1
     end
     return result
   end
-  if closed and closed > last and not is_over(quarter) then return look(closed) end
+  if closed and closed > last and not is_over(quarter) then return with_next_due(closed) end
 
-  local books = open_books(c, rooms)
-  local from = begin(c, books, now)
+  local minutes = read_open_minutes(c, occupied)
+  local from = begin(c, minutes, now)
   if not from then return result end
   local function finish()
     if math.floor(quarter * QUARTER / HOUR) ~= hour or math.floor(now / minute_ms / QUARTER) ~= keys.quarter then
@@ -239,16 +242,16 @@ local function close_minutes(c, rooms, now, keys)
   local is_counted = false
   local function next_open(minute)
     local found = last + 1
-    for each in pairs(books.open) do
+    for each in pairs(minutes.open) do
       if each >= minute and each < found then found = each end
     end
     return found
   end
-  local minute, steps = from, math.max(1, math.min(STEPS, math.floor(LINES / #books.names)))
+  local minute, steps = from, math.max(1, math.min(STEPS, math.floor(LINES / #minutes.names)))
   while minute <= last do
     local is_empty = true
-    for _, n in pairs(books.n) do is_empty = is_empty and n == 0 end
-    if is_empty and not books.known then minute = next_open(minute) end
+    for _, n in pairs(minutes.n) do is_empty = is_empty and n == 0 end
+    if is_empty and not minutes.lost_peak then minute = next_open(minute) end
     if minute > last then break end
     if result.n >= steps then
       result.more = true
@@ -262,15 +265,15 @@ local function close_minutes(c, rooms, now, keys)
     if not is_counted then
       local day = day_of(minute)
       local before = math.min(last + 1, (day + 1) * MINUTES_A_DAY) * minute_ms
-      if not count_uniques(c, keys, day, before, books.state, now) then
+      if not count_uniques(c, keys, day, before, minutes.state, now) then
         result.more = true
         break
       end
       is_counted = true
     end
-    if write(c, keys, books, minute) then
+    if write_minute(c, keys, minutes, minute) then
       result.n = result.n + 1
-      if minute <= books.torn then result.partial = result.partial + 1 end
+      if minute <= minutes.partial_until then result.partial = result.partial + 1 end
       if not quarter then
         quarter = math.floor(minute / QUARTER)
         redis.call('ZADD', keys.seen, int(now), id_of(c))
@@ -281,9 +284,9 @@ local function close_minutes(c, rooms, now, keys)
     minute = minute + 1
   end
   if minute > last and is_over(quarter) then finish() end
-  redis.call('HSET', c.state, 'closed', int(minute), 'n', int(books.n['']), 'torn', int(books.torn))
+  redis.call('HSET', c.state, 'closed', int(minute), 'n', int(minutes.n['']), 'torn', int(minutes.partial_until))
   if quarter then redis.call('HSET', c.state, 'quarter', int(quarter)) else redis.call('HDEL', c.state, 'quarter') end
   redis.call('PEXPIRE', c.state, DAY)
   if result.more or result.need >= 0 then return result end
-  return look(minute)
+  return with_next_due(minute)
 end

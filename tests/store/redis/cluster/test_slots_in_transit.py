@@ -172,7 +172,7 @@ async def test_a_move_that_outlasts_leases_is_no_false_count(servers: Cluster) -
     async def pulse(seconds: float) -> None:
         ends = monotonic() + seconds
         while monotonic() < ends:
-            await shared.pulse()
+            await shared.refresh()
             await agenda.due(everywhere=True)
             await presence.heartbeat(said(other, "bob", 1))
             await asyncio.sleep(0.1)
