@@ -18,7 +18,7 @@ local due = redis.call('ZRANGEBYSCORE', agenda, '-inf', int(now), 'LIMIT', 0, ma
 -- has just ended do not delay the end of a lease now (S9). The other half go to the oldest.
 if #due == many then
   local half = math.floor(many / 2)
-  local latest = redis.call('ZREVRANGEBYSCORE', agenda, int(now), '-inf', 'LIMIT', 0, half)
+  local latest = redis.call('ZRANGE', agenda, int(now), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, half)
   for i, course in ipairs(latest) do due[many - half + i] = course end
 end
 -- A course that is due later than possible was put there before Redis's clock was set back: it is due now.
