@@ -62,7 +62,7 @@ def create_app(settings: Settings) -> ASGIApp:
         exception_handlers=problems.HANDLERS,
         lifespan=_lifespan(settings, metrics, handler),
     )
-    app.router.lifespan = _in_words(app.router.lifespan)  # type: ignore[method-assign, assignment]
+    app.router.lifespan = _report_refusal(app.router.lifespan)  # type: ignore[method-assign, assignment]
     app.router.redirect_slashes = False  # it would send clients to whatever host they have named
     app.state.handler = handler
     # Made when somebody asks: a start has no need of them.
@@ -77,19 +77,19 @@ def create_app(settings: Settings) -> ASGIApp:
     return RequestSpans(dispatch, settings.root_path)
 
 
-def _in_words(lifespan: ASGIApp) -> ASGIApp:
-    """Why a start is refused is told without a trace: it is no bug."""
+def _report_refusal(lifespan: ASGIApp) -> ASGIApp:
+    """A refused start is reported by its message, without a traceback, because it is not a bug."""
 
-    async def told(scope: Scope, receive: Receive, send: Send) -> None:
-        async def tell(message: Message) -> None:
+    async def reporting(scope: Scope, receive: Receive, send: Send) -> None:
+        async def report(message: Message) -> None:
             refusal = sys.exception()
             if message["type"] == "lifespan.startup.failed" and isinstance(refusal, Misconfigured):
                 message = {**message, "message": refusal.detail}
             await send(message)
 
-        await lifespan(scope, receive, tell)
+        await lifespan(scope, receive, report)
 
-    return told
+    return reporting
 
 
 def _lifespan(settings: Settings, metrics: Metrics, handler: HeartbeatHandler) -> Callable[[Starlette], Any]:

@@ -24,8 +24,7 @@ class Caller:
 
     `courses` are accessible and `owned` are the caller's own: ids with a blank around each, because a set
     takes ten times the memory; None = any. `claimed_id`: the token's name for the viewer, if it is no valid
-    id. `expires_at` is the token's end; until `holds_until`, by the monotonic
-    clock, it need not be judged again.
+    id. `expires_at` is the token's end; until `holds_until` (monotonic clock) it need not be judged again.
     """
 
     role: Role

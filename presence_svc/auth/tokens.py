@@ -33,7 +33,7 @@ TYPES = ("jwt", "at+jwt", "application/at+jwt")
 
 
 class Tokens:
-    """`clock` is in seconds since 1970, and judges; verdicts stand by `elapsed`, which nobody sets.
+    """`clock` (seconds since 1970) judges tokens; verdicts expire by `elapsed`, which is never set back.
 
     `on_repair` is called for claims with half a surrogate pair.
     """

@@ -2197,6 +2197,7 @@ export interface operations {
                 viewers?: number;
                 chapters?: string[];
                 order?: "recent" | "joined";
+                ping?: number;
             };
             header?: never;
             path: {
@@ -2335,6 +2336,7 @@ export interface operations {
                 chapters?: string[];
                 order?: "recent" | "joined";
                 people?: number;
+                ping?: number;
             };
             header?: never;
             path?: never;
@@ -2405,7 +2407,9 @@ export interface operations {
     };
     post_live_catalogue: {
         parameters: {
-            query?: never;
+            query?: {
+                ping?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;

@@ -12,9 +12,13 @@ import orjson
 from ..model import Count, Viewer
 from ..store.people.counter import People
 
-KEEP_ALIVE = b": keep-alive\n\n"
 WAITING = b": redis is away, the count follows\n\n"
 RETRY_MS = (500, 5_000)
+
+
+def keep_alive(seconds: int = 0) -> bytes:
+    """A comment, which says in how many seconds the next one comes where the client has asked for that."""
+    return b": keep-alive %d\n\n" % seconds if seconds else b": keep-alive\n\n"
 
 
 def chunk(text: bytes) -> bytes:

@@ -7,7 +7,6 @@ state comes from messages and from reads at every (re)subscription. Nothing here
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -25,8 +24,6 @@ from .listener import Listener, Selection
 from .names import send_names
 from .people import PeopleFeed
 from .reads import Reads
-
-log = logging.getLogger("presence.hub")
 
 KNOWN_AFTER_S = 0.1  # half of the time that a stream has for its first frame
 
@@ -87,8 +84,7 @@ class Hub:
         listener = Listener(courses, viewers, chapters=chapters, is_steady=is_steady, nameless=nameless)
         self.listeners.add(listener)
         for course_id in listener.courses:
-            feed = self._feeds.get(course_id)
-            if feed is None:
+            if (feed := self._feeds.get(course_id)) is None:
                 feed = self._feeds[course_id] = Feed(course_id)
                 self.bus.add(course_id)
             feed.listeners.add(listener)
@@ -156,8 +152,7 @@ class Hub:
             self._feeds[course_id].send_known(listener)
 
     def _on_message(self, course_id: str, data: bytes) -> None:
-        feed = self._feeds.get(course_id)
-        if feed is None:
+        if (feed := self._feeds.get(course_id)) is None:
             return
         message = orjson.loads(data)
         message.pop("type")

@@ -47,8 +47,8 @@ class Held:
 class Renewer:
     """Renews a lease from `hold` to `release`.
 
-    Calls `on_left` if another request ends its session, `on_over` if the lease ended while this process was
-    suspended.
+    Calls `on_left` if another request ends the session, and `on_over` if the lease ended while this process
+    was suspended.
     """
 
     def __init__(self, presence: Presence, settings: Settings) -> None:
@@ -91,7 +91,7 @@ class Renewer:
         held.released = True
 
     def on_suspension(self, seconds: float) -> None:
-        """Ends all that is held after more than a TTL: the leases are over, and viewers may have left."""
+        """Lets go of all leases after more than a TTL: they have ended, and their viewers may have left."""
         if seconds > self._ttl_s:
             self._epoch += 1
             over, self._due = self._due, []

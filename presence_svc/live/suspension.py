@@ -20,7 +20,7 @@ GRACE_S = 1.0  # enough to read everything that waited in the sockets
 class SuspensionDetector:
     """`is_late` is true for a moment after the event loop has not run for `limit_s` seconds.
 
-    Then `on_suspension(seconds)` is called too.
+    At that time it also calls `on_suspension(seconds)`.
     """
 
     def __init__(self, limit_s: float, on_suspension: Callable[[float], None] = lambda seconds: None) -> None:

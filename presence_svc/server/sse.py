@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from ..live.frame import KEEP_ALIVE, chunk
+from ..live.frame import chunk
 from ..web.sse.stream import Stream
 
 LAST_CHUNK = b"0\r\n\r\n"
 STRAYS = 16_384  # bytes that a client may send, though nobody asks for any, before it is cut off
-_KEEP_ALIVE = chunk(KEEP_ALIVE)
 
 
 class SseProtocol(asyncio.Protocol):
@@ -70,7 +69,7 @@ class SseProtocol(asyncio.Protocol):
 
     def _look(self) -> None:
         if not self._transport.is_closing() and not self._end_if_due():
-            self._transport.write(_KEEP_ALIVE)
+            self._transport.write(chunk(self._stream.keep_alive))
             self._rest()
 
     def pause_writing(self) -> None:

@@ -17,7 +17,7 @@ SHARE = 5  # a result is reused for at least this many times as long as the read
 class CachedRead(Generic[T]):
     """Calls `read` when its last result is older than `fresh_s` seconds.
 
-    A result of a read that took less than `exact_below_s` is for those only who asked before the read began.
+    The result of a read that took less than `exact_below_s` only goes to callers who asked before it began.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from .keys import Keys
 from .redis.link import Link
 
 FRESH_S = 1.0
-EXACT_BELOW_S = 0.03  # a walk that is this cheap, of a thousand courses or so, is made for each who asks
+EXACT_BELOW_S = 0.03  # a walk as quick as this (a thousand courses or so) is not reused by later callers
 SCRAPE_WAIT_S = 0.5
 STALE_S = 60.0
 CHUNK = 200
@@ -29,14 +29,14 @@ class Headcount(NamedTuple):
 
 
 class Census:
-    """Costs two ZCOUNTs per course. Callers share one walk, and its result for a second if it was dear."""
+    """Costs two ZCOUNTs per course. Callers share one walk, and a slow one is reused for a second or more."""
 
     def __init__(self, link: Link, keys: Keys, ttl_ms: int) -> None:
         self._link, self._keys, self._ttl_ms = link, keys, ttl_ms
         self._reading = CachedRead(self._walk, FRESH_S, exact_below_s=EXACT_BELOW_S)
 
     async def taken(self) -> Headcount:
-        """A count of now, or as old as a slow walk requires. Raises Unavailable."""
+        """The current count, or an older one if walks are slow (store.cached_read). Raises Unavailable."""
         return await self._reading.get()
 
     async def latest(self) -> Headcount | None:
@@ -65,7 +65,7 @@ class Census:
         return Headcount(*heads, occupied, totals, as_of, await self._is_warming())
 
     async def _is_warming(self) -> bool:
-        """Read last: a loss of data during the walk has removed or renewed the mark."""
+        """Called last: if data was lost during the walk, the mark is missing or newer by now."""
         marks = [("GET", partition.since) for partition in self._keys.partitions]
         *since, time = await self._link.pipeline([*marks, ("TIME",)], low_priority=True)
         return any(mark is None or _ms(time) - int(mark) < self._ttl_ms for mark in since)

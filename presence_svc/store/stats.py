@@ -1,7 +1,7 @@
 """Live totals over all courses, people, and pages of courses that match a search. Called by web.api.courses.
 
-However many clients poll, one scan of Redis is under way: live counts are exact (S4, S14) while it is cheap,
-else of the last second or so; what has a history is listed twice a minute.
+However many clients poll, one scan of Redis runs at a time. Live counts are exact (S4, S14) as long as a scan
+is quick, else about a second old; courses with a history are listed twice a minute.
 """
 
 from __future__ import annotations

@@ -11,15 +11,16 @@ import pytest
 
 pytest.importorskip("playwright", reason="the extra `browser` is not installed")
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from presence_svc.store.redis.embedded import EmbeddedServer
 from tests import rig
 from tests.browser.pages import page, stage, stage_with_past
-from tests.browser.stage import CHROMIUM_FLAGS, Others, Proxy, Site, blank
+from tests.browser.stage import CHROMIUM_FLAGS, Others, Proxy, Site
 
 __all__ = ["page", "stage", "stage_with_past"]  # fixtures of the pages
 TOOLING = rig.ROOT / "presence_svc/badge"
+expect.set_options(timeout=10_000)  # ms; the default of 5 s is short for a first page on a busy machine
 NewPage = Callable[..., Page]
 NewContext = Callable[..., BrowserContext]
 NETWORK = re.compile(r"Failed to load resource|blocked by CORS policy|net::ERR_")
@@ -141,7 +142,7 @@ def open_page(context: BrowserContext, site: Site, service: rig.Service) -> NewP
 
     def open_(body: str, *, base_url: str = "", head: str = "", **where: BrowserContext) -> Page:
         page = where.get("context", context).new_page()
-        page.goto(site.add(blank(base_url or service.url, body, head=head)))
+        site.show(page, base_url or service.url, body, head=head)
         return page
 
     return open_

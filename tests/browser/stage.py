@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx2
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Error, Locator, Page
 from redis import Redis
 
 from tests.described import check_change
@@ -69,6 +69,10 @@ class Site:
         self.pages[path] = (media_type, text, named)
         return self.url + path
 
+    def show(self, page: Page, base_url: str, body: str, *, head: str = "") -> None:
+        """Publishes a page that has the badge's script from there, and goes to it."""
+        page.goto(self.add(blank(base_url, body, head=head)))
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
@@ -113,6 +117,7 @@ class Proxy:
         self.target = ("127.0.0.1", port)
         self.is_bad = False
         self.held = ""
+        self.comments = 0  # that have passed
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -126,6 +131,10 @@ class Proxy:
 
     def recover(self) -> None:
         self.is_bad = False
+
+    def keeps(self, data: bytes) -> bool:
+        """Whether it keeps this answer for itself. None of them, unless a test says otherwise."""
+        return False
 
     def close(self) -> None:
         _end(self._listener)
@@ -159,6 +168,13 @@ class _Sieve:
         self._streams_since = 0.0
 
     def __call__(self, data: bytes) -> bytes:
+        passed = self._pass(data)
+        self._proxy.comments += b": keep-alive" in passed
+        return passed
+
+    def _pass(self, data: bytes) -> bytes:
+        if self._proxy.keeps(data):
+            return b""
         held, is_head = self._proxy.held, b"text/event-stream" in data
         if is_head:
             self._streams_since = time.monotonic()
@@ -246,6 +262,37 @@ def count_frame(course: str, total: int, version: int = 1) -> str:
 def serve_stream(site: Site, frames: str) -> None:
     """Makes the site a service that says just this, whatever it is asked: worse than any real one."""
     site.add(frames, "/v1/live", "text/event-stream", Access_Control_Allow_Origin="*")
+
+
+def until(page: Page, expression: str, arg: object = None, timeout_ms: int = 15_000) -> None:
+    """Waits until it is true in the page, also while the page is on its way to another one.
+
+    Not `wait_for_function`: that evaluates within the page, which a policy without `unsafe-eval` forbids
+    from the second look on, so that it only works where the first one finds it true.
+    """
+    until_holds(page, lambda: _is_true(page, expression, arg), timeout_ms, expression)
+
+
+def until_total(page: Page, others: Others, course: str, total: int, timeout_ms: int = 15_000) -> None:
+    """Waits until the service itself counts so many."""
+    until_holds(page, lambda: others.count(course)["total"] == total, timeout_ms, f"{total} in {course}")
+
+
+def until_holds(page: Page, holds: Callable[[], bool], timeout_ms: int = 15_000, what: str = "this") -> None:
+    """Asks again and again, while the page's routes, events and functions are served."""
+    deadline = time.monotonic() + timeout_ms / 1_000
+    while not holds():
+        assert time.monotonic() < deadline, f"not true within {timeout_ms} ms: {what}"
+        page.wait_for_timeout(50)
+
+
+def _is_true(page: Page, expression: str, arg: object) -> bool:
+    try:
+        return bool(page.evaluate(expression, arg))
+    except Error as error:
+        if "context was destroyed" not in error.message:
+            raise
+        return False
 
 
 def number(page: Page, selector: str = "live-viewer-badge") -> Locator:

@@ -14,7 +14,7 @@ from presence_svc.store.redis.embedded import EmbeddedServer
 from tests import rig
 from tests.browser.conftest import Complaints, NewPage
 from tests.browser.nginx import nginx
-from tests.browser.stage import Others, Proxy, Site, badge, blank, number
+from tests.browser.stage import Others, Proxy, Site, badge, number, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
@@ -31,14 +31,15 @@ def long_ids(course: str, n: int) -> list[str]:
 
 
 def expect_all(page: Page, n: int, text: str, timeout_ms: int = 20_000) -> None:
-    page.wait_for_function(
+    until(
+        page,
         """([n, text]) => {
           const badges = [...document.querySelectorAll("live-viewer-badge")];
           const shown = badges.map((one) => one.shadowRoot.querySelector("[part=count]").textContent);
           return shown.filter((one) => one === text).length === n;
         }""",
-        arg=[n, text],
-        timeout=timeout_ms,
+        [n, text],
+        timeout_ms,
     )
 
 
@@ -71,7 +72,7 @@ def test_a_catalogue_of_any_size_has_all_its_numbers(
     crowd(others, ids, "bob")
     proxy.held = held
     page = context.new_page()
-    page.goto(site.add(blank(proxy.url, "".join(badge(each, observe=True) for each in ids))))
+    site.show(page, proxy.url, "".join(badge(each, observe=True) for each in ids))
 
     expect_all(page, n, "1")
     crowd(others, ids, "eve")
@@ -99,7 +100,7 @@ def test_long_ids_pass_a_default_nginx(
         page.route("**/v1/live", lambda route: None)
     too_long: list[int] = []
     page.on("response", lambda response: too_long.append(response.status) if response.status == 414 else None)
-    page.goto(site.add(blank(front, "".join(badge(each, observe=True) for each in ids))))
+    site.show(page, front, "".join(badge(each, observe=True) for each in ids))
 
     expect_all(page, 100, "1")
     crowd(others, ids, "eve")
@@ -120,7 +121,7 @@ def test_a_badge_asks_for_no_chapters_unless_told_to(
 
     page = context.new_page()
     page.on("request", note)
-    page.goto(site.add(blank(service.url, badge(course, observe=True))))
+    site.show(page, service.url, badge(course, observe=True))
     expect(number(page)).to_have_text("1")
     assert asked
     assert all("chapters=none" in url for url in asked)
@@ -128,7 +129,7 @@ def test_a_badge_asks_for_no_chapters_unless_told_to(
 
     page.evaluate("document.querySelector('live-viewer-badge').chapters = true")
 
-    page.wait_for_function("document.querySelector('live-viewer-badge').count?.chapters['ch-9'] === 1")
+    until(page, "document.querySelector('live-viewer-badge').count?.chapters['ch-9'] === 1")
     assert not any("chapters=none" in url for url in asked)
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests import rig
 from tests.browser.conftest import Complaints
 from tests.browser.pages import SpawnService
-from tests.browser.stage import Others
+from tests.browser.stage import Others, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
 NAMES = "#courses .name bdi"
@@ -79,7 +79,7 @@ def test_lists_that_scroll_can_be_reached_and_scrolled(page: Page, stage: rig.Se
     page.locator("#courses").focus()
     page.keyboard.press("End")
 
-    page.wait_for_function("document.getElementById('courses').scrollTop > 100")
+    until(page, "document.getElementById('courses').scrollTop > 100")
     assert page.locator("#viewers").get_attribute("tabindex") == "0"
 
 
@@ -165,6 +165,31 @@ def test_the_roster_keeps_its_order(page: Page, stage: rig.Service) -> None:
     expect(names).to_have_text(["Viewer 0", "Viewer 2", "Late"], timeout=15_000)
     expect(page.locator("#viewers .who span").nth(1)).to_have_text("ch-9")
     assert page.evaluate("document.querySelector('#viewers li').mark") == 1
+
+
+def test_the_roster_of_thirty_who_come_and_go_moves_nobody(
+    page: Page, spawn_service: SpawnService, redis_url: str
+) -> None:
+    """Whoever stays keeps their place and their element; who comes is below."""
+    service = spawn_service({"PRESENCE_REDIS_URL": redis_url})
+    others = Others(service.url)
+    here = [f"v{i:02}" for i in range(30)]
+    for viewer in here:
+        others.beat("c1", viewer, name=viewer.upper())
+    page.goto(f"{service.url}/dashboard?course=c1")
+    names = page.locator("#viewers bdi")
+    expect(names).to_have_text([viewer.upper() for viewer in here])
+    page.evaluate("for (const one of document.querySelectorAll('#viewers li')) one.mark = one.textContent")
+
+    for turn in range(20):
+        others.leave("c1", here.pop((turn * 11) % len(here)))
+        here.append(f"w{turn:02}")
+        others.beat("c1", here[-1], name=here[-1].upper())
+        others.beat("c1", here[(turn * 7) % 20], name=here[(turn * 7) % 20].upper())
+
+    expect(names).to_have_text([viewer.upper() for viewer in here], timeout=15_000)
+    marks = page.evaluate("[...document.querySelectorAll('#viewers li')].map((one) => Boolean(one.mark))")
+    assert marks == [viewer.startswith("v") for viewer in here]
 
 
 def test_a_service_that_has_only_begun_is_counting(
@@ -274,19 +299,3 @@ def test_hostile_text_is_shown_as_text(page: Page, stage: rig.Service) -> None:
 
     expect(page.locator("#viewers bdi", has_text="<img").first).to_have_text(name)
     assert page.locator("#viewers img").count() == 0
-
-
-def test_numbers_and_times_are_in_one_locale(context: BrowserContext, stage: rig.Service) -> None:
-    """The page's language, with the reader's clock."""
-    others = Others(stage.url)
-    beats = [{"course_id": "big", "viewer_id": f"v{n}"} for n in range(1000)]
-    httpx2.post(f"{others.url}/v1/heartbeats", json={"heartbeats": beats}, timeout=20).raise_for_status()
-    german = context.browser.new_context(locale="de-DE", timezone_id="Europe/Berlin")  # type: ignore[union-attr]
-    page = german.new_page()
-    page.goto(f"{stage.url}/dashboard?course=big")
-
-    expect(page.locator("#detail-total")).to_have_text("1,000 watching")
-    expect(page.locator("[data-course='big'] .number")).to_have_text("1,000")
-    expect(page.locator("#calendar th").first).to_have_text("Weekday")
-    expect(page.locator("#calendar tbody th .unseen").first).to_have_text("Monday")
-    german.close()

@@ -10,7 +10,7 @@ from playwright.sync_api import BrowserContext, expect
 
 from tests import rig
 from tests.browser.conftest import NewContext
-from tests.browser.stage import Site, badge, blank, number
+from tests.browser.stage import Site, badge, number
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -28,7 +28,7 @@ def test_memory_is_flat_over_a_thousand_changes(
     """A tab that is open all day must not grow: same elements, same listeners, hardly a byte a change."""
     service = spawn_service({"PRESENCE_REDIS_URL": redis_url, "PRESENCE_PUBLISH_INTERVAL": "0.005"})
     page = context.new_page()
-    page.goto(site.add(blank(service.url, badge(course, "ada", name="Ada", show_avatars=True))))
+    site.show(page, service.url, badge(course, "ada", name="Ada", show_avatars=True))
     page.hover("live-viewer-badge")
     expect(number(page)).to_have_text("1")
     session = context.new_cdp_session(page)
@@ -78,7 +78,7 @@ def test_join_to_pixels(
 ) -> None:
     """From one viewer's element to another viewer's painted number, and from navigation to one's own."""
     watcher = new_context().new_page()
-    watcher.goto(site.add(blank(service.url, badge(course, "watcher"))))
+    site.show(watcher, service.url, badge(course, "watcher"))
     expect(number(watcher)).to_have_text("1")
     watcher.evaluate(
         """() => {
@@ -88,7 +88,7 @@ def test_join_to_pixels(
         }"""
     )
     joiner = new_context().new_page()
-    joiner.goto(site.add(blank(service.url, "")))
+    site.show(joiner, service.url, "")
     across, own = [], []
 
     for i in range(JOINS):

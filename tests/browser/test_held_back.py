@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import BrowserContext, Page, Request, Route, expect
 
+from tests import rig
 from tests.browser.conftest import Complaints, NewPage
-from tests.browser.stage import Others, Proxy, badge, number
+from tests.browser.stage import Others, Proxy, Site, badge, number, until_holds
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
@@ -82,24 +83,44 @@ def test_a_stream_that_is_held_back_after_its_first_bytes_is_noticed(
     expect_a_stream_alone(page, others, course, own)
 
 
+def without_ping(route: Route) -> None:
+    route.continue_(url=route.request.url.replace("&ping=7", ""))
+
+
+@pytest.mark.parametrize(("service_of", "comments"), [("now", 1), ("now", 3), ("before", 1)])
 def test_a_stream_that_worked_and_is_held_back_is_noticed(
-    open_page: NewPage, others: Others, proxy: Proxy, complaints: Complaints, course: str
+    context: BrowserContext,
+    site: Site,
+    service: rig.Service,
+    others: Others,
+    proxy: Proxy,
+    complaints: Complaints,
+    course: str,
+    service_of: str,
+    comments: int,
 ) -> None:
-    """When a comment is overdue, not when the stream is given up for dead."""
+    """Right after a comment, on a page that only listens: within 10 s, or 18 s of a service of before.
+
+    That one knows no `ping`, and sends a comment every 15 s.
+    """
     complaints.network_may_fail = True
     others.beat(course, "bob")
-    page = open_page(badge(course, observe=True), base_url=proxy.url)
+    page = context.new_page()
+    if service_of == "before":
+        page.route(
+            "**/v1/live?*", lambda route: route.continue_(url=route.request.url.replace("&ping=7", ""))
+        )
+    site.show(page, service.url, badge(course, observe=True, base_url=proxy.url))
     expect(number(page)).to_have_text("1")
-    page.wait_for_timeout(7_000)
-    others.beat(course, "eve")
-    expect(number(page)).to_have_text("2", timeout=3_000)  # so late that the stream is trusted
-
+    until_holds(page, lambda: proxy.comments >= comments, 60_000)
     proxy.held = "rest"
-    others.beat(course, "joe")
 
-    expect(number(page)).to_have_text("3", timeout=25_000)
-    others.leave(course, "joe")
-    expect(number(page)).to_have_text("2", timeout=10_000)
+    others.beat(course, "eve")
+
+    expect(number(page)).to_have_text("2", timeout=12_000 if service_of == "now" else 20_000)
+    expect(page.locator("live-viewer-badge")).to_have_attribute("data-state", "live")
+    others.leave(course, "eve")
+    expect(number(page)).to_have_text("1", timeout=10_000)
 
 
 def test_a_heartbeat_tells_of_a_stream_that_is_held_back(

@@ -57,7 +57,7 @@ def test_storage_may_hold_anything(
         """localStorage.setItem("live-viewer-id", '{"no": "id"}');"""
         'localStorage.setItem("live-viewer-counted", \'["no", 5]\');'
     )
-    page.goto(site.add(blank(service.url, "".join(badge(one) for one in courses))))
+    site.show(page, service.url, "".join(badge(one) for one in courses))
 
     expect(number(page)).to_have_text(["2"] * len(kept))
     for i, one in enumerate(courses):
@@ -75,14 +75,14 @@ def test_ids_may_be_names_that_objects_have(
         others.beat(one, "bob")
     pages = [context.new_page() for _ in range(2)]
     for page in pages:
-        page.goto(site.add(blank(service.url, tags)))
-        expect(number(page)).to_have_text(["1"] * 4, timeout=2_500)
+        site.show(page, service.url, tags)
+        expect(number(page)).to_have_text(["1"] * 4, timeout=5_000)
 
     for one in courses:
         others.beat(one, "__proto__", name="constructor", chapter_id="__proto__")
 
     for page in pages:
-        expect(number(page)).to_have_text(["2"] * 4, timeout=2_500)
+        expect(number(page)).to_have_text(["2"] * 4, timeout=5_000)
         chapters = "Object.entries(document.querySelector('live-viewer-badge').count.chapters)"
         assert page.evaluate(chapters) == [["__proto__", 1]]
     for one in courses:
@@ -104,7 +104,7 @@ def test_a_clock_that_is_set_back_stops_nothing(
     others.beat(course, "bob", name="Bob")
     page = context.new_page()
     page.add_init_script("{ const now = Date.now; window.shift = 0; Date.now = () => now() + shift; }")
-    page.goto(site.add(blank(proxy.url, badge(course, "ada", name="Ada"))))
+    site.show(page, proxy.url, badge(course, "ada", name="Ada"))
     expect(number(page)).to_have_text("2")
     page.hover("live-viewer-badge")
     expect(page.locator("[part=viewer]")).to_have_count(2)
@@ -135,7 +135,7 @@ def test_a_script_that_throws_takes_no_number_with_it(
     others.beat(f"{course}.b", "v0")
     page = context.new_page()
     streams = sent(page, "/v1/live")
-    page.goto(site.add(blank(service.url, badge(course, "ada") + badge(f"{course}.b", observe=True))))
+    site.show(page, service.url, badge(course, "ada") + badge(f"{course}.b", observe=True))
     expect(number(page)).to_have_text(["1", "1"])
     page.evaluate(
         """async ([base, course]) => {
@@ -169,7 +169,7 @@ def test_what_is_taken_from_a_badge_comes_back(
 ) -> None:
     """Page morphing removes what the server did not send; without a course there is no number."""
     page = context.new_page()
-    page.goto(site.add(blank(service.url, badge(course, "ada"))))
+    site.show(page, service.url, badge(course, "ada"))
     element = page.locator("live-viewer-badge")
     expect(element).to_have_attribute("data-state", "live")
 
@@ -272,7 +272,7 @@ def test_a_page_without_what_test_tools_lack(
         "Object.defineProperty(PointerEvent.prototype, 'pointerType',"
         " { get() { return this.type === 'click' ? undefined : get.call(this); } });"
     )
-    page.goto(site.add(blank(service.url, badge(course, "ada"))))
+    site.show(page, service.url, badge(course, "ada"))
     expect(number(page)).to_have_text("1")
     others.beat(course, "bob", name="Bob")
     expect(number(page)).to_have_text("2")
@@ -302,7 +302,7 @@ def test_a_blocker_that_stops_heartbeats_leaves_the_number_true(
     page = context.new_page()
     page.wait_for_timeout(1_500)
     page.route("**/heartbeat", lambda route: route.abort("blockedbyclient"))
-    page.goto(site.add(blank(service.url, badge(course, "ada"))))
+    site.show(page, service.url, badge(course, "ada"))
     expect(page.locator("live-viewer-badge")).to_have_attribute("data-state", "live")
 
     expect(number(page)).to_have_text("3", timeout=15_000)
@@ -347,7 +347,7 @@ def test_no_answer_makes_a_storm(
             route.fulfill(headers=headers, **given)  # type: ignore[arg-type]
 
     page.route("**/heartbeat", respond)
-    page.goto(site.add(blank(service.url, badge(course, "ada"))))
+    site.show(page, service.url, badge(course, "ada"))
     page.wait_for_timeout(3_000)
 
     posts = [one for one in beats if one.method == "POST"]
@@ -369,9 +369,7 @@ def test_times_that_no_timer_can_hold_make_no_storm(
         route.fulfill(response=response, json=reply)
 
     page.route("**/heartbeat", later)
-    page.goto(
-        site.add(blank(service.url, badge(course, "ada") + badge(course, observe=True, base_url=site.url)))
-    )
+    site.show(page, service.url, badge(course, "ada") + badge(course, observe=True, base_url=site.url))
     expect(number(page).first).to_have_text("1")
     page.wait_for_timeout(2_000)
 
@@ -415,14 +413,11 @@ def test_a_base_url_is_read_as_addresses_of_pages_are(
     base = f'<base href="{service.url}/">'
     inner = html.escape(blank(service.url, badge(course, observe=True, base_url="."), head=base), quote=True)
     page = context.new_page()
-    page.goto(
-        site.add(
-            blank(
-                service.url,
-                badge(course, observe=True, base_url="./") + f'<iframe srcdoc="{inner}"></iframe>',
-                head=base,
-            )
-        )
+    site.show(
+        page,
+        service.url,
+        badge(course, observe=True, base_url="./") + f'<iframe srcdoc="{inner}"></iframe>',
+        head=base,
     )
     expect(number(page)).to_have_text("1")
     expect(page.frame_locator("iframe").locator("[part=count]")).to_have_text("1")
@@ -453,7 +448,7 @@ def test_pictures_of_those_who_stay_are_loaded_once(
         route.fulfill(body=svg, content_type="image/svg+xml", headers={"cache-control": "no-store"})
 
     page.route("https://pictures.invalid/**", picture)
-    page.goto(site.add(blank(service.url, badge(course, observe=True, show_avatars=True, max="4"))))
+    site.show(page, service.url, badge(course, observe=True, show_avatars=True, max="4"))
     expect(page.locator("[part=stack] img")).to_have_count(2)
     page.hover("live-viewer-badge")
     expect(page.locator("[part=viewer] img")).to_have_count(2)
@@ -484,7 +479,7 @@ def test_two_badges_of_a_course_announce_once(
     """A header and a sidebar: a screen reader hears the number once in half a minute, not twice."""
     page = context.new_page()
     page.clock.install()
-    page.goto(site.add(blank(service.url, badge(course, "ada") * 2)))
+    site.show(page, service.url, badge(course, "ada") * 2)
     expect(number(page)).to_have_text(["1", "1"])
     others.beat(course, "bob")
     expect(number(page)).to_have_text(["2", "2"])
@@ -512,7 +507,7 @@ def test_languages_as_servers_write_them(
     serve_stream(site, count_frame(course, 12_345))
     page = context.new_page()
     tag = badge(course, observe=True, base_url=site.url)
-    page.goto(site.add(blank(service.url, f'<section lang="fr">{tag}</section>' * len(WRITTEN))))
+    site.show(page, service.url, f'<section lang="fr">{tag}</section>' * len(WRITTEN))
     labels = page.locator("[part=badge]")
     expect(labels.last).to_have_attribute("aria-label", re.compile("personnes"))
 

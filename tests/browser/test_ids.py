@@ -7,7 +7,7 @@ from playwright.sync_api import BrowserContext, Request, expect
 
 from tests import rig
 from tests.browser.conftest import Complaints, NewPage
-from tests.browser.stage import Others, Site, badge, blank, number
+from tests.browser.stage import Others, Site, badge, number
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
 
@@ -73,7 +73,7 @@ def test_an_impossible_course_says_so_and_asks_for_nothing(
     )
     asked: list[Request] = []
     page.on("request", lambda request: asked.append(request) if "/v1/" in request.url else None)
-    page.goto(site.add(blank(service.url, badge(course_id) + badge(course_id, observe=True))))
+    site.show(page, service.url, badge(course_id) + badge(course_id, observe=True))
 
     for i in range(2):
         expect(number(page).nth(i)).to_have_text("not available")
@@ -111,7 +111,7 @@ def test_a_course_that_the_service_refuses_is_asked_for_a_few_times(
             headers={"access-control-allow-origin": "*", "access-control-allow-headers": "*"},
         ),
     )
-    page.goto(site.add(blank(service.url, badge(course))))
+    site.show(page, service.url, badge(course))
 
     expect(number(page)).to_have_text("not available")
     page.wait_for_timeout(4_000)

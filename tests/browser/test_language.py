@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, Request, expect
 
 from tests import rig
 from tests.browser.conftest import Complaints, NewPage
-from tests.browser.stage import Others, Site, badge, blank, count_frame, serve_stream
+from tests.browser.stage import Others, Site, badge, count_frame, serve_stream
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
 
@@ -40,7 +40,7 @@ def test_plurals_are_those_of_the_language(
     serve_stream(site, "".join(count_frame(f"{course}.{n}", n) for n in (1, 2, 5, 22)))
     page = context.new_page()
     tags = "".join(badge(f"{course}.{n}", observe=True, base_url=site.url) for n in (1, 2, 5, 22))
-    page.goto(site.add(blank(service.url, f'<div lang="{language}">{tags}</div>')))
+    site.show(page, service.url, f'<div lang="{language}">{tags}</div>')
 
     for i, text in enumerate(WATCHING[language]):
         expect(label(page).nth(i)).to_have_attribute("aria-label", re.compile("^" + re.escape(text)))
@@ -79,7 +79,7 @@ def test_english_pages_load_no_other_language(
     page = context.new_page()
     asked: list[Request] = []
     page.on("request", lambda request: asked.append(request) if "languages" in request.url else None)
-    page.goto(site.add(blank(service.url, badge(course, observe=True))))
+    site.show(page, service.url, badge(course, observe=True))
     expect(label(page)).to_have_attribute("aria-label", "1 person is watching now")
     assert asked == []
 
@@ -103,7 +103,7 @@ def test_a_language_that_cannot_be_had_is_english(
     others.beat(course, "bob")
     page = context.new_page()
     page.route("**/live-viewer-badge-languages.js", lambda route: route.fulfill(status=200, body="no module"))
-    page.goto(site.add(blank(service.url, badge(course, observe=True, lang="de"))))
+    site.show(page, service.url, badge(course, observe=True, lang="de"))
 
     expect(label(page)).to_have_attribute("aria-label", "1 person is watching now")
     complaints.heard.clear()  # what the browser says of such a file

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, Request, Route, expect
@@ -11,8 +11,8 @@ from playwright.sync_api import BrowserContext, Page, Request, Route, expect
 from presence_svc.store.redis.embedded import EmbeddedServer
 from tests import rig
 from tests.browser.conftest import Complaints
-from tests.browser.stage import Others, Proxy, Site, badge, blank, number
-from tests.browser.test_badge import wait_until
+from tests.browser.stage import Others, Proxy, Site, badge, blank, number, until_holds, until_total
+from tests.browser.tabs import NUMBER, STATE, Tabs, running
 from tests.browser.test_token import SERVICE_KEY, guard
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
@@ -39,7 +39,7 @@ def test_a_page_that_is_rendered_ahead_counts_nobody(
     page = context.new_page()
     page.add_init_script(AHEAD)
     requests = asked(page)
-    page.goto(site.add(blank(service.url, badge(course, "ada") + badge(f"{course}.b", "ada", id="b"))))
+    site.show(page, service.url, badge(course, "ada") + badge(f"{course}.b", "ada", id="b"))
     page.wait_for_timeout(1_000)
     page.evaluate("() => { document.querySelector('live-viewer-badge').chapterId = 'ch-2'; }")
     page.evaluate("document.querySelector('#b').remove()")
@@ -50,7 +50,7 @@ def test_a_page_that_is_rendered_ahead_counts_nobody(
     page.evaluate("show()")
 
     expect(number(page)).to_have_text("1")
-    wait_until(page, others, course, 1)
+    until_total(page, others, course, 1)
     assert others.count(course)["chapters"] == {"ch-2": 1}
     assert others.count(f"{course}.b")["total"] == 0
 
@@ -74,7 +74,7 @@ def test_a_real_prerender_counts_nobody(
     page.click("#go")
 
     page.wait_for_url(target)
-    wait_until(page, others, course, 1)
+    until_total(page, others, course, 1)
     assert others.count(course)["total"] == 1
 
 
@@ -84,7 +84,7 @@ def test_a_frozen_page_gives_its_stream_back_and_is_live_again(
     """It stays counted for the lease of a hidden tab, and says that it is here when it goes on."""
     page = context.new_page()
     requests = asked(page)
-    page.goto(site.add(blank(service.url, badge(course, "ada"))))
+    site.show(page, service.url, badge(course, "ada"))
     expect(number(page)).to_have_text("1")
     expect(page.locator("live-viewer-badge")).to_have_attribute("data-state", "live")
     with page.expect_event("requestfailed", lambda request: "/v1/live?" in request.url):
@@ -96,6 +96,51 @@ def test_a_frozen_page_gives_its_stream_back_and_is_live_again(
 
     expect(number(page)).to_have_text("2")
     assert any(request.url.endswith("/heartbeat") for request in requests)
+
+
+@pytest.fixture
+def tabs() -> Iterator[Tabs]:
+    with running(rig.need("chromium")) as found:
+        yield found
+
+
+@pytest.mark.parametrize("way", ["frozen", "discarded", "frozen-then-discarded"])
+def test_a_tab_that_is_put_away_is_counted_once_and_back_again(
+    tabs: Tabs, site: Site, service: rig.Service, others: Others, course: str, way: str
+) -> None:
+    """S1, S3, S5: by Chromium itself. Counted meanwhile by a hidden tab's lease, live again when it is shown.
+
+    A tab that was thrown away goes on with its session, so that nobody stays behind when it leaves.
+    """
+    url = site.add(blank(service.url, badge(course, "ada", name="Ada")))
+    tabs.open(url)
+    tabs.until(url, f"{NUMBER} === '1' && {STATE} === 'live'")
+    tabs.hide()
+    rig.wait_until(lambda: lease_ms(others, course) > 100_000)
+
+    if "frozen" in way:
+        tabs.press("Freeze", url, "frozen")
+    if "discarded" in way:
+        tabs.press("Urgent Discard", url, "discarded")
+    others.beat(course, "bob", name="Bob")
+    assert others.count(course)["total"] == 2
+    assert lease_ms(others, course) > 100_000
+
+    tabs.show(url)
+    tabs.until(url, f"{NUMBER} === '2' && {STATE} === 'live'")
+    assert tabs.evaluate(url, "document.wasDiscarded") is ("discarded" in way)
+    rig.wait_until(lambda: lease_ms(others, course) < 70_000)  # that of a page that is looked at
+    assert others.count(course)["total"] == 2
+    tabs.evaluate(url, "document.querySelector('live-viewer-badge').remove()")
+    rig.wait_until(lambda: others.count(course)["total"] == 1, within_s=10)
+
+
+def lease_ms(others: Others, course: str) -> int:
+    """How long the service would count Ada without hearing of her."""
+    now = others.count(course)["as_of"]
+    return max(
+        [one["expires_at"] - now for one in others.viewers(course) if one["viewer_id"] == "ada"], default=0
+    )
 
 
 @pytest.mark.parametrize("how", ["removed", "elsewhere", "closed"])
@@ -118,8 +163,8 @@ def test_a_visitor_who_moves_on_before_the_first_answer_is_no_ghost(
     others.beat(course, "bob")
     slow = SlowAnswers(service.port)
     page = context.new_page()
-    page.goto(site.add(blank(slow.url, badge(course))))
-    wait_until(page, others, course, 2)
+    site.show(page, slow.url, badge(course))
+    until_total(page, others, course, 2)
 
     if how == "removed":
         page.evaluate("document.querySelector('live-viewer-badge').remove()")
@@ -129,15 +174,19 @@ def test_a_visitor_who_moves_on_before_the_first_answer_is_no_ghost(
         page.goto(site.add("<title>elsewhere</title>"))
 
     watcher = context.new_page() if how == "closed" else page
-    wait_until(watcher, others, course, 1, timeout_ms=8_000)
+    until_total(watcher, others, course, 1, timeout_ms=8_000)
+    assert slow.kept
     slow.close()
 
 
 class SlowAnswers(Proxy):
     """Keeps the answers to heartbeats for itself."""
 
-    def _kept(self, data: bytes) -> bytes | None:
-        return None if b"next_heartbeat_ms" in data else data
+    kept = False
+
+    def keeps(self, data: bytes) -> bool:
+        self.kept = self.kept or b"next_heartbeat_ms" in data
+        return b"next_heartbeat_ms" in data
 
 
 def test_an_answer_that_comes_late_takes_out_who_has_gone(
@@ -165,12 +214,13 @@ def test_an_answer_that_comes_late_takes_out_who_has_gone(
 
     page.route("**/heartbeat", lambda route: first.append(route))
     page.route("**/leave", refuse_first)
-    page.goto(site.add(blank(service.url, badge(course))))
-    page.wait_for_timeout(500)
+    site.show(page, service.url, badge(course))
+    until_holds(page, lambda: bool(first))
     page.evaluate("document.querySelector('live-viewer-badge').remove()")
-    page.wait_for_timeout(300)
+    until_holds(page, lambda: len(leaves) == 1)
     first[0].continue_()
 
-    page.wait_for_timeout(1_500)
+    until_holds(page, lambda: len(leaves) == 2)
+    until_total(page, others, course, 0)
+    page.wait_for_timeout(500)
     assert others.count(course)["total"] == 0
-    assert len(leaves) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
@@ -10,7 +11,7 @@ from playwright.sync_api import BrowserContext, Page, Route, expect
 from presence_svc.store.redis.embedded import EmbeddedServer
 from tests import rig
 from tests.browser.conftest import Complaints, NewPage
-from tests.browser.stage import Others, Site, badge, blank, number
+from tests.browser.stage import Others, Site, badge, number
 from tests.browser.test_token import SERVICE_KEY, guard, page, sign_in, until_named
 
 __all__ = ["page"]  # the fixture
@@ -85,7 +86,7 @@ def test_a_service_of_before_does_not_reshuffle_them_either(
     crowd(others, course, 29)
     page = context.new_page()
     page.route("**/v1/live?*", without_order)
-    page.goto(site.add(blank(service.url, badge(course, "ada", name="Ada", show_avatars=True))))
+    site.show(page, service.url, badge(course, "ada", name="Ada", show_avatars=True))
     expect(number(page)).to_have_text("30")
     page.hover("live-viewer-badge")
     expect(page.locator("[part=viewer]")).to_have_count(5)
@@ -119,12 +120,77 @@ def test_you_are_known_under_a_pseudonym(
         route.fulfill(response=reply, json={**reply.json(), "pseudonym": "~2"})
 
     page.route("**/heartbeat", answer)
-    page.goto(site.add(blank(service.url, badge(course, "ada", name="Ada"))))
+    site.show(page, service.url, badge(course, "ada", name="Ada"))
     expect(number(page)).to_have_text("1")
 
     page.hover("live-viewer-badge")
 
     expect(page.locator("[part=viewer]")).to_have_text(["AAda (you)", "BBob"])
+
+
+def lists(page: Page) -> list[list[str]]:
+    """Every list of names that the tooltip has shown since it was watched."""
+    found: list[list[str]] = page.evaluate("lists")
+    return found
+
+
+WATCH = """
+() => {
+  const list = document.querySelector("live-viewer-badge").shadowRoot.querySelector("[part=tooltip] ul");
+  const names = () => [...list.querySelectorAll("bdi")].map((one) => one.textContent);
+  window.lists = [names()];
+  const note = () => String(lists[lists.length - 1]) !== String(names()) && lists.push(names());
+  new MutationObserver(note).observe(list, { childList: true, subtree: true, characterData: true });
+}
+"""
+
+
+@pytest.mark.parametrize("show_avatars", [True, False], ids=["stream", "request"])
+def test_thirty_who_come_and_go_under_pseudonyms(
+    page: Page,
+    site: Site,
+    spawn_service: Callable[..., rig.Service],
+    shared_redis: EmbeddedServer,
+    complaints: Complaints,
+    course: str,
+    show_avatars: bool,
+) -> None:
+    """You are first in every list, and a list changes only where one of its five has left."""
+    complaints.network_may_fail = True  # before the token has come, names are refused
+    service = spawn_service({**guard(shared_redis, site), "PRESENCE_PSEUDONYMS": "true"})
+    others = Others(service.url, SERVICE_KEY)
+    crowd(others, course, 29)
+    site.show(page, service.url, badge(course, show_avatars=show_avatars))
+    sign_in(page, "badge.getToken = () => token(600);")
+    expect(number(page)).to_have_text("30")
+    page.hover("live-viewer-badge")
+    expect(page.locator("[part=viewer]")).to_have_count(5)
+    expect(page.locator("[part=viewer] bdi").first).to_have_text("Ada L. (you)")
+    page.wait_for_timeout(2_500)
+    page.evaluate(WATCH)
+
+    here = [f"v{i:02}" for i in range(29)]
+    left: set[str] = set()
+    for turn in range(30):
+        gone = here.pop((turn * 11) % len(here))
+        others.leave(course, gone)
+        left.add(f"{'Viewer' if gone[0] == 'v' else 'Late'} {gone[1:]}")
+        here.append(f"w{turn:02}")
+        others.beat(course, here[-1], name=f"Late {turn:02}")
+        others.beat(course, here[(turn * 7) % 20])
+        page.wait_for_timeout(200)
+    page.wait_for_timeout(3_000)
+
+    seen = lists(page)
+    assert {names[0] for names in seen} == {"Ada L. (you)"}
+    assert all(len(names) == 5 for names in seen)
+    for before, after in pairwise(seen):
+        stay = [name for name in before if name in after]
+        assert [name for name in after if name in before] == stay
+        assert {name for name in before if name not in after} <= left
+    assert not left & set(seen[-1])
+    shown = {name for names in seen for name in names}
+    assert len(seen) - 1 <= len(shown & left)
 
 
 def test_hidden_ids_name_nobody_twice(
@@ -135,7 +201,7 @@ def test_hidden_ids_name_nobody_twice(
     viewers = [{"viewer_id": "~2", "name": "Ada"}, {"viewer_id": "~1", "name": "Bob"}]
     reply = {"viewers": viewers, "named": 40}
     page.route("**/viewers?limit=*", lambda route: route.fulfill(json=reply))
-    page.goto(site.add(blank(service.url, badge(course, "ada", name="Ada"))))
+    site.show(page, service.url, badge(course, "ada", name="Ada"))
     expect(number(page)).to_have_text("1")
 
     page.hover("live-viewer-badge")
@@ -158,7 +224,7 @@ def test_a_catalogue_keeps_the_names_that_are_for_us(
     tags = badge(f"{course}.a", show_avatars=True) + "".join(
         badge(f"{course}.{i}", observe=True, show_avatars=i == 2) for i in range(4)
     )
-    page.goto(site.add(blank(service.url, tags)))
+    site.show(page, service.url, tags)
     sign_in(page, f"badge.getToken = () => token(60, 'eve', ['{course}.a']);")
     until_named(page, admin, f"{course}.a", "eve")
 

@@ -47,7 +47,7 @@ def open_pages(context: BrowserContext, site: Site, service: rig.Service, course
     pages = []
     for i in range(n):
         page = context.new_page()
-        page.goto(site.add(blank(service.url, badge(course, f"v{i}", name=f"V {i}"))))
+        site.show(page, service.url, badge(course, f"v{i}", name=f"V {i}"))
         pages.append(page)
     return pages
 
@@ -81,10 +81,10 @@ def test_windows_of_different_courses_share_it_too(
 ) -> None:
     """The one stream carries what any of them wants, from the moment in which it is wanted."""
     first = context.new_page()
-    first.goto(site.add(blank(own.url, badge(f"{course}.a", "ada"))))
+    site.show(first, own.url, badge(f"{course}.a", "ada"))
     expect(number(first)).to_have_text("1")
     second = context.new_page()
-    second.goto(site.add(blank(own.url, badge(f"{course}.b", "ada", name="Ada", show_avatars=True))))
+    site.show(second, own.url, badge(f"{course}.b", "ada", name="Ada", show_avatars=True))
     expect(number(second)).to_have_text("1")
     until_streams(first, own, 1)
 
@@ -127,7 +127,7 @@ def test_another_person_of_the_browser_has_a_stream_of_their_own(
         page = context.new_page()
         tag = badge(course, observe=True)
         script = f"document.querySelector('live-viewer-badge').getToken = () => '{token.format(who)}';"
-        page.goto(site.add(blank(own.url, f"{tag}<script>{script}</script>")))
+        site.show(page, own.url, f"{tag}<script>{script}</script>")
         expect(page.locator("live-viewer-badge")).to_have_attribute("data-state", "live")
 
     until_streams(page, own, 2)
@@ -175,7 +175,7 @@ def test_without_any_way_to_share_each_page_listens_by_itself(
     """An old browser has no BroadcastChannel: two pages, two streams, and both are live."""
     for i in range(2):
         page = context.new_page()
-        page.goto(site.add(blank(own.url, badge(course, f"v{i}"), head=ALONE)))
+        site.show(page, own.url, badge(course, f"v{i}"), head=ALONE)
         expect(page.locator("live-viewer-badge")).to_have_attribute("data-state", "live")
 
     expect(number(page)).to_have_text("2")

@@ -11,8 +11,7 @@ import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from tests import rig
-from tests.browser.stage import Others, Site, number
-from tests.browser.test_badge import wait_until
+from tests.browser.stage import Others, Site, number, until, until_holds, until_total
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -246,8 +245,7 @@ def test_the_react_component_works(
     page.hover("live-viewer-badge")
     expect(page.locator("[part=tooltip]")).to_contain_text("Ada (you)")
     page.evaluate("setChapter('ch-2')")
-    page.wait_for_timeout(500)
-    assert others.count(course)["chapters"] == {"ch-2": 1}
+    until_holds(page, lambda: others.count(course)["chapters"] == {"ch-2": 1})
     others.beat(course, "bob")
     page.evaluate("setObserve(true)")
     expect(number(page)).to_have_text("1")
@@ -270,7 +268,7 @@ def test_react_takes_over_what_a_server_rendered(
     others.beat(course, "bob")
     page = context.new_page()
     page.goto(bundled(site, service, tooling, tmp_path, HYDRATED_APP.replace("COURSE", course), react))
-    page.wait_for_function("window.isSame")
+    until(page, "Boolean(window.isSame)")
     expect(page.locator("live-viewer-badge")).to_have_attribute("data-state", "live")
     expect(number(page)).to_have_text("2")
     assert page.evaluate("isSame()")
@@ -278,7 +276,7 @@ def test_react_takes_over_what_a_server_rendered(
     if react == "18":
         return  # has no <Activity>
     page.evaluate("setMode('hidden')")
-    wait_until(page, others, course, 1)
+    until_total(page, others, course, 1)
     page.evaluate("setMode('visible')")
-    wait_until(page, others, course, 2)
+    until_total(page, others, course, 2)
     expect(number(page)).to_have_text("2")

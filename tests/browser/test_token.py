@@ -15,7 +15,17 @@ from playwright.sync_api import BrowserContext, Page, Request, Route, expect
 from presence_svc.store.redis.embedded import EmbeddedServer
 from tests import rig
 from tests.browser.conftest import Complaints
-from tests.browser.stage import Others, Site, badge, blank, number, numbers, published, record_numbers
+from tests.browser.stage import (
+    Others,
+    Site,
+    badge,
+    number,
+    numbers,
+    published,
+    record_numbers,
+    until,
+    until_total,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
 SpawnService = Callable[..., rig.Service]
@@ -74,7 +84,7 @@ def test_the_token_says_who_one_is(
     page: Page, site: Site, guarded: rig.Service, admin: Others, course: str
 ) -> None:
     """No viewer-id is needed: id and name are the token's, and the tooltip knows oneself."""
-    page.goto(site.add(blank(guarded.url, with_token(course, "return token(60);"))))
+    site.show(page, guarded.url, with_token(course, "return token(60);"))
 
     expect(number(page)).to_have_text("1")
     page.hover("live-viewer-badge")
@@ -89,7 +99,7 @@ def test_a_token_that_ends_is_renewed_and_the_stream_goes_on(
     """H6: `reauth` ends the stream of an old token; the badge asks for a new one and is live again."""
     streams: list[Request] = []
     page.on("request", lambda request: streams.append(request) if "/v1/live?" in request.url else None)
-    page.goto(site.add(blank(guarded.url, with_token(course, "return token(3);"))))
+    site.show(page, guarded.url, with_token(course, "return token(3);"))
     expect(number(page)).to_have_text("1")
     element = page.locator("live-viewer-badge")
     expect(element).to_have_attribute("data-state", "live")
@@ -123,7 +133,7 @@ def test_a_refused_token_is_renewed_at_once(
     complaints.network_may_fail = True
     get_token = "return options?.skipCache ? token(60) : token(-60);"
 
-    page.goto(site.add(blank(guarded.url, with_token(course, get_token))))
+    site.show(page, guarded.url, with_token(course, get_token))
 
     expect(number(page)).to_have_text("1")
     expect(page.locator("live-viewer-badge")).to_have_attribute("data-state", "live")
@@ -136,15 +146,14 @@ def test_leaving_needs_no_token(
     """S5: a removed badge is gone at once by its leave token, as a simple request without a header."""
     leaves: list[Request] = []
     page.on("request", lambda request: leaves.append(request) if request.url.endswith("/leave") else None)
-    page.goto(site.add(blank(guarded.url, with_token(course, "return token(60);"))))
+    site.show(page, guarded.url, with_token(course, "return token(60);"))
     expect(number(page)).to_have_text("1")
     rig.wait_until(lambda: admin.count(course)["total"] == 1)  # the badge counts itself before that
     page.wait_for_timeout(300)
 
     page.evaluate("document.querySelector('live-viewer-badge').remove()")
 
-    page.wait_for_timeout(1_000)
-    assert admin.count(course)["total"] == 0
+    until_total(page, admin, course, 0)
     assert [request.method for request in leaves] == ["POST"]  # and no preflight
     assert "authorization" not in leaves[0].headers
 
@@ -160,7 +169,7 @@ def test_a_visitor_without_a_token_sees_the_number_and_is_a_number(
     """Public counts: names are refused, the number is live all the same; anonymous, and gone when gone."""
     complaints.network_may_fail = True
     admin.beat(course, "bob", name="Bob")
-    page.goto(site.add(blank(guarded.url, badge(course, show_avatars=True))))
+    site.show(page, guarded.url, badge(course, show_avatars=True))
 
     expect(number(page)).to_have_text("2")
     expect(page.locator("live-viewer-badge")).to_have_attribute("data-state", "live")
@@ -171,8 +180,7 @@ def test_a_visitor_without_a_token_sees_the_number_and_is_a_number(
     expect(page.locator("[part=tooltip]")).to_contain_text("2 people are watching now")
     assert page.locator("[part=viewer]").count() == 0
     page.evaluate("document.querySelector('live-viewer-badge').remove()")
-    page.wait_for_timeout(1_000)
-    assert admin.count(course)["total"] == 1
+    until_total(page, admin, course, 1)
 
 
 # Signing in on the page that counted a visitor before.
@@ -201,7 +209,7 @@ def sign_in(page: Page, how: str) -> None:
 
 def until_named(page: Page, admin: Others, course: str, *viewers: str) -> None:
     """Waits until the service knows these by their ids, and a message about it would have come."""
-    for _ in range(100):
+    for _ in range(300):
         if {viewer["viewer_id"] for viewer in admin.viewers(course)} == set(viewers):
             break
         page.wait_for_timeout(50)
@@ -238,11 +246,10 @@ def test_a_visitor_signs_in_and_no_number_moves(
     admin.beat(course, "cleo")
     record_numbers(page)
     with published(shared_redis.url, course) as messages:
-        page.goto(site.add(blank(guarded.url, badge(course))))
+        site.show(page, guarded.url, badge(course))
         if when == "counted":
             expect(number(page)).to_have_text("3")
-            page.wait_for_timeout(700)
-            assert admin.count(course)["anonymous"] == 1
+            until_counted(page, admin, course, named=2, anonymous=1)
         messages.clear()
         shown = len(numbers(page))
         sign_in(page, how)
@@ -267,11 +274,10 @@ def test_a_token_that_comes_late_names_all_badges_of_a_page(
     """S1: a getToken that gave nothing until now: the next heartbeat signs in, with the token's id."""
     admin.beat(course, "bob")
     record_numbers(page)
-    page.goto(site.add(blank(guarded.url, badge(course) + badge(course, name="Ada"))))
+    site.show(page, guarded.url, badge(course) + badge(course, name="Ada"))
     expect(number(page).first).to_have_text("2")
     sign_in(page, "window.isIn = false; badge.getToken = () => window.isIn ? token(60) : '';")
-    page.wait_for_timeout(700)
-    assert admin.count(course)["anonymous"] == 1
+    until_counted(page, admin, course, named=1, anonymous=1)
 
     with published(shared_redis.url, course) as messages:
         shown = len(numbers(page))
@@ -282,8 +288,7 @@ def test_a_token_that_comes_late_names_all_badges_of_a_page(
     assert set(numbers(page)[shown - 1 :]) == {"2"}
     assert {message["total"] for message in messages} == {2}
     page.evaluate("document.querySelectorAll('live-viewer-badge').forEach((one) => one.remove())")
-    page.wait_for_timeout(1_000)
-    assert admin.count(course)["total"] == 1
+    until_total(page, admin, course, 1)
 
 
 # Signing out, or in as somebody else, on the page that named a viewer before.
@@ -305,7 +310,7 @@ def posts(page: Page, what: str) -> list[Request]:
 
 def until_counted(page: Page, admin: Others, course: str, named: int, anonymous: int) -> None:
     """Waits until the service counts so many, and says so for a while."""
-    for wait_ms in [50] * 100 + [700]:
+    for wait_ms in [50] * 300 + [700]:
         count = admin.count(course)
         if (count["named"], count["anonymous"]) == (named, anonymous):
             break
@@ -327,7 +332,7 @@ def test_who_signs_out_is_a_number_and_no_number_moves(
     """S5, S7: the session goes on as a visitor's, in one step: no leave, and nobody stays named beside it."""
     admin.beat(course, "bob")
     beats, leaves = posts(page, "/heartbeat"), posts(page, "/leave")
-    page.goto(site.add(blank(guarded.url, badge(course))))
+    site.show(page, guarded.url, badge(course))
     sign_in(page, SIGN_IN)
     until_named(page, admin, course, "ada", "bob")
     record_numbers(page)
@@ -365,7 +370,7 @@ def test_who_signs_out_is_gone_where_visitors_are_not_counted(
     service = spawn_service({**guard(shared_redis, site), "PRESENCE_ALLOW_ANONYMOUS": "false"})
     admin = Others(service.url, SERVICE_KEY)
     admin.beat(course, "bob")
-    page.goto(site.add(blank(service.url, with_token(course, "return token(60);"))))
+    site.show(page, service.url, with_token(course, "return token(60);"))
     until_named(page, admin, course, "ada", "bob")
 
     sign_in(page, "badge.getToken = null;")
@@ -381,10 +386,10 @@ def test_a_token_that_comes_after_the_sign_out_names_nobody(
     page: Page, site: Site, guarded: rig.Service, admin: Others, course: str
 ) -> None:
     """S6: what was asked for before does not sign in who has signed out since."""
-    page.goto(site.add(blank(guarded.url, badge(course))))
+    site.show(page, guarded.url, badge(course))
     slow = "(resolve) => { window.give = async () => resolve(await token(60)); }"
     sign_in(page, f"badge.getToken = () => new Promise({slow});")
-    page.wait_for_function("Boolean(window.give)")
+    until(page, "Boolean(window.give)")
 
     sign_in(page, "badge.getToken = null;")
     page.evaluate("give()")
@@ -404,7 +409,7 @@ def test_who_signs_out_before_the_first_answer_leaves_too(
         else:
             route.continue_()
 
-    page.goto(site.add(blank(guarded.url, badge(course))))
+    site.show(page, guarded.url, badge(course))
     until_counted(page, admin, course, named=0, anonymous=1)
     page.route("**/heartbeat", hold)
     with page.expect_request(lambda request: "authorization" in request.headers):
@@ -420,7 +425,7 @@ def test_a_badge_that_never_had_a_token_signs_nobody_out(
     page: Page, site: Site, guarded: rig.Service, admin: Others, requests: list[str], course: str
 ) -> None:
     """All badges of a page are one viewer: only the one that signed them in signs them out."""
-    page.goto(site.add(blank(guarded.url, badge(course) + badge(course, id="other"))))
+    site.show(page, guarded.url, badge(course) + badge(course, id="other"))
     sign_in(page, SIGN_IN)
     until_named(page, admin, course, "ada")
 
@@ -436,7 +441,7 @@ def test_a_new_function_for_the_same_person_is_no_sign_out(
     page: Page, site: Site, guarded: rig.Service, admin: Others, requests: list[str], course: str
 ) -> None:
     """React gives another function at every render: the session goes on, and few tokens are asked for."""
-    page.goto(site.add(blank(guarded.url, with_token(course, "return token(60);"))))
+    site.show(page, guarded.url, with_token(course, "return token(60);"))
     until_named(page, admin, course, "ada")
     asked, opened = len(page.evaluate("asked")), requests_of_streams(requests)
 
@@ -460,7 +465,7 @@ def test_another_person_signs_in_on_the_same_page(
 ) -> None:
     """S1, S5: the one leaves before the other comes, under a session of their own; and both can go."""
     beats, leaves = posts(page, "/heartbeat"), posts(page, "/leave")
-    page.goto(site.add(blank(guarded.url, badge(course))))
+    site.show(page, guarded.url, badge(course))
     sign_in(page, SIGN_IN)
     until_named(page, admin, course, "ada")
     sign_in(page, "badge.getToken = () => token(60, 'eve');")
@@ -492,7 +497,7 @@ def test_a_token_that_is_over_already_makes_no_storm(
     complaints.network_may_fail = True
     service = spawn_service({**guard(shared_redis, site), "PRESENCE_JWT_LEEWAY": "30"})
     admin = Others(service.url, SERVICE_KEY)
-    page.goto(site.add(blank(service.url, with_token(course, "return window.old ??= await token(-5);"))))
+    site.show(page, service.url, with_token(course, "return window.old ??= await token(-5);"))
     expect(number(page)).to_have_text("1")
 
     page.wait_for_timeout(4_000)
@@ -520,11 +525,7 @@ def test_a_course_that_a_token_does_not_open_takes_no_other_with_it(
     service = spawn_service({**guard(shared_redis, site), **closed})
     admin = Others(service.url, SERVICE_KEY)
     admin.beat(f"{course}.b", "bob")
-    page.goto(
-        site.add(
-            blank(service.url, badge(f"{course}.a", show_avatars=True) + badge(f"{course}.b", observe=True))
-        )
-    )
+    site.show(page, service.url, badge(f"{course}.a", show_avatars=True) + badge(f"{course}.b", observe=True))
     badges = page.locator("live-viewer-badge")
 
     sign_in(page, f"badge.getToken = () => token(60, 'eve', ['{course}.a']);")
@@ -555,11 +556,7 @@ def test_public_counts_are_live_for_who_has_signed_in_too(
     service = spawn_service({**guard(shared_redis, site), "PRESENCE_JWT_COURSES_CLAIM": "courses"})
     admin = Others(service.url, SERVICE_KEY)
     admin.beat(f"{course}.b", "bob")
-    page.goto(
-        site.add(
-            blank(service.url, badge(f"{course}.a", show_avatars=True) + badge(f"{course}.b", observe=True))
-        )
-    )
+    site.show(page, service.url, badge(f"{course}.a", show_avatars=True) + badge(f"{course}.b", observe=True))
     expect(number(page)).to_have_text(["1", "1"])
 
     sign_in(page, f"badge.getToken = () => token(60, 'eve', ['{course}.a']);")
@@ -587,10 +584,10 @@ def test_what_one_page_learns_of_names_holds_for_all(
     leading, following = context.new_page(), context.new_page()
     refused: list[str] = []
     leading.on("response", lambda one: refused.append(one.url) if one.status == 401 else None)
-    leading.goto(site.add(blank(guarded.url, badge(course, observe=True))))
+    site.show(leading, guarded.url, badge(course, observe=True))
     expect(leading.locator("live-viewer-badge")).to_have_attribute("data-state", "live")
 
-    following.goto(site.add(blank(guarded.url, badge(f"{course}.b", observe=True, show_avatars=True))))
+    site.show(following, guarded.url, badge(f"{course}.b", observe=True, show_avatars=True))
 
     expect(following.locator("live-viewer-badge")).to_have_attribute("data-state", "live")
     following.wait_for_timeout(2_500)
@@ -620,9 +617,7 @@ def test_a_course_that_the_token_opens_later_is_shown_with_the_next_heartbeat(
     get_token = (
         f"return token(60, 'ada', ['elsewhere', ...(window.enrolled ? ['{course}', '{course}.b'] : [])]);"
     )
-    page.goto(
-        site.add(blank(service.url, with_token(course, get_token) + badge(f"{course}.b", observe=True)))
-    )
+    site.show(page, service.url, with_token(course, get_token) + badge(f"{course}.b", observe=True))
     for i in range(2):
         expect(page.locator("live-viewer-badge").nth(i)).to_have_attribute("data-state", "offline")
 

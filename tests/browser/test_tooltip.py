@@ -176,7 +176,7 @@ def test_fifty_hostile_names_and_pictures_stay_text_and_https(
         badge(f"c{i}", id=f"b{i}", observe=True, show_avatars=True, base_url=site.url)
         for i in range(len(groups))
     )
-    page.goto(site.add(blank(service.url, tags)))
+    site.show(page, service.url, tags)
 
     for i, group in enumerate(groups):
         expect(number(page, f"#b{i}")).to_have_text("5")
@@ -201,7 +201,7 @@ def test_without_show_avatars_no_picture_is_fetched(
     asked: list[Request] = []
     page.on("request", lambda request: asked.append(request))
     page.route("**/viewers?limit=5", lambda route: route.fulfill(json={"viewers": hostile(5)}))
-    page.goto(site.add(blank(service.url, badge(course, "ada"))))
+    site.show(page, service.url, badge(course, "ada"))
     expect(number(page)).to_have_text("1")
 
     page.hover("live-viewer-badge")
@@ -275,7 +275,7 @@ def test_screen_readers_hear_of_it_at_most_every_half_minute(
     """Polite: many changes are one announcement, the newest."""
     page = context.new_page()
     page.clock.install()
-    page.goto(site.add(blank(service.url, badge(course, "ada"))))
+    site.show(page, service.url, badge(course, "ada"))
     expect(number(page)).to_have_text("1")
     page.evaluate(
         """() => {
@@ -352,7 +352,7 @@ def test_large_numbers_are_compact_in_the_pages_language(
     serve_stream(site, count_frame(course, 12_345))
     page = context.new_page()
     tag = badge(course, observe=True, base_url=site.url)
-    page.goto(site.add(blank(service.url, f'{tag}<p lang="de">{tag}</p><p lang="no such">{tag}</p>')))
+    site.show(page, service.url, f'{tag}<p lang="de">{tag}</p><p lang="no such">{tag}</p>')
 
     expect(number(page).nth(0)).to_have_text("12.3K")
     expect(number(page).nth(1)).to_have_text("12.345")

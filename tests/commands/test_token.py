@@ -164,5 +164,5 @@ def test_no_token_opens_more_than_was_asked_for(monkeypatch: pytest.MonkeyPatch)
         make("ada", name=None, courses=("c1",), seconds=60)
 
     monkeypatch.setenv("PRESENCE_JWT_COURSES_CLAIM", "opens")
-    with pytest.raises(Misconfigured, match="does not open"):
+    with pytest.raises(Misconfigured, match="does not give access"):
         make("ada", name=None, courses=("c1", "a b"), seconds=60)

@@ -73,7 +73,7 @@ async def test_a_pool_beyond_what_is_allowed(
     print(f"{allowed} clients: {dict(bursts)}, {len(others)} others had room, heartbeats {log.statuses()}")
     assert set(bursts) == {200}
     assert set(log.statuses()) == {200}
-    assert f"lets in {allowed} clients at most" in service.logs()
+    assert f"accepts at most {allowed} clients" in service.logs()
     assert "redis is away" not in service.logs()
     assert f"wrong connections: {allowed} allowed" in told
     assert "set PRESENCE_REDIS_POOL to" in told

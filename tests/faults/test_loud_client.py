@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
+import socket
 import subprocess
 import sys
 import time
@@ -21,6 +24,8 @@ HONEST = 10
 ROUND_S = 1.5
 ROUNDS = 3
 RATIO = 1.5
+CLOSED_WITHIN_S = 10
+BEFORE_A_JOIN = ("pings", "pongs", "fragments")
 FLOOR_S = 0.01  # below this a ratio measures what else runs on the machine
 
 
@@ -81,3 +86,38 @@ def test_others_do_not_notice(service: Service, kind: str) -> None:
     print(f"{kind}: p99 calm and attacked {', '.join(in_ms)} ms, ratio of the best {ratio:.2f}")
     assert ratio <= RATIO
     assert '"level":"error"' not in service.logs()
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Service]:
+    """Wants tokens, which those who are loud do not show."""
+    with Service({"PRESENCE_AUTH": "jwt", "PRESENCE_JWT_SECRET": "x" * 32}) as running:
+        yield running
+
+
+def closing_code(port: int, kind: str) -> int | None:
+    """Sends a kind of frames until it is closed, and reads why; None when that takes too long."""
+    opening, again = loud.KINDS[kind]
+    rounds, received = again * max(1, loud.ROUND_BYTES // len(again)), b""
+    with socket.create_connection(("127.0.0.1", port), CLOSED_WITHIN_S) as connection:
+        connection.sendall(loud.SOCKET)
+        received += connection.recv(4_096)
+        assert b" 101 " in received
+        connection.sendall(opening.removeprefix(loud.SOCKET))
+        with contextlib.suppress(OSError):
+            connection.sendall(rounds)
+        with contextlib.suppress(OSError):
+            while part := connection.recv(65_536):
+                received += part
+    found = re.findall(rb"\x88[\x02-\x7d](..)", received, re.DOTALL)
+    return int.from_bytes(found[-1]) if found else None
+
+
+@pytest.mark.parametrize("kind", [*BEFORE_A_JOIN, "wrong messages", "chapter changes", "pings of the joined"])
+async def test_who_is_loud_on_a_socket_is_closed(service: Service, guarded: Service, kind: str) -> None:
+    """4429, before a join (also without a token) and after it, with others' heartbeats all taken."""
+    ports = [service.port, guarded.port] if kind in BEFORE_A_JOIN else [service.port]
+    closing = [asyncio.to_thread(closing_code, port, kind) for port in ports]
+    codes, _ = await asyncio.gather(asyncio.gather(*closing), honest_p99(service.port))
+
+    assert set(codes) == {4429}

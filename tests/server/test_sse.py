@@ -65,11 +65,11 @@ class Books:
 
 
 class Stage:
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, ping_s: int = 15, **settings: Any) -> None:
         self.books, self.wire, self.connections = Books(**settings), Wire(), set[Any]()
         self.listener = Listener(("c1",), 0)
         give_back = lambda: self.books.closed.append("given back")  # noqa: E731
-        stream = Stream(cast(Parts, self.books), PUBLIC, self.listener, give_back)
+        stream = Stream(cast(Parts, self.books), PUBLIC, self.listener, give_back, ping_s)
         SseProtocol(cast(asyncio.Transport, self.wire), self.connections, stream)
 
     @property
@@ -132,6 +132,29 @@ async def test_goodbye_ends_it_also_for_the_slow() -> None:
     assert stage.wire.written[-1].endswith(LAST_CHUNK)
     assert stage.wire.ended == "closed"
     assert stage.connections == {stage.protocol}
+
+
+@pytest.mark.parametrize(
+    ("ping_s", "comment"), [(15, b": keep-alive\n\n"), (5, b": keep-alive 5\n\n")], ids=["default", "asked"]
+)
+async def test_a_comment_comes_when_it_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, ping_s: int, comment: bytes
+) -> None:
+    """And says when the next one does; every 15 s for who has not asked."""
+    waits: list[float] = []
+    looks: list[Any] = []
+
+    def call_later(delay: float, look: Any, *_: Any) -> Any:
+        waits.append(delay)
+        looks.append(look)
+        return asyncio.get_running_loop().call_soon(int)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_later", call_later)
+    stage = Stage(ping_s)
+    looks[-1]()
+
+    assert waits == [ping_s, ping_s]
+    assert stage.wire.written[-1].split(b"\r\n", 1)[1].removesuffix(b"\r\n") == comment
 
 
 @pytest.mark.parametrize("lost", [None, OSError("reset")], ids=["closed", "reset"])

@@ -47,6 +47,21 @@ async def test_totals_of_nothing(replica: Replica) -> None:
     assert before <= found.as_of <= await replica.now()
 
 
+async def test_totals_say_when_they_cannot_be_trusted(replica: Replica, later: Any) -> None:
+    """S11: judged with the walk itself, not by a pulse before it: lost data takes the mark along."""
+    await replica.beat("ada")
+    unheard = (await replica.totals.stats()).warming
+    for partition in replica.keys.partitions:
+        await replica.redis.set(partition.since, 1)
+    later(2)
+    heard = (await replica.totals.stats()).warming
+    await replica.redis.delete(replica.keys.partition_of("c1").since)
+    later(2)
+
+    assert (unheard, heard) == (True, False)
+    assert (await replica.totals.stats()).warming
+
+
 async def test_totals_add_up(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sum over courses, in chunks, with the busiest first and equals by id; the lapsed count nowhere."""
     monkeypatch.setattr(census, "CHUNK", 7)

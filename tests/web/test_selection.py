@@ -299,3 +299,27 @@ def test_names_of_nothing_but_shut_courses_are_refused(guarded: Service) -> None
     reply = httpx2.get(f"{guarded.url}/v1/live?course_id=shut&viewers=5", headers=token("open"))
 
     assert reply.status_code == 403
+
+
+PINGED = ["/v1/courses/quiet/live?ping=5", "/v1/live?course_id=quiet&ping=5", "/v1/live?ping=5"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", PINGED)
+def test_a_stream_may_be_asked_for_comments(service: Service, path: str) -> None:
+    """From 5 to 15 s apart, by GET and by POST; each says when the next one comes."""
+    body = None if "quiet" in path else {"course_ids": ["quiet"]}
+    method = "GET" if body is None else "POST"
+    with httpx2.stream(method, f"{service.url}{path}", json=body, timeout=13) as reply:
+        assert reply.status_code == 200
+        line = next(line for line in reply.iter_lines() if line.startswith(":"))
+
+    assert line == ": keep-alive 5"
+
+
+@pytest.mark.parametrize("ping", ["4", "16", "7.5", "x", ""])
+def test_comments_have_bounds(service: Service, ping: str) -> None:
+    """422 names the parameter."""
+    reply = httpx2.get(f"{service.url}/v1/courses/quiet/live?ping={ping}", timeout=10)
+
+    assert (reply.status_code, reply.json()["errors"][0]["pointer"]) == (422, "/ping")

@@ -1,7 +1,7 @@
-"""Claims a key prefix for one database when a process starts: sets a mark, then looks for those of others.
+"""Claims a key prefix for one database when a process starts: sets a mark, then looks for others' marks.
 
-Used by app and client. A look alone would miss a process that starts at the same moment. Of two that claim
-together both look after both marks are set, so that at least one of them is refused with Misconfigured.
+Used by app and client. Without marks, two processes that start at the same moment would not see each other.
+With marks, whichever looks later sees the other's: at least one of the two is refused with Misconfigured.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from ..redis.reply import LOST
 from ..redis.subscription import Subscription
 from .preflight import channels_of, check_database
 
-MARKED_S = 2.0
+MARKED_S = 2.0  # for Redis to confirm the mark
 TRIES = 3
 PAUSE_S = (0.05, 0.5)  # random, so that two that refused each other do not collide again
 
 
 class Claim:
-    """A connection of its own holds the mark until `release`, when live.bus has subscribed to it too."""
+    """The mark is a subscription on its own connection, until live.bus has subscribed to the same channel."""
 
     def __init__(self, link: Link, keys: Keys) -> None:
         self._link, self._keys = link, keys
         self._mark: Subscription | None = None
 
     async def make(self) -> None:
-        """Raises Misconfigured. A Redis that is away, or forbids the look, does not prevent the start."""
+        """Raises Misconfigured. A Redis that is away or forbids the command does not prevent the start."""
         if self._link.is_cluster:  # it has one database
             return
         for left in reversed(range(TRIES)):

@@ -22,8 +22,8 @@ NO_EVICTION = "noeviction"
 async def preflight(link: Link, keys: Keys, *, warns: bool = False, pool: int = 0) -> None:
     """Raises Misconfigured with advice.
 
-    `warns`: a replica starts; also loads its scripts, and logs problems that do not prevent the start.
-    `pool`: how many connections it may open, beside one for subscriptions.
+    With `warns`, for a replica, it also loads the scripts and logs problems that do not prevent the start.
+    `pool` is how many connections the replica may open, besides one for subscriptions.
     """
     await link.warm()
     try:
@@ -44,7 +44,7 @@ async def preflight(link: Link, keys: Keys, *, warns: bool = False, pool: int = 
 
 
 async def _load_scripts(link: Link) -> None:
-    """Saves the first call of each a second round trip. Not on a Cluster, where each master has its own."""
+    """Saves each script's first call a second round trip. Not on a Cluster: each master has its own cache."""
     if not link.is_cluster:
         texts = [script.text for script in every_script(sharded=link.sharded)]
         with suppress(Unavailable):
@@ -52,7 +52,7 @@ async def _load_scripts(link: Link) -> None:
 
 
 async def channels_of(link: Link, keys: Keys) -> list[str]:
-    """The channels that mark databases in which our prefix is used; none if Redis is away or forbids it."""
+    """The channels that mark databases which use our prefix; none if Redis is away or forbids the command."""
     try:
         (channels,) = await link.results([("PUBSUB", "CHANNELS", f"{keys.bus}:*")])
     except Unavailable:
@@ -75,8 +75,8 @@ def _warn_of_few_connections(clients: dict[str, str], pool: int) -> None:
     allowed = int(clients.get("maxclients", "0"))
     if 0 < allowed <= pool:
         log.warning(
-            "redis lets in %d clients at most, and PRESENCE_REDIS_POOL is %d, beside one for subscriptions:"
-            " what is open serves, and `presence-svc doctor` says what would fit",
+            "redis accepts at most %d clients, but PRESENCE_REDIS_POOL is %d, and subscriptions need one:"
+            " the service works with the connections it gets; `presence-svc doctor` says how many would fit",
             allowed,
             pool,
         )

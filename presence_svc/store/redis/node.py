@@ -1,6 +1,6 @@
 """One Redis server: its connections, a deadline for every exchange, and a circuit breaker (health).
 
-Used by link and cluster. It retries once, if a connection was closed and the commands may run twice. Else
+Used by link and cluster. It retries once if the connection was closed and the commands may run twice. Else
 callers learn of a failure within their deadline, and at once while the server is known to be away. Delays in
 this process or its queues do not open the breaker.
 """
@@ -26,8 +26,8 @@ from .url import Access, Address
 log = logging.getLogger("presence.redis")
 DIAL_S = 1.0
 POOL = 16
-LONGEST_S = 0.45  # of a whole call if dialling or an unknown script took a part of its deadline
-FULL = 0.9  # share of the deadline below which a missing reply does not open the breaker
+LONGEST_S = 0.45  # for a whole call, if dialling or an unknown script took part of its time
+FULL = 0.9  # a missing reply opens the breaker if it was given at least this share of the timeout
 CLIENT_POOL = 4  # connections of redis-py's client, for subscriptions
 
 

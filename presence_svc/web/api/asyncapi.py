@@ -26,7 +26,10 @@ TOLD = {
     "chapters": {"type": "string", "description": "all, none, or the ids of some"},
     "order": {"type": "string", "enum": ["recent", "joined"]},
 }
-CATALOGUE = {
+STREAM = TOLD | {
+    "ping": {"type": "integer", "minimum": 5, "maximum": 15, "description": "s between comments; else 15"}
+}
+CATALOGUE = STREAM | {
     "course_id": {"type": "array", "items": {"type": "string", "pattern": ID_PATTERN}},
     "people": {"type": "integer", "enum": [0, 1], "description": "1: distinct viewers over all courses too"},
 }
@@ -72,8 +75,8 @@ def document(key_prefix: str) -> dict[str, Any]:
             ),
         },
         "operations": {
-            "tell_course": _operation("send", "course", course, _http("GET", TOLD)),
-            "tell_catalogue": _operation("send", "catalogue", frames.EVENTS, _http("GET", CATALOGUE | TOLD)),
+            "tell_course": _operation("send", "course", course, _http("GET", STREAM)),
+            "tell_catalogue": _operation("send", "catalogue", frames.EVENTS, _http("GET", CATALOGUE)),
             "tell_socket": _operation("send", "socket", frames.ON_A_SOCKET),
             "hear_socket": _operation("receive", "socket", frames.BY_A_CLIENT, prefix="client-"),
             "publish_change": _operation("send", "changes", frames.ON_THE_CHANNEL),

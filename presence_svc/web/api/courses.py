@@ -117,5 +117,5 @@ async def stats(request: Request) -> Response:
     else:
         text, cursor = SEARCH.read(request) or "", CURSOR.read(request)
         found = (await totals.search(text, PAGE.read(request), cursor)).model_dump()
-    # What was counted a moment ago was perhaps counted while it could not be trusted; and so may what is now.
+    # The counts may be a moment old: they were warming when they were read, or the replica's state is now.
     return json(found | {"warming": found["warming"] or service_of(request).hub.warming})

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from ...auth.caller import Caller, Role
 from ...auth.roles import Action
 from ...errors import Limited, PresenceError
-from ...live.frame import KEEP_ALIVE, WAITING, Frame, refused_frame
+from ...live.frame import WAITING, Frame, refused_frame
 from ...live.listener import Listener
 from .. import body
 from ..problems import problem
@@ -26,9 +26,10 @@ from ..query import Whole
 from ..request import check_origin, credentials, enter
 from ..selection import Wanted, of_query, of_stream
 from ..services import Services
-from .stream import ADOPT, Stream
+from .stream import ADOPT, KEEP_ALIVE_S, Stream
 
 PEOPLE = Whole("people", 0, 1, default=0)
+PING = Whole("ping", 5, KEEP_ALIVE_S, default=KEEP_ALIVE_S)
 FIRST_S = 0.15
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -41,7 +42,7 @@ LAST = (b"connection", b"close")
 
 
 class CourseStream:
-    """`GET /v1/courses/{course_id}/live?viewers=5&chapters=none`."""
+    """`GET /v1/courses/{course_id}/live?viewers=5&chapters=none&ping=7`."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
@@ -97,6 +98,7 @@ async def _stream(
     request: Request, wanted: Wanted, receive: Receive, send: Send, *, people: bool = False
 ) -> None:
     service: Services = request.app.state.service
+    ping_s = PING.read(request)
     caller, courses, nameless, refused = await _allowed(request, wanted)
     service.capacity.take()
     try:
@@ -112,7 +114,7 @@ async def _stream(
         nameless=nameless,
         people=people,
     )
-    stream = Stream(service, caller, listener, give_back)
+    stream = Stream(service, caller, listener, give_back, ping_s)
     is_adopted = False
     try:
         adopt = request.scope.get("extensions", {}).get(ADOPT, {}).get("adopt")
@@ -153,7 +155,7 @@ async def _write(stream: Stream, receive: Receive, send: Send) -> None:
                 break
             block = await listener.wait(stream.pause_s(loop.time()))
             if block or not stream.last_words(loop.time()):
-                await _send(send, block or KEEP_ALIVE, stream.deadline_s)
+                await _send(send, block or stream.keep_alive, stream.deadline_s)
         with contextlib.suppress(OSError):
             await send({"type": "http.response.body", "body": b""})
     finally:

@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 
 from ...auth.caller import Caller
-from ...live.frame import bye_frame
+from ...live.frame import bye_frame, keep_alive
 from ...live.listener import Listener
 from ...settings import Settings
 from ..services import Services
 
-KEEP_ALIVE_S = 15.0
+KEEP_ALIVE_S = 15
 ADOPT = "presence.adopt"  # the ASGI extension that hands a stream over to its connection
 
 
@@ -27,23 +27,37 @@ def term(settings: Settings, caller: Caller) -> tuple[float, float]:
 
 
 class Stream:
-    """`give_back` is called once, at the end. Times are loop times in seconds."""
+    """`give_back` is called once, at the end. Times are loop times in seconds.
 
-    __slots__ = ("_ends_at", "_expires_at", "_give_back", "_service", "deadline_s", "listener")
+    `ping_s`: the interval of its comments, as the client has asked for it.
+    """
+
+    __slots__ = ("_ends_at", "_expires_at", "_give_back", "_ping_s", "_service", "deadline_s", "listener")
 
     def __init__(
-        self, service: Services, caller: Caller, listener: Listener, give_back: Callable[[], None]
+        self,
+        service: Services,
+        caller: Caller,
+        listener: Listener,
+        give_back: Callable[[], None],
+        ping_s: int = KEEP_ALIVE_S,
     ) -> None:
         self.listener = listener
         self.deadline_s = service.settings.send_deadline
         self._service = service
         self._give_back = give_back
+        self._ping_s = ping_s
         self._ends_at, self._expires_at = term(service.settings, caller)
         service.metrics.streams.inc()
 
     def pause_s(self, now: float) -> float:
         """Seconds until a keep-alive or the end is due."""
-        return max(0.0, min(KEEP_ALIVE_S, self._ends_at - now, self._expires_at - now))
+        return max(0.0, min(self._ping_s, self._ends_at - now, self._expires_at - now))
+
+    @property
+    def keep_alive(self) -> bytes:
+        """The comment that is sent when there is no event."""
+        return keep_alive(0 if self._ping_s == KEEP_ALIVE_S else self._ping_s)
 
     def last_words(self, now: float) -> bytes:
         """The last event if the stream must end now: `reauth` (new token needed) or `bye`; else nothing."""

@@ -36,7 +36,7 @@ const CSS = `
 :host([data-state=offline]) .slash { display: inline; }
 [part=tooltip] {
   display: none; position: fixed; inset: auto; z-index: 2147483647; margin: 0; box-sizing: border-box; width: max-content;
-  max-width: min(18rem, calc(100vw - 16px)); padding: .75rem .9rem; text-align: start; overflow: hidden auto; overscroll-behavior: contain; white-space: normal;
+  max-width: min(18rem, calc(100vw - 16px)); padding: .75rem .9rem; text-align: start; overflow-x: hidden; overflow-y: auto; overscroll-behavior: contain; white-space: normal;
   font: var(--lvb-tooltip-font, 400 .8125rem/1.4 system-ui, sans-serif); color: var(--lvb-tooltip-color, CanvasText);
   background: var(--lvb-tooltip-background, Canvas); border: 1px solid color-mix(in srgb, CanvasText 15%, transparent);
   border-radius: var(--lvb-tooltip-radius, 12px); box-shadow: 0 8px 28px rgb(0 0 0 / .18);

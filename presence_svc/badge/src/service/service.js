@@ -102,8 +102,7 @@ export class Service {
     const bearer = !body.leave_token && this.#token;
     const headers = bearer ? { authorization: `Bearer ${bearer}`, "content-type": "application/json" } : undefined;
     try {
-      if (!("keepalive" in Request.prototype)) navigator.sendBeacon(this.base + path, text);
-      else await fetch(this.base + path, { method: "POST", keepalive: true, body: text, headers });
+      if ("keepalive" in Request.prototype || !navigator.sendBeacon?.(this.base + path, text)) await fetch(this.base + path, { method: "POST", keepalive: true, body: text, headers });
     } catch {} // a fetch that extensions have replaced may throw at once
   }
 }

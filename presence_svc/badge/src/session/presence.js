@@ -2,7 +2,7 @@
 
 import { isHidden, isHttps } from "../shared/checks.js";
 import { NO_SERVICE } from "../shared/error.js";
-import { isCounted, setCounted, stored, takeSession, visitorId } from "../shared/memory.js";
+import { isCounted, randomId, setCounted, stored, takeSession, visitorId } from "../shared/memory.js";
 import { LONGEST_TIMER, PUBLISH_DELAY, SLOW_HEARTBEAT, STALE_DELAY, backoff, now, spread } from "../shared/timing.js";
 
 export class Presence {
@@ -21,6 +21,7 @@ export class Presence {
   /** When heartbeats began, */ #arrivedAt = 0;
   /** and whether no count has arrived since. */ #isUnheard = true;
   /** Roughly when our lease ends; 0 before the first reply. */ #until = 0;
+  /** The end of our lease by the service's clock, less the time of the reply by ours. */ #lease = Infinity;
   /** @type {string | undefined} our id in the roster, where the service hides real ids */ #pseudonym;
   /** @type {string | undefined} the signed-in id, until the service knows that we are a visitor now */ #signedOut;
   /** The service refused the last message as invalid: repeating it is pointless. */ #isHopeless = false;
@@ -122,7 +123,7 @@ export class Presence {
     return isOlder && !isCounted(this.key) && !this.course.viewers?.some(({ viewer_id: id }) => id === (this.#pseudonym ?? this.viewerId));
   }
 
-  /** @param {{total: number, viewer_id: string, pseudonym?: string, leave_token: string, next_heartbeat_ms: number}} reply */
+  /** @param {{total: number, expires_at: number, viewer_id: string, pseudonym?: string, leave_token: string, next_heartbeat_ms: number}} reply */
   #counted(reply) {
     const isFirst = !this.#until;
     this.#pseudonym = reply.pseudonym ?? undefined;
@@ -130,6 +131,8 @@ export class Presence {
     if (reply.viewer_id !== this.#signedOut) this.#signedOut = undefined;
     this.viewerId = reply.viewer_id;
     this.#leaveToken = reply.leave_token;
+    this.#lease = reply.expires_at - now();
+    if (this.#isRemoved) return this.#remove();
     this.#until = Date.now() + 2 * reply.next_heartbeat_ms;
     setCounted(this.key, this.#until);
     if (!isFirst && this.course.known) return;
@@ -140,7 +143,19 @@ export class Presence {
     this.course.notify();
   }
 
+  /** The lease has no time: somebody has removed us. Heartbeats go on, and count again when the ban is over. */
+  get #isRemoved() { return this.#lease < this.course.ahead + PUBLISH_DELAY / 2; }
+
+  #remove() {
+    this.#sessionId = randomId(); // the old one has ended for good
+    this.#seq = this.#until = this.floor = 0;
+    this.#isUnheard = false;
+    setCounted(this.key, 0);
+    this.course.notify();
+  }
+
   #settle() {
+    if (this.#isRemoved) this.#remove(); // the first count came after the reply
     if (this.#isAway || !this.#until || this.course.hub.state !== "live" || !this.course.known) return;
     this.floor = 1;
     this.course.notify();
@@ -181,7 +196,7 @@ export class Presence {
       if (this.sessions.size || this.course.presences.get(this.slot) !== this) return;
       this.course.presences.delete(this.slot);
       this.#leave(false);
-      stored("sessionStorage", this.key, null);
+      this.#keep(false);
       setCounted(this.key, Date.now() + PUBLISH_DELAY); // for this long counts may still include us
       this.course.notify();
       this.course.hub.source.sync();
@@ -192,7 +207,12 @@ export class Presence {
   suspend() {
     if (this.#isAway) return;
     this.#leave(true);
-    stored("sessionStorage", this.key, [this.#sessionId, this.#seq, this.course.view()?.total]);
+    this.#keep(true);
+  }
+
+  /** For the page that comes after this one: a reload, or one that the browser has thrown away. @param {boolean} isKept */
+  #keep(isKept) {
+    stored("sessionStorage", this.key, isKept ? [this.#sessionId, this.#seq, this.course.view()?.total] : null);
   }
 
   /** @param {boolean} soft */
@@ -258,7 +278,9 @@ export class Presence {
   #body() {
     if (this.#isAway || !this.sessions.size) throw new Error("left"); // no heartbeat may follow a leave
     const former = this.#signedOut && { viewer_id: this.#signedOut, leave_token: this.#leaveToken };
-    return { ...this.#message(), ...former, seq: ++this.#seq };
+    this.#seq += 1;
+    this.#keep(isHidden()); // such a page may end without a word
+    return { ...this.#message(), ...former, seq: this.#seq };
   }
 
   /** @param {import("../shared/error.js").PresenceError} error @returns {number} ms until the next try, short enough to keep the lease */

@@ -2,7 +2,8 @@
 
 export const REQUEST_TIMEOUT = 10_000; // a request without an answer has failed
 export const FIRST_BYTE_TIMEOUT = 8_000; // a stream without a byte by then is buffered by a proxy or scanner
-export const COMMENT_OVERDUE = 17_000; // a stream silent for this long is doubted: the service sends a comment every 15 s
+export const COMMENT_OVERDUE = 17_000; // a stream silent for this long is doubted: the service sends a comment every 15 s,
+export const COMMENT_DELAY = 2_000; // or as often as it was asked to, and this is longer than the network delays one
 export const SILENCE_TIMEOUT = 40_000; // and is dead after this
 export const TRUST_DELAY = 5_000; // a proxy that lets bytes pass so long after the first ones does not buffer the stream
 export const DELIVERY_TIMEOUT = 4_000; // longer than the service and the network take to deliver a change

@@ -7,7 +7,8 @@ const MAX_LINE = 1 << 20;
 /** @typedef {{event: string, data: string, retry: number}} Frame */
 
 /**
- * @param {ReadableStream<Uint8Array>} body @param {() => void} heard called for every chunk, comments included
+ * @param {ReadableStream<Uint8Array>} body @param {(seconds: number) => void} heard called for every chunk,
+ *   comments included, with the time until the next comment if one says it
  * @returns {AsyncGenerator<Frame, void, void>}
  */
 export async function* frames(body, heard) {
@@ -19,8 +20,9 @@ export async function* frames(body, heard) {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      heard();
-      const lines = (rest + decoder.decode(value, { stream: true })).split(/\r?\n/);
+      const text = rest + decoder.decode(value, { stream: true });
+      heard(Number(/^: keep-alive (\d+)/m.exec(text)?.[1]));
+      const lines = text.split(/\r?\n/);
       rest = lines.pop() ?? "";
       if (rest.length > MAX_LINE) throw new Error("a line of the stream has no end");
       for (const line of lines) {

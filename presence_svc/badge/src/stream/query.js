@@ -5,6 +5,7 @@ const MAX_COUNTS = 200; // in a read's query string
 const MAX_QUERY = 6_000; // bytes: a default nginx takes 8 KiB of request line
 const MAX_CHAPTERS = 1_000; // bytes of chapter ids; beyond that all chapters are asked for
 const MAX_BODY = 500; // in the body of a POST
+const PING = "ping=7"; // seconds between a stream's comments; older services ignore it, and send one every 15 s
 const MAX_STREAMS = 3; // of the six connections that a browser allows per origin; courses on no stream are polled
 
 /**
@@ -73,9 +74,9 @@ export function streams({ courses, chapters, areApart }, canPost) {
     const parts = cut(ids, MAX_COURSES);
     if (parts.length > 1 && canPost) {
       const options = { ...(viewers && { viewers, order: "joined" }), ...(chapters && { chapters: chapters.length ? chapters : "none" }) };
-      return cut(ids, MAX_BODY, Infinity).map((part) => ({ ids: part, path: "/v1/live", body: { course_ids: part, ...options } }));
+      return cut(ids, MAX_BODY, Infinity).map((part) => ({ ids: part, path: `/v1/live?${PING}`, body: { course_ids: part, ...options } }));
     }
-    const tail = (viewers ? `&viewers=${viewers}&order=joined` : "") + chaptersParameter(chapters);
+    const tail = `&${PING}` + (viewers ? `&viewers=${viewers}&order=joined` : "") + chaptersParameter(chapters);
     return parts.map((part) => ({ ids: part, path: `/v1/live?${part.map(item).join("&")}${tail}` }));
   });
   return queries.slice(0, MAX_STREAMS);

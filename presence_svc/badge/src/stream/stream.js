@@ -1,7 +1,7 @@
 /** One stream: opened, watched, replaced and reopened here, whatever a proxy answers. */
 
 import { NO_SERVICE, PresenceError } from "../shared/error.js";
-import { COMMENT_OVERDUE, FIRST_BYTE_TIMEOUT, SILENCE_TIMEOUT, STALE_DELAY, backoff, now } from "../shared/timing.js";
+import { COMMENT_DELAY, COMMENT_OVERDUE, FIRST_BYTE_TIMEOUT, SILENCE_TIMEOUT, STALE_DELAY, backoff, now } from "../shared/timing.js";
 import { frames } from "./frames.js";
 
 const AT_ONCE = 1;
@@ -117,12 +117,14 @@ export class Stream {
     const silent = () => control.abort(new Error("the stream of the presence service fell silent"));
     let watchdog = setTimeout(silent, FIRST_BYTE_TIMEOUT); // for the first byte of the body: some scanners let the headers pass
     let first = 0;
-    const heard = () => {
+    let overdue = COMMENT_OVERDUE;
+    const heard = (/** @type {number} */ seconds) => {
       clearTimeout(watchdog);
+      if (seconds) overdue = seconds * 1_000 + COMMENT_DELAY;
       watchdog = setTimeout(() => {
-        watchdog = setTimeout(silent, SILENCE_TIMEOUT - COMMENT_OVERDUE);
+        watchdog = setTimeout(silent, SILENCE_TIMEOUT - overdue);
         this.listener.overdue();
-      }, COMMENT_OVERDUE);
+      }, overdue);
       this.receivedAt = now();
       first ||= this.receivedAt;
       if (control === this.#opening) this.#delivers(control);

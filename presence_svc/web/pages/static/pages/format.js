@@ -28,12 +28,14 @@ export const change = (share) => signed.format(share);
 /** @param {number} minutes */
 export const asHours = (minutes) => hours[minutes < 6_000 ? 1 : 0].format(minutes / 60);
 
-export const clock = times({ hour: "numeric", minute: "2-digit" });
-export const seconds = times({ hour: "numeric", minute: "2-digit", second: "2-digit" });
+const isHalf = /^h1/.test(system.hourCycle ?? ""); // 7 PM needs no minutes, 19 does
+const hour = isHalf ? "numeric" : "2-digit"; // 7:05 PM, but 07:05
+export const clock = times({ hour, minute: "2-digit" });
+export const seconds = times({ hour, minute: "2-digit", second: "2-digit" });
 export const date = times({ day: "numeric", month: "short" });
 export const weekday = times({ weekday: "long" });
 export const day = times({ weekday: "short", day: "numeric", month: "short" });
-export const moment = times({ weekday: "short", day: "numeric", month: "short", hour: "numeric", minute: "2-digit" });
+export const moment = times({ weekday: "short", day: "numeric", month: "short", hour, minute: "2-digit" });
 
 const names = (/** @type {"short" | "long"} */ width) => {
   const format = new Intl.DateTimeFormat(locale, { weekday: width, timeZone: "UTC" });
@@ -41,8 +43,7 @@ const names = (/** @type {"short" | "long"} */ width) => {
 };
 export const weekdays = { short: names("short"), long: names("long") };
 
-const isHalf = /^h1/.test(system.hourCycle ?? ""); // 7 PM needs no minutes, 19 does
-const hourly = new Intl.DateTimeFormat(locale, { hour: "numeric", ...(isHalf ? {} : { minute: "2-digit" }), timeZone: "UTC" });
+const hourly = new Intl.DateTimeFormat(locale, { hour, ...(isHalf ? {} : { minute: "2-digit" }), timeZone: "UTC" });
 /** @param {number} index 0 to 24: the hour of a day */
 export const hourName = (index) => hourly.format(Date.UTC(2024, 0, 1, index));
 

@@ -9,6 +9,7 @@ const SHORTEST = 120; // of the axis, so that the first values are no wall
 export class NowChart {
   /** @type {[number[], (number | null)[]]} */ #points = [[], []];
   /** @type {any} */ #plot = null;
+  /** The moment that the keyboard is at, in s; 0 for none. */ #at = 0;
 
   /** @param {HTMLElement} host @param {(text: string) => void} say says what the cursor is at */
   constructor(host, say) {
@@ -17,6 +18,7 @@ export class NowChart {
     new ResizeObserver(() => this.#plot?.setSize(this.#size())).observe(host);
     addEventListener("themechange", () => this.#plot && this.#draw());
     host.addEventListener("keydown", (event) => this.#onKey(event));
+    for (const event of ["pointermove", "blur"]) host.addEventListener(event, () => (this.#at = 0));
   }
 
   /** Adds a value; null is a gap: nothing was known then. @param {number | null} value */
@@ -35,12 +37,23 @@ export class NowChart {
     this.host.setAttribute("aria-label", `Viewers in the last minutes: ${known.length ? `from ${number(Math.min(...known))} to ${number(Math.max(...known))}` : "not known"}`);
   }
 
+  /** The latest moment of the picture, in s. One point alone is a day to uPlot. */
+  get #now() {
+    return this.#points[0].at(-1) ?? 0;
+  }
+
   /** What it has seen, for the table behind it. */
   get points() {
     return this.#points;
   }
 
+  /** The picture moves on under a pointer that rests; the keyboard stays at its moment. */
+  #point() {
+    if (this.#at) this.#plot.setCursor({ left: this.#plot.valToPos(this.#at, "x"), top: 10 });
+  }
+
   forget() {
+    this.#at = 0;
     this.#points = [[], []];
     this.#plot?.destroy();
     this.#plot = null;
@@ -57,7 +70,8 @@ export class NowChart {
     event.preventDefault();
     const [times] = this.#points;
     const index = Math.max(0, Math.min(times.length - 1, (this.#plot.cursor.idx ?? times.length) + way));
-    this.#plot.setCursor({ left: this.#plot.valToPos(times[index], "x"), top: 10 });
+    this.#at = times[index];
+    this.#point();
   }
 
   /** @param {number | null | undefined} index */
@@ -70,7 +84,7 @@ export class NowChart {
   /** Colours cannot be changed later, so another theme is another chart. */
   #draw() {
     const inks = colours(this.host);
-    const range = (/** @type {unknown} */ _, /** @type {number} */ min, /** @type {number} */ max) => [Math.min(min, max - SHORTEST), max];
+    const range = () => [Math.min(this.#points[0][0], this.#now - SHORTEST), this.#now];
     this.#plot?.destroy();
     this.#plot = new Plot(
       {
@@ -82,7 +96,7 @@ export class NowChart {
         axes: axes(inks, false),
         series: [{}, { stroke: inks.live, width: 2, fill: pale(inks.live, 0.12), points: { show: false }, paths: Plot.paths.stepped({ align: 1 }) }],
         hooks: {
-          draw: [(/** @type {any} */ plot) => this.#edge(plot, inks)],
+          draw: [(/** @type {any} */ plot) => this.#edge(plot, inks), () => this.#point()],
           setCursor: [(/** @type {any} */ plot) => this.#read(plot.cursor.idx)],
         },
       },

@@ -21,11 +21,12 @@ export function colours(host) {
     return [name, getComputedStyle(probe).color];
   });
   probe.remove();
-  return /** @type {Colours} */ (Object.fromEntries(found));
+  const inks = /** @type {Colours} */ (Object.fromEntries(found));
+  return matchMedia("(forced-colors: active)").matches ? { ...inks, line: pale(inks.line, 0.25) } : inks; // no system colour is faint
 }
 
-/** @param {string} colour `rgb(...)` @param {number} alpha */
-export const pale = (colour, alpha) => colour.replace(/rgba?\(([^)]*?)(,[^,)]*)?\)$/, (whole) => whole.replace(/^rgba?\(/, "rgba(").replace(/\)$/, `, ${alpha})`));
+/** @param {string} colour `rgb(...)` or, by some systems, `rgba(...)` @param {number} alpha */
+export const pale = (colour, alpha) => `rgba(${(colour.match(/[\d.]+/g) ?? []).slice(0, 3).join()}, ${alpha})`;
 
 /** @param {Colours} colours @param {boolean} byDay */
 export function axes({ soft, line }, byDay) {
