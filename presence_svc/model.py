@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    WithJsonSchema,
 )
 
 from .text import picture, shown
@@ -45,8 +46,14 @@ def _absent_is(default: Any) -> BeforeValidator:
 
 
 Flag = Annotated[bool, BeforeValidator(_boolean)]
-Option = Annotated[Flag, _absent_is(False)]
-Session = Annotated[Id, _absent_is("main")]
+
+
+def _or_null(**schema: str) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [schema, {"type": "null"}]})
+
+
+Option = Annotated[Flag, _absent_is(False), _or_null(type="boolean")]
+Session = Annotated[Id, _absent_is("main"), _or_null(type="string", pattern=ID_PATTERN)]
 Seq = Annotated[Annotated[int, Field(ge=0, le=MAX_SAFE_INT)], BeforeValidator(integral)]
 Name = Annotated[
     Annotated[str, StringConstraints(max_length=80, strip_whitespace=True)] | None,

@@ -531,7 +531,7 @@ export interface components {
              * @description one tab or device of the viewer
              * @default main
              */
-            session_id?: string;
+            session_id?: string | null;
             /**
              * Chapter Id
              * @default null
@@ -554,13 +554,13 @@ export interface components {
              * @description counted, never named
              * @default false
              */
-            anonymous?: boolean;
+            anonymous?: boolean | null;
             /**
              * Hidden
              * @description the tab is hidden: its lease is longer
              * @default false
              */
-            hidden?: boolean;
+            hidden?: boolean | null;
             /**
              * Seq
              * @description increases with every message of the session
@@ -697,7 +697,7 @@ export interface components {
              * @description one tab or device of the viewer
              * @default main
              */
-            session_id?: string;
+            session_id?: string | null;
             /**
              * Chapter Id
              * @default null
@@ -720,13 +720,13 @@ export interface components {
              * @description counted, never named
              * @default false
              */
-            anonymous?: boolean;
+            anonymous?: boolean | null;
             /**
              * Hidden
              * @description the tab is hidden: its lease is longer
              * @default false
              */
-            hidden?: boolean;
+            hidden?: boolean | null;
             /**
              * Seq
              * @description increases with every message of the session
@@ -973,7 +973,7 @@ export interface components {
              * @description one tab or device of the viewer
              * @default main
              */
-            session_id?: string;
+            session_id?: string | null;
             /**
              * Chapter Id
              * @default null
@@ -996,13 +996,13 @@ export interface components {
              * @description counted, never named
              * @default false
              */
-            anonymous?: boolean;
+            anonymous?: boolean | null;
             /**
              * Hidden
              * @description the tab is hidden: its lease is longer
              * @default false
              */
-            hidden?: boolean;
+            hidden?: boolean | null;
             /**
              * Seq
              * @description increases with every message of the session
@@ -1096,7 +1096,7 @@ export interface components {
              * Session Id
              * @default main
              */
-            session_id?: string;
+            session_id?: string | null;
             /**
              * Seq
              * @default null
@@ -1106,7 +1106,7 @@ export interface components {
              * Soft
              * @default false
              */
-            soft?: boolean;
+            soft?: boolean | null;
             /**
              * Leave Token
              * @default null
@@ -1117,7 +1117,7 @@ export interface components {
              * @description set by a visitor who has no leave token yet
              * @default false
              */
-            anonymous?: boolean;
+            anonymous?: boolean | null;
         };
         /**
          * LeaveMessage
