@@ -1,4 +1,7 @@
-"""Token buckets in this process's memory, for auth.rates. Bounded: drops the least recently used."""
+"""Token buckets, the rate limits of auth.rates, in this process's memory; no bearer tokens.
+
+Bounded: drops the least recently used.
+"""
 
 from __future__ import annotations
 

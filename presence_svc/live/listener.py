@@ -1,7 +1,8 @@
 """The mailbox of a stream or socket: the latest frame per course and kind, never a queue.
 
 Filled by live.hub, emptied by web.sse and web.ws. If the connection can be written to directly (server.sse),
-frames go there at once, and the mailbox is only used while the client is slow.
+frames go there at once, and the mailbox is only used while the client is slow. Whoever writes disconnects a
+client that takes nothing within `send_deadline`.
 """
 
 from __future__ import annotations

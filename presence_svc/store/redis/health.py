@@ -1,6 +1,7 @@
-"""Whether a server answers and accepts writes, judged by its replies, and probed while it does not.
+"""The circuit breaker of one server: whether it answers and accepts writes, and the probe while it does not.
 
-Used by node. While the server is away, only the probe connects, a few times a second.
+Used by node, which reports each reply. While the breaker is open ("away"), only the probe connects, a few
+times a second.
 """
 
 from __future__ import annotations
