@@ -5,6 +5,7 @@ The parts are in tests/rig.py, for suites that want another scope or another sha
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,12 @@ from tests.cluster_rig import CLUSTER, Cluster, ClusterBackend, cluster
 
 EmptyServer = Callable[[str], EmbeddedServer]
 SpawnService = Callable[..., rig.Service]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: one process more than there are cores, because tests wait for half of their time."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")

@@ -267,8 +267,9 @@ class Mute:
         self.connections += 1
         muted = asyncio.Event()
         self._muted.append(muted)
+        self._writers.append(writer)
         there_reader, there_writer = await asyncio.open_unix_connection(self._path)
-        self._writers += [writer, there_writer]
+        self._writers.append(there_writer)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_pump(reader, there_writer, muted))

@@ -26,8 +26,10 @@ def event(total: int) -> str:
 async def answering(*answers: tuple[str, str]) -> AsyncIterator[tuple[str, list[str]]]:
     """A server that gives one (head, body) after the other, then the last for ever; and what it was asked."""
     asked: list[str] = []
+    writers: set[asyncio.StreamWriter] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.add(writer)
         asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
         head, body = answers[min(len(asked), len(answers)) - 1]
         writer.write(f"HTTP/1.1 {head}\r\nconnection: close\r\n\r\n{body}".encode())
@@ -36,6 +38,10 @@ async def answering(*answers: tuple[str, str]) -> AsyncIterator[tuple[str, list[
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+    await asyncio.sleep(0.02)  # whoever was accepted last has a writer by now
+    for writer in writers:
+        writer.transport.abort()
+    await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(

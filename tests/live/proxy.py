@@ -33,6 +33,7 @@ class Proxy:
     async def __aexit__(self, *error: object) -> None:
         assert self._server is not None
         self._server.close()
+        await asyncio.sleep(0.01)  # whoever was accepted last has a task by now
         self.cut()
         for task in self._tasks:
             task.cancel()

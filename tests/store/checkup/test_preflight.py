@@ -27,7 +27,10 @@ KEYS = Keys("presence")
 async def old_redis(info: bytes) -> AsyncIterator[str]:
     """Says this to INFO."""
 
+    open_now: set[asyncio.StreamWriter] = set()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_now.add(writer)
         commands = hiredis.Reader()
         while data := await reader.read(65_536):
             commands.feed(data)
@@ -40,7 +43,10 @@ async def old_redis(info: bytes) -> AsyncIterator[str]:
         yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
-        await asyncio.sleep(0.05)  # those who are served see their end
+        await asyncio.sleep(0.05)  # whoever was accepted last has a writer by now
+        for writer in open_now:
+            writer.transport.abort()
+        await asyncio.sleep(0.01)
 
 
 # What servers say they are, by their own words.
