@@ -23,8 +23,8 @@ SpawnService = Callable[..., rig.Service]
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """`-n auto`: one process more than there are cores, because tests wait for half of their time."""
-    return (os.cpu_count() or 1) + 1
+    """`-n auto`: two processes more than there are cores, because tests wait for half of their time."""
+    return (os.cpu_count() or 1) + 2
 
 
 @pytest.fixture(scope="session")
