@@ -6,10 +6,8 @@ import asyncio
 import os
 import sys
 from asyncio.subprocess import PIPE, STDOUT
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
-import hiredis
 import pytest
 
 from presence_svc.errors import Misconfigured
@@ -19,34 +17,14 @@ from presence_svc.store.redis.embedded import EmbeddedServer
 from presence_svc.store.redis.factory import link_to
 from tests.conftest import SpawnService
 from tests.rig import ROOT, Backend
+from tests.store.redis.fake_redis import fake_redis
 
 KEYS = Keys("presence")
 
 
-@asynccontextmanager
-async def old_redis(info: bytes) -> AsyncIterator[str]:
+def old_redis(info: bytes) -> AbstractAsyncContextManager[str]:
     """Says this to INFO."""
-
-    open_now: set[asyncio.StreamWriter] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        open_now.add(writer)
-        commands = hiredis.Reader()
-        while data := await reader.read(65_536):
-            commands.feed(data)
-            while command := commands.gets():
-                writer.write({b"INFO": info, b"PUBSUB": b"*0\r\n"}.get(command[0], b"+OK\r\n"))
-        writer.transport.abort()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        await asyncio.sleep(0.05)  # whoever was accepted last has a writer by now
-        for writer in open_now:
-            writer.transport.abort()
-        await asyncio.sleep(0.01)
+    return fake_redis({b"INFO": [info], b"PUBSUB": [b"*0\r\n"]})
 
 
 # What servers say they are, by their own words.

@@ -26,46 +26,17 @@ from presence_svc.store.redis.factory import link_to
 from presence_svc.store.redis.link import ServerLink
 from presence_svc.store.redis.url import parse
 from tests.live.proxy import Proxy
+from tests.store.redis.fake_redis import fake_redis
 
 LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
 PING = hiredis.pack_command(("PING",))
 on_every_loop = pytest.mark.parametrize("new_loop", LOOPS, ids=["asyncio", "uvloop"])
-Script = dict[bytes, list[bytes]]
 NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
 
 def run(new_loop: NewLoop, test: Coroutine[Any, Any, None]) -> None:
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(asyncio.wait_for(test, 10))
-
-
-@asynccontextmanager
-async def fake_redis(script: Script, context: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """Answers a command by its name with these packets, +OK to all else; gives its URL."""
-    open_now: set[asyncio.StreamWriter] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        open_now.add(writer)
-        commands = hiredis.Reader()
-        while data := await reader.read(65_536):
-            commands.feed(data)
-            while command := commands.gets():
-                for packet in script.get(command[0], [b"+OK\r\n"]):
-                    writer.write(packet)
-                    await asyncio.sleep(0.002)
-        writer.transport.abort()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-    try:
-        scheme = "rediss" if context else "redis"
-        yield f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}" + (
-            "?ssl_cert_reqs=none&ssl_check_hostname=false" if context else ""
-        )
-    finally:
-        server.close()
-        for writer in open_now:
-            writer.transport.abort()
-        await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
