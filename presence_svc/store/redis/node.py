@@ -167,7 +167,7 @@ class Node:
         self._pool.give(connection)
         self.exchanges += 1
         self._heard = connection.used_at
-        took_s = self._pool.took_s = perf_counter() - began
+        took_s = self._pool.last_exchange_s = perf_counter() - began
         self.on_exchange(took_s)
         return replies
 

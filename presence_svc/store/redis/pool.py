@@ -46,7 +46,7 @@ class Pool:
         self._dials: set[asyncio.Task[None]] = set()
         self._not_before = 0.0
         self._again: asyncio.TimerHandle | None = None
-        self._closed, self.took_s = False, 0.0  # of the last call, set by node
+        self._closed, self.last_exchange_s = False, 0.0  # node sets the duration
 
     def ready(self, now: float) -> Connection | None:
         """The most recently used connection if it is ready now: the usual case, without awaiting anything."""
@@ -96,7 +96,7 @@ class Pool:
 
     async def _answers(self, connection: Connection) -> bool:
         shortest_s, longest_s = CHECK_S
-        check_s = min(max(shortest_s, 1.5 * self.took_s), longest_s)
+        check_s = min(max(shortest_s, 1.5 * self.last_exchange_s), longest_s)
         try:
             await connection.exchange(PING, 1, asyncio.get_running_loop().time() + check_s)
         except BaseException as error:
