@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing as closed
 from contextlib import contextmanager
 from functools import partial
@@ -15,8 +15,10 @@ from typing import ClassVar
 
 from redis import Redis
 
+from presence_svc.model import Heartbeat
 from presence_svc.settings import Settings
 from presence_svc.store import scripts
+from presence_svc.store.write import HeartbeatWrite
 from tests import rig
 from tests.benchmarks import process
 from tests.benchmarks.browser import Page
@@ -29,6 +31,10 @@ from tests.benchmarks.wire import Wire
 SLOW_US = 500
 SHARE = 0.3  # of a minute: the part in which the one before is closed
 LONGEST_S = 60.0
+CHAPTERS = (500, 2_000)  # the default limit of a course, and the setting's maximum
+MOST_CHAPTERS = CHAPTERS[-1]
+MINUTES = 5
+SWEEP = scripts.SWEEP.sha.encode()
 Timed = tuple[float, float]  # when a heartbeat began (s since 1970), and the ms that it took
 
 
@@ -41,13 +47,16 @@ class Briefest(Settings):
 
 
 @contextmanager
-def running(kind: type[Settings], courses: int, env: Mapping[str, str]) -> Iterator[tuple[str, int]]:
-    """A Redis in which every course has a viewer, and a service on it: the one's URL, the other's port."""
-    settings = kind(ttl=600, hidden_ttl=600, history="PRESENCE_HISTORY" not in env)
+def running(
+    kind: type[Settings], writes: Sequence[HeartbeatWrite], env: Mapping[str, str]
+) -> Iterator[tuple[str, int]]:
+    """A Redis with these viewers, and a service on it: the one's URL, the other's port."""
+    kept = "PRESENCE_HISTORY" not in env
+    settings = kind(ttl=600, hidden_ttl=600, history=kept, chapters_per_course=MOST_CHAPTERS)
     with process.redis() as (server, url):
         wire = Wire(server.url)
         wire.call("SCRIPT", "LOAD", scripts.HEARTBEAT.text)
-        for batch in heartbeats(settings, beats(courses, 1), 1):
+        for batch in heartbeats(settings, writes, 1):
             wire.send(batch)
         wire.close()
         port = rig.free_port()
@@ -80,18 +89,31 @@ def all_closed_after_s(client: Redis, minute_s: float) -> float:
     return time.time() - end
 
 
+def of_chapters(many: int) -> list[float]:
+    """ms that Redis takes to close a minute of one course with a viewer in each of so many chapters."""
+    writes = [HeartbeatWrite("c1", f"u{n}", Heartbeat(chapter_id=f"ch-{n}")) for n in range(many)]
+    env = {"PRESENCE_CHAPTERS_PER_COURSE": str(MOST_CHAPTERS)}
+    with running(Briefest, writes, env) as (url, _), Redis.from_url(url) as client:
+        client.config_set("slowlog-log-slower-than", SLOW_US)
+        client.slowlog_reset()
+        time.sleep(MINUTES + 0.5)
+        calls = [one for one in client.slowlog_get(128) if SWEEP in one["command"]]
+    return sorted(one["duration"] / 1000 for one in calls)[-MINUTES:]
+
+
 def closing(scale: Scale) -> list[Figure]:
     """A player's heartbeats while minutes are closed, between, and with HISTORY=off."""
     kind: type[Settings] = ShortMinutes if scale.crowd > 10_000 else Briefest
     courses, minute_s, ends = scale.crowd // 10, kind.minute_ms / 1000, min(3, scale.rounds)
     measured = partial(_figures, minute_s=minute_s, ends=ends)
-    with running(kind, courses, {}) as (url, port), Redis.from_url(url) as client:
+    writes = beats(courses, 1)
+    with running(kind, writes, {}) as (url, port), Redis.from_url(url) as client:
         after = [all_closed_after_s(client, minute_s) for _ in range(ends)]
         client.config_set("slowlog-log-slower-than", SLOW_US)
         client.slowlog_reset()
         meanwhile, between = measured(port)
         slow = [entry["duration"] / 1000 for entry in client.slowlog_get(128)]
-    with running(kind, courses, {"PRESENCE_HISTORY": "off"}) as (_, port):
+    with running(kind, writes, {"PRESENCE_HISTORY": "off"}) as (_, port):
         off_then, off_between = measured(port)
     who = f"{courses:,} courses close"
     return [
@@ -101,6 +123,7 @@ def closing(scale: Scale) -> list[Figure]:
         Figure("heartbeats p99 between", between, "", "ms"),
         Figure("HISTORY=off: p99 at the same moments", off_then, "", "ms"),
         Figure("HISTORY=off: p99 between", off_between, "", "ms"),
+        *(Figure(f"a minute of {n:,} chapters", of_chapters(n), "", "ms") for n in CHAPTERS),
     ]
 
 
