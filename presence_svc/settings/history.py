@@ -84,6 +84,11 @@ class HistorySettings(BaseSettings):
         return round(self.history_days * 1000)
 
     @property
+    def tiers_ms(self) -> tuple[int, int, int, int]:
+        """For how long minutes, quarters, days and uniques are kept."""
+        return self.minutes_ms, self.quarters_ms, self.days_ms, self.uniques_ms
+
+    @property
     def uniques_ms(self) -> int:
         """A day's sketch is kept until its number is certainly in the days, and a while for unions."""
         return min(self.quarters_ms, UNIQUES_MS)
