@@ -111,12 +111,9 @@ def history(
     course: Course,
     chapter: Annotated[str, typer.Option(help="Only this chapter.", show_default=False)] = "",
     step: Annotated[str, typer.Option(help="Length of a step: 1m, 15m, 1h or 1d.")] = "1h",
-    begin: Annotated[
-        str, typer.Option("--from", help="Start, in ISO 8601 or ms since 1970.", show_default=False)
-    ] = "",
+    begin: Annotated[str, typer.Option("--from", help="ISO 8601 or ms since 1970.", show_default=False)] = "",
     end: Annotated[
-        str,
-        typer.Option("--to", help="End, in ISO 8601 or ms since 1970; by default now.", show_default=False),
+        str, typer.Option("--to", help="ISO 8601 or ms since 1970; by default now.", show_default=False)
     ] = "",
     tz: Annotated[str, typer.Option(help="Time zone, such as Asia/Kolkata.")] = "UTC",
     as_json: Annotated[bool, typer.Option("--json", help="Print the HTTP API's JSON.")] = False,
@@ -132,9 +129,7 @@ def history(
 @cli.command()
 def simulate(
     url: Url = LOCAL,
-    viewers: Annotated[
-        int, typer.Option("--viewers", "-n", min=1, max=100_000, help="How many viewers.")
-    ] = 100,
+    viewers: Annotated[int, typer.Option("--viewers", "-n", min=1, max=100_000, help="How many.")] = 100,
     courses: Annotated[int, typer.Option(min=1, max=10_000, help="How many courses they watch.")] = 4,
     seconds: Annotated[float, typer.Option(min=0.1, max=86_400, help="For how many seconds.")] = 60,
     interval: Annotated[
@@ -162,9 +157,7 @@ def sweep(as_json: Json = False) -> None:
 
 
 @cli.command()
-def keys(
-    course: Course, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
-) -> None:
+def keys(course: Course, as_json: Json = False) -> None:
     """Show the names of a course's keys and of its channel in Redis."""
     from .commands import keys as command
 
@@ -174,9 +167,7 @@ def keys(
 @cli.command()
 def token(
     viewer: Annotated[str, typer.Argument(help="The viewer's id.", metavar="VIEWER")],
-    name: Annotated[
-        str | None, typer.Option(help="The viewer's name, shown to others.", show_default=False)
-    ] = None,
+    name: Annotated[str | None, typer.Option(help="The viewer's name.", show_default=False)] = None,
     course: Annotated[
         list[str] | None,
         typer.Option(

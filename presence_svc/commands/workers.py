@@ -98,9 +98,7 @@ class Workers(Multiprocess):
         new.join()
         forget(new.pid)
         if not self.should_exit.is_set():
-            log.error(
-                "worker %s did not start; worker %s, which it was to replace, goes on", new.pid, old.pid
-            )
+            log.error("worker %s did not start, so that worker %s goes on", new.pid, old.pid)
         return None
 
     def handle_ttin(self) -> None:

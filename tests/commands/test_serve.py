@@ -122,7 +122,7 @@ def test_a_worker_that_cannot_be_replaced_goes_on(
     broken.touch()
 
     os.kill(service.pid, signal.SIGHUP)
-    wait_until(lambda: "which it was to replace, goes on" in service.logs())
+    wait_until(lambda: "did not start, so that worker" in service.logs())
 
     assert _workers(service.pid) == before
     assert service.get_status("/readyz") == 200
