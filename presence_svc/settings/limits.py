@@ -97,5 +97,5 @@ class LimitSettings(BaseSettings):
         3, description="time over which streams and sockets are then closed, at 100 a second or faster"
     )
     stream_lifetime: Seconds = Field(
-        1_800, description="how long a stream lasts, within 10 %; then its client reconnects"
+        1_800, description="how long a stream or socket lasts, within 10 %; then its client reconnects"
     )
