@@ -59,8 +59,8 @@ class _Clock(NamedTuple):
 class Agenda:
     """All calls raise Unavailable when Redis is away; on a Cluster, when all masters are.
 
-    Calls `on_removed` with how many viewers were removed, `on_closed` with how many minutes were closed, and how
-    many of them are partial.
+    Calls `on_removed` with how many viewers were removed, and `on_closed` with how many minutes were closed
+    and how many of them are partial.
     """
 
     def __init__(self, link: Link, settings: Settings) -> None:
