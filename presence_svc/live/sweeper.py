@@ -17,9 +17,9 @@ from ..store.agenda import Agenda, Due
 from ..store.shared import Shared, WarmState
 
 log = logging.getLogger("presence.sweeper")
-STEP = 2  # courses per exchange: it blocks Redis for 0.1 ms per minute that is closed
+STEP, EXCHANGES = 2, 12  # courses per exchange, which block Redis for 0.1 ms each; more if many are due
 SOON_S = 0.001
-BREAK_S = 0.01  # between passes that only close minutes: these can wait, heartbeats cannot
+BREAK_S = 0.02  # after a pass that has removed nobody: thousands of minutes are due ms apart, and can wait
 
 
 class Sweeper:
@@ -91,13 +91,14 @@ class Sweeper:
         """One pass; returns in how many seconds the next is due (inf = nothing is on the agenda)."""
         await self.refresh_marks()
         due = await self._agenda.due()
-        next_at, pause_s = due.next_at, 0.0
-        for start in range(0, len(due.courses), STEP):
-            for swept in await self._agenda.sweep(due.courses[start : start + STEP]):
+        next_at, pause_s = due.next_at, BREAK_S
+        step = max(STEP, len(due.courses) // EXCHANGES)
+        for start in range(0, len(due.courses), step):
+            for swept in await self._agenda.sweep(due.courses[start : start + step]):
                 if swept.next_due:
                     next_at = min(next_at, swept.next_due) if next_at else swept.next_due
-                if swept.closed and not swept.removed:
-                    pause_s = BREAK_S
+                if swept.removed:
+                    pause_s = 0.0
         return max(pause_s, _seconds_until(next_at, due))
 
     async def refresh_marks(self) -> None:
