@@ -31,7 +31,7 @@ async def test_requests_of_one_group_share_one_span(server: EmbeddedServer, expo
 
 
 async def test_a_batch_is_one_request_in_its_group(server: EmbeddedServer, exporter: Any) -> None:
-    """500 heartbeats of one call are a group of 500 and one request, without links, in each of its exchanges."""
+    """500 heartbeats of one call are a group of 500 and one request, without links, in all exchanges."""
     async with running(server.url) as app, client(app) as http:
         beats = [{"course_id": "c", "viewer_id": f"u{n}"} for n in range(500)]
         assert (await http.post("/v1/heartbeats", json={"heartbeats": beats})).status_code == 200
