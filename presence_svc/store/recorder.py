@@ -22,6 +22,7 @@ from .write import HeartbeatResult, HeartbeatWrite, LeaveWrite, Outcome, WithSeq
 REFRESHED_LIMIT = 50_000  # courses
 TAKEN_LIMIT = 50_000  # remembered sessions that were taken over
 WRITES_OF_A_SESSION = 8
+NOTHING = HeartbeatResult(0, 0, 0)
 BUSY = "Redis had too much to do to record this in time"
 Courses = dict[str, list[int]]
 
@@ -60,21 +61,30 @@ class Recorder:
         reply came.
         """
         until = monotonic() + self._link.timeout_s
-        outcomes, again = await self._exchange(writes)
-        while again:
-            if monotonic() > until:
-                for index in again:
-                    outcomes[index] = Unavailable(BUSY)
-                break
-            results, left = await self._exchange([writes[index] for index in again])
-            for index, result in zip(again, results, strict=True):
-                outcomes[index] = result
-            again = [again[index] for index in left]
+        sent = rounds.share(writes)
+        outcomes, again = await self._exchange(writes[:sent])
+        if again or sent < len(writes):
+            outcomes += [NOTHING] * (len(writes) - sent)
+            await self._record_rest(writes, outcomes, [*again, *range(sent, len(writes))], until)
         return outcomes
+
+    async def _record_rest(
+        self, writes: list[Write], outcomes: list[Outcome], left: list[int], until: float
+    ) -> None:
+        """Records the writes at these indices, share by share. Those left at the end get an error."""
+        while left and monotonic() < until:
+            some = [writes[index] for index in left]
+            sent = rounds.share(some)
+            results, again = await self._exchange(some[:sent])
+            for index, result in zip(left, results, strict=False):
+                outcomes[index] = result
+            left = [*(left[index] for index in again), *left[sent:]]
+        for index in left:
+            outcomes[index] = Unavailable(BUSY)
 
     async def _exchange(self, writes: list[Write]) -> tuple[list[Outcome], list[int]]:
         """Sends one call per partition and kind. Returns the outcomes, and the indices to send again."""
-        outcomes: list[Outcome] = [HeartbeatResult(0, 0, 0)] * len(writes)
+        outcomes: list[Outcome] = [NOTHING] * len(writes)
         self._reset_take_overs(writes)
         taken_over = rounds.taken_over(writes) if self._settings.allow_anonymous else ()
         planned: list[_Call] = []

@@ -116,11 +116,11 @@ async def test_two_thousand_chapters_keep_apart(replica: Replica) -> None:
 
 async def test_a_batch_of_five_hundred(replica: Replica) -> None:
     """S1, S2: the largest batch, over several courses: each gets its own answer; renewals are one call."""
+    beats = [
+        write_of(f"v{n % 250}", f"s{n // 250}", course=f"c{n % 7}", chapter=f"ch-{n % 11}")
+        for n in range(500)
+    ]
     for calls in (range(1, MANY_CALLS), [1]):
-        beats = [
-            write_of(f"v{n % 250}", f"s{n // 250}", course=f"c{n % 7}", chapter=f"ch-{n % 11}")
-            for n in range(500)
-        ]
         futures = [replica.presence.heartbeat(beat) for beat in beats]
         done = await asyncio.gather(*futures)
         assert all(recorded.expires_at == recorded.as_of + TTL for recorded in done)
