@@ -23,7 +23,7 @@ cli = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-Url = Annotated[str, typer.Option("--url", help="Where the service listens.")]
+Url = Annotated[str, typer.Option("--url", help="The URL of the service.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON: one object, or one per line.")]
 Course = Annotated[str, typer.Argument(help="The course's id.", metavar="COURSE")]
 Host = Annotated[str | None, typer.Option(help="Sets PRESENCE_HOST.", show_default=False)]
@@ -110,14 +110,14 @@ def watch(course: Course, url: Url = "", lines: Json = False) -> None:
 def history(
     course: Course,
     chapter: Annotated[str, typer.Option(help="Only this chapter.", show_default=False)] = "",
-    step: Annotated[str, typer.Option(help="1m, 15m, 1h or 1d.")] = "1h",
-    begin: Annotated[str, typer.Option("--from", help="ISO 8601 or ms.", show_default=False)] = "",
+    step: Annotated[str, typer.Option(help="Length of a step: 1m, 15m, 1h or 1d.")] = "1h",
+    begin: Annotated[str, typer.Option("--from", help="ISO 8601 or ms since 1970.", show_default=False)] = "",
     end: Annotated[
-        str, typer.Option("--to", help="ISO 8601 or ms; by default now.", show_default=False)
+        str, typer.Option("--to", help="ISO 8601 or ms since 1970; by default now.", show_default=False)
     ] = "",
     tz: Annotated[str, typer.Option(help="Time zone, such as Asia/Kolkata.")] = "UTC",
     as_json: Annotated[bool, typer.Option("--json", help="Print the HTTP API's JSON.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV: a line per step.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV: one line per step.")] = False,
 ) -> None:
     """Show a course's history: its viewers by step (PRESENCE_REDIS_URL)."""
     from .commands import history as command
@@ -129,15 +129,15 @@ def history(
 @cli.command()
 def simulate(
     url: Url = LOCAL,
-    viewers: Annotated[int, typer.Option("--viewers", "-n", min=1, max=100_000)] = 100,
+    viewers: Annotated[int, typer.Option("--viewers", "-n", min=1, max=100_000, help="How many.")] = 100,
     courses: Annotated[int, typer.Option(min=1, max=10_000, help="How many courses they watch.")] = 4,
-    seconds: Annotated[float, typer.Option(min=0.1, max=86_400, help="For how long.")] = 60,
+    seconds: Annotated[float, typer.Option(min=0.1, max=86_400, help="For how many seconds.")] = 60,
     interval: Annotated[
         float | None,
         typer.Option(min=0.01, help="Seconds between heartbeats, instead of what the server asks for."),
     ] = None,
     api_key: Annotated[
-        str | None, typer.Option(envvar="PRESENCE_API_KEY", help="Sent as a bearer token.")
+        str | None, typer.Option(envvar="PRESENCE_API_KEY", help="API key, sent as a bearer token.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -157,7 +157,7 @@ def sweep(as_json: Json = False) -> None:
 
 
 @cli.command()
-def keys(course: Course, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+def keys(course: Course, as_json: Json = False) -> None:
     """Show the names of a course's keys and of its channel in Redis."""
     from .commands import keys as command
 
@@ -167,7 +167,7 @@ def keys(course: Course, as_json: Annotated[bool, typer.Option("--json", help="A
 @cli.command()
 def token(
     viewer: Annotated[str, typer.Argument(help="The viewer's id.", metavar="VIEWER")],
-    name: Annotated[str | None, typer.Option(help="Shown to others.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Option(help="The viewer's name.", show_default=False)] = None,
     course: Annotated[
         list[str] | None,
         typer.Option(

@@ -1,4 +1,4 @@
-"""The errors that any room may raise and web turns into problem+json."""
+"""The errors that any package may raise and web turns into problem+json."""
 
 
 class PresenceError(Exception):

@@ -46,28 +46,35 @@ class Metrics:
             buckets=SECONDS_BUCKETS,
             registry=self.registry,
         )
-        self.redis_failures = self._counter("presence_redis_failures", "exchanges that failed")
-        self.redis_errors = self._counter("presence_redis_errors", "errors that Redis answered", ["code"])
-        self.expired = self._counter("presence_expired_viewers", "viewers whose lease ran out")
+        self.redis_failures = self._counter("presence_redis_failures", "exchanges with Redis that failed")
+        self.redis_errors = self._counter(
+            "presence_redis_errors", "error replies of Redis, by their first word", ["code"]
+        )
+        self.expired = self._counter("presence_expired_viewers", "viewers whose lease ended without a leave")
         self.minutes_closed = self._counter("presence_minutes_closed", "minutes of history written")
-        self.partial = self._counter("presence_history_partial", "of these, minutes that lack something")
+        self.partial = self._counter(
+            "presence_history_partial", "minutes of history written that are partial"
+        )
         self.repaired = self._counter(
-            "presence_repaired_texts", "bodies, messages and tokens with half a surrogate pair"
+            "presence_repaired_texts",
+            "bodies, messages and tokens in which half a surrogate pair was replaced",
         )
         self.frames = self._counter("presence_frames", "frames handed to streams")
-        self.resubscribed = self._counter("presence_resubscriptions", "lost subscriptions")
-        self._over_rate = self._counter("presence_over_rate", "refused for a rate", ["policy"])
-        self.streams = self._gauge("presence_streams", "streams open now", "livesum")
+        self.resubscribed = self._counter("presence_resubscriptions", "subscriptions to Redis that were lost")
+        self._over_rate = self._counter(
+            "presence_over_rate", "requests and messages refused by a rate limit", ["policy"]
+        )
+        self.streams = self._gauge("presence_streams", "open streams and sockets", "livesum")
         self.loop_lag = Histogram(
             "presence_loop_lag_seconds",
-            "how late the event loop came to what was due",
+            "how late the event loop ran what was due",
             buckets=SECONDS_BUCKETS,
             registry=self.registry,
         )
         heads = {
             "viewers": "viewers present",
-            "anonymous_viewers": "of these without a name",
-            "courses": "courses",
+            "anonymous_viewers": "anonymous viewers present",
+            "courses": "courses with viewers",
         }
         self._heads = [
             self._gauge(f"presence_{name}", f"{help_}, over all courses and replicas", "livemostrecent")
@@ -77,22 +84,24 @@ class Metrics:
             "presence_open_files_limit", "files that a worker may open, connections included", "livemin"
         )
         self.files_scarce = self._gauge(
-            "presence_open_files_scarce", "workers that are near this limit", "livesum"
+            "presence_open_files_scarce", "workers that are near the limit on open files", "livesum"
         )
         self._node_up = Gauge(
             "presence_redis_node_up",
-            "whether a server that holds data answers",
+            "whether this Redis server answers",
             ["node"],
             registry=self.registry,
             multiprocess_mode="livemin",
         )
-        self._node_exchanges = self._counter("presence_redis_node_exchanges", "exchanges with it", ["node"])
+        self._node_exchanges = self._counter(
+            "presence_redis_node_exchanges", "exchanges with this Redis server", ["node"]
+        )
         self._redirections = self._counter(
-            "presence_redis_redirections", "commands that nodes of a Cluster sent elsewhere", ["kind"]
+            "presence_redis_redirections", "commands that a Cluster node redirected", ["kind"]
         )
         self.sweep_lag = Gauge(
             "presence_sweep_lag_seconds",
-            "how long what is due has waited",
+            "how long the most overdue course has waited for its sweep",
             registry=self.registry,
             multiprocess_mode="livemax",
         )

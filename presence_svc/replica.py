@@ -41,7 +41,11 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
     hub = Hub(presence, public_rosters, people)
     sweeper = Sweeper(agenda := Agenda(link, settings), shared, settings)
     metrics.look = lambda: metrics.nodes(link.servers(), link.redirections, agenda.lag_s)
-    answers, leave_tokens, rates = HistoryAnswers(link, settings), LeaveTokens(shared), Rates(settings)
+    answers, leave_tokens, rates = (
+        HistoryAnswers(link, settings, agenda),
+        LeaveTokens(shared),
+        Rates(settings),
+    )
     admission = Admission(
         settings,
         rates=rates,
@@ -69,6 +73,7 @@ def build(settings: Settings, link: Link, metrics: Metrics) -> tuple[Services, S
         capacity=Capacity(settings.streams_limit),
         metrics=metrics,
     )
+    agenda.on_removed, agenda.on_closed = metrics.expired.inc, metrics.closed
     _observe(link, service, sweeper)
     return service, sweeper
 
@@ -94,9 +99,5 @@ def _observe(link: Link, service: Services, sweeper: Sweeper) -> None:
         on_back=on_back,
     )
     presence.on_due, presence.on_group = sweeper.poke, metrics.group.observe
-    sweeper.on_warm_state, sweeper.on_removed, sweeper.on_closed = (
-        on_warm_state,
-        metrics.expired.inc,
-        metrics.closed,
-    )
+    sweeper.on_warm_state = on_warm_state
     hub.on_fan_out, hub.on_lost = metrics.frames.inc, metrics.resubscribed.inc

@@ -96,7 +96,9 @@ def picture(value: Any) -> Any:
         if url.scheme != "https" or not url.host or url.username or url.password:
             raise ValueError("must be an https address without credentials")
         if not value.isprintable() or not _PICTURE.fullmatch(value):
-            raise ValueError("must begin with https:// and hold no blanks, quotes, brackets or backslashes")
+            raise ValueError(
+                "must begin with https:// and contain no blanks, quotes, brackets or backslashes"
+            )
     return value
 
 

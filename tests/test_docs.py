@@ -86,12 +86,14 @@ def default(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(value)
     return str(value)
 
 
 def table() -> str:
     """The settings table as it follows from the code."""
-    rows = ["| variable | default | what it is |", "|---|---|---|"]
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
     fields = Settings.model_fields
     own = [name for name in fields if name in Settings.__annotations__]
     for name in sorted(fields, key=lambda name: name not in own):

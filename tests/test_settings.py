@@ -120,7 +120,7 @@ def test_protection_without_tokens_is_refused(
     with pytest.raises(Misconfigured) as refused:
         load()
 
-    assert refused.value.detail == f"PRESENCE_{name}: is of no use without PRESENCE_AUTH=jwt"
+    assert refused.value.detail == f"PRESENCE_{name}: has no effect without PRESENCE_AUTH=jwt"
 
 
 def test_no_setting_of_tokens_is_left_out() -> None:
@@ -341,7 +341,7 @@ def test_an_origin_that_never_comes_is_refused(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(Misconfigured) as refused:
         load()
 
-    assert refused.value.detail.startswith(f"PRESENCE_CORS_ORIGINS: {origin} is no origin")
+    assert refused.value.detail.startswith(f"PRESENCE_CORS_ORIGINS: {origin} is not an origin")
     assert "https://host:port" in refused.value.detail
 
 
@@ -499,7 +499,7 @@ def test_quotes_around_a_value_are_refused(
     monkeypatch.setenv("PRESENCE_JWT_SECRET", SECRET)
     monkeypatch.setenv(f"PRESENCE_{name}", f"{quote}{value}{quote}")
 
-    with pytest.raises(Misconfigured, match=f"PRESENCE_{name}: begins and ends with") as refused:
+    with pytest.raises(Misconfigured, match=f"PRESENCE_{name}: its value begins and ends with") as refused:
         load()
 
     assert value not in str(refused.value)

@@ -51,7 +51,7 @@ def test_without_the_extra_it_is_refused_by_name() -> None:
 
     done = _python(ABSENT + code, PRESENCE_OTEL="on")
 
-    assert done.stdout.strip() == "PRESENCE_OTEL: wants the extra: pip install 'presence-svc[otel]'"
+    assert done.stdout.strip() == "PRESENCE_OTEL: needs the extra: pip install 'presence-svc[otel]'"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Who calls, and what they may do: admission.py decides by roles.py. Only this room sees credentials."""
+"""Who calls, and what they may do: admission.py decides by roles.py. Only this package sees credentials."""
 
 from .leave_token import LeaveTokens
 

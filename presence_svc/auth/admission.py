@@ -153,7 +153,7 @@ class Admission:
             return HeartbeatWrite(course_id, named(body), body)
         if caller.role is Role.CREATOR:
             self.rates.read(caller.subject)
-            raise Forbidden("a creator's key can only read, and is no viewer's")
+            raise Forbidden("a creator's key can only read and identifies no viewer")
         if caller.role is Role.VIEWER:
             self._check_course(caller, course_id)
             previous = self._anonymous.previous(course_id, body.session_id) if self._has_anonymous else ""

@@ -25,7 +25,7 @@ class Capacity:
     def take(self) -> None:
         """Raises Limited."""
         if self._taken >= self._limit or self.is_scarce:
-            raise Limited("too many streams are open here", retry_after_s=random.uniform(5, 15))
+            raise Limited("too many streams are open at this replica", retry_after_s=random.uniform(5, 15))
         self._taken += 1
 
     def give_back(self) -> None:

@@ -90,12 +90,12 @@ def _check_parties(claims: dict[str, Any], settings: Settings) -> None:
     if settings.jwt_preset == "clerk" and "azp" not in claims:
         return  # Clerk omits it if a request had no origin
     if parties and claims.get("azp") not in parties:
-        raise TokenRefused("the token was given to another party")
+        raise TokenRefused("the token was issued to another party")
 
 
 def _check_clerk(claims: dict[str, Any]) -> None:
     if not claims.get("sid"):
-        raise TokenRefused("the token is not a session's: it has no `sid`")
+        raise TokenRefused("the token belongs to no session: it has no `sid`")
     if claims.get("sts") == "pending":
         raise TokenRefused("the session is pending: its sign-in is not complete")
 

@@ -111,7 +111,7 @@ class Jwks:
             async with asyncio.timeout(TIMEOUT_S):
                 keys = from_jwks(orjson.loads((await self._download()).removeprefix(BOM_UTF8)))
             if not keys:
-                raise ValueError("no usable key in it")
+                raise ValueError("it contains no usable key")
         except Exception as error:  # whatever the server answers, later fetches must happen
             self._failed(str(error)[:200] or type(error).__name__)
         else:
@@ -127,7 +127,7 @@ class Jwks:
 
     def _failed(self, trouble: str) -> None:
         """Keeps the last keys, for at most a day. An unknown key may be looked up soon, as it may be new."""
-        log.warning("keys cannot be fetched: %s", trouble)
+        log.warning("the issuer's keys cannot be fetched: %s", trouble)
         now = self._clock()
         self.trouble = trouble
         self._renew_at, self._look_at = now + COOLDOWN_S, now + RETRY_S

@@ -76,7 +76,7 @@ class Rates:
             return False
         self.beat(session)
         self.crowds.demand(
-            _hash_of(address), "too many viewers without a token stay present from this address"
+            _hash_of(address), "too many sessions without a token are present from this address"
         )
         return True
 
@@ -86,7 +86,7 @@ class Rates:
 
     def leave(self, session: int) -> None:
         """Takes a leave of a session with its leave token. Raises OverRate."""
-        self.leaves.demand(session, "this session leaves too often")
+        self.leaves.demand(session, "this session sends too many leaves")
 
     def viewer(self, viewer_id: str) -> None:
         """Takes a heartbeat of a viewer, over all their sessions. Raises OverRate."""
@@ -94,7 +94,7 @@ class Rates:
 
     def read(self, viewer_id: str) -> None:
         """Takes any other request of a viewer, even if it is refused. Raises OverRate."""
-        self.reads.demand(hash(viewer_id), "this viewer asks too often")
+        self.reads.demand(hash(viewer_id), "this viewer sends too many requests")
 
     def unknown(self, address: str) -> None:
         """Takes a request without credentials, or with invalid ones. Raises OverRate."""

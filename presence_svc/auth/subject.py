@@ -69,12 +69,12 @@ def viewer_id_of(claim: str) -> str:
 def claimed(value: Any, name: str) -> str:
     """The value of the claim of this name as a text. Raises TokenRefused."""
     if value is None:
-        raise TokenRefused(f"`{name}` is missing: the token names nobody")
+        raise TokenRefused(f"`{name}` is missing: the token identifies no viewer")
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise TokenRefused(f"`{name}` is neither a text nor a number")
+        raise TokenRefused(f"`{name}` is neither a string nor a number")
     if isinstance(value, float):
         if not value.is_integer() or abs(value) >= EXACT:
-            raise TokenRefused(f"`{name}` is a number that is not exact: send it as a text")
+            raise TokenRefused(f"`{name}` is a number that is not exact: send it as a string")
         value = int(value)
     text = str(value)
     if not text.strip():

@@ -101,14 +101,14 @@ class Tokens:
             raise TokenRefused("the token is signed with a key that its issuer does not publish")
         fitting = [key for key in keys if algorithm in key.algorithms]
         if not fitting:
-            raise TokenRefused("the token's `alg` is not its key's")
+            raise TokenRefused("the token's `alg` does not match its key")
         signed = _signed(token, fitting[:TRIED])
         try:
             claims = loads_as_said(signed, self._on_repair)
         except ValueError:
-            raise TokenRefused("the token holds no JSON") from None
+            raise TokenRefused("the token's payload is not JSON") from None
         if not isinstance(claims, dict):
-            raise TokenRefused("the token holds no claims")
+            raise TokenRefused("the token's payload is not an object of claims")
         return self._remember(digest, caller_of(claims, self._settings, self._clock()))
 
     def _remember(self, digest: bytes, caller: Caller) -> Caller:
@@ -146,13 +146,13 @@ def _header(token: bytes) -> tuple[str, str]:
     if not isinstance(header, dict):
         raise TokenRefused("this is not a token")
     if "crit" in header:  # RFC 7515, 4.1.11: there is no extension that we understand
-        raise TokenRefused("the token's header demands an extension")
+        raise TokenRefused("the token's header requires an extension (`crit`)")
     said = stated(header)
     kid, algorithm, kind = said.get("kid", ""), said.get("alg"), said.get("typ", "JWT")
     if not isinstance(kid, str) or not isinstance(algorithm, str):
-        raise TokenRefused("the token's header is not understood")
+        raise TokenRefused("the token's header is invalid")
     if not isinstance(kind, str) or kind.lower() not in TYPES:
-        raise TokenRefused("the token's `typ` is not a JWT's")
+        raise TokenRefused("the token's `typ` is not that of a JWT")
     return kid, algorithm
 
 
@@ -161,4 +161,4 @@ def _signed(token: bytes, keys: list[SigningKey]) -> bytes:
     for key in keys:
         with suppress(Exception):
             return deserialize_compact(token, key.key, registry=key.registry).payload or b""
-    raise TokenRefused("the token's signature does not hold")
+    raise TokenRefused("the token's signature is invalid")

@@ -168,7 +168,7 @@ export interface paths {
         /** Counts of a catalogue as they change */
         get: operations["get_live_catalogue"];
         put?: never;
-        /** The same for more courses than a query holds */
+        /** Live counts of more courses than a query holds */
         post: operations["post_live_catalogue"];
         delete?: never;
         options?: never;
@@ -1126,7 +1126,7 @@ export interface components {
         LeaveMessage: {
             /**
              * Type
-             * @description nothing else is needed
+             * @description has no other fields
              * @constant
              */
             type: "leave";

@@ -87,7 +87,7 @@ def checked_url(base_url: str) -> str:
     if "@" in parts.netloc:
         raise ValueError("base_url must not contain a user or password: give api_key or token")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("base_url must be an http or https address, such as https://presence.example")
+        raise ValueError("base_url must be an http or https URL, such as https://presence.example")
     return base_url.rstrip("/")
 
 
@@ -97,7 +97,7 @@ def request_of(call: Call[T], base_url: str, token: str, remaining_s: float) -> 
     Raises ValueError for a token that does not fit into a header: a later error would show the token.
     """
     if not (token.isascii() and token.isprintable()) or " " in token:
-        raise ValueError("a token or API key must not contain blanks, line breaks or characters beyond ASCII")
+        raise ValueError("a token or API key must not contain blanks, line breaks or non-ASCII characters")
     headers = {"user-agent": AGENT, "accept": "application/json"}
     if token:
         headers["authorization"] = f"Bearer {token}"

@@ -44,7 +44,7 @@ def failure(status: int, headers: Mapping[str, str], content: bytes) -> ProblemE
     try:
         problem = Problem.model_validate_json(content)
     except ValidationError:
-        detail = "this answer is not the service's: is the address right?"
+        detail = "this answer is not the service's: is the URL right?"
         problem = Problem(type="about:blank", title=f"HTTP {status}", status=status, detail=detail)
     return ProblemError(problem, _seconds(headers.get("retry-after", "")))
 

@@ -27,9 +27,9 @@ class PresenceClient:
             print(presence.count("python-101").total)
 
     `token` may be a function that returns a fresh token for each call. A call takes at most `deadline_s`
-    seconds, including retries. It is retried, at most `retries` times, after a 503 with Retry-After, and once
-    at once if its connection ends without an answer. Many threads may share a client; in a forked process it
-    opens its own connections.
+    seconds, including retries. It is retried, at most `retries` times, after a 503 with Retry-After; it
+    is also sent once more, immediately, if its connection ends without an answer. Many threads may share
+    a client; in a forked process it opens its own connections.
     Every call raises ProblemError if the service refuses it, Unreachable if there is no answer (both are
     ClientError), and ValueError for an invalid id or field.
     """

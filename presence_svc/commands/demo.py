@@ -98,8 +98,8 @@ def _forget(*settings: str) -> None:
 
 def _invite(url: str, size: int) -> None:
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
-    say(f"\nAbout {size} simulated viewers are on their way to {', '.join(COURSES)}. Open:\n")
-    say(f"  [bold]{url}/demo[/]       a course player: be one of them")
+    say(f"\nAbout {size} simulated viewers are joining {', '.join(COURSES)}. Open:\n")
+    say(f"  [bold]{url}/demo[/]       a course player: be one of the viewers")
     say(f"  [bold]{url}/dashboard[/]  what a creator sees")
     say(f"  [bold]{url}/docs[/]       the HTTP API\n")
     say(f"In another terminal: presence-svc watch {COURSES[0]} --url {url}\nCtrl-C ends it.\n")
@@ -122,7 +122,8 @@ async def live(url: str, crowd: Crowd, stop: threading.Event) -> None:
             except httpx2.HTTPError as error:
                 if not await asyncio.to_thread(stop.wait, RETRY_S):  # otherwise the service is stopping
                     log.warning(
-                        "the crowd could not reach the service: %s", str(error) or type(error).__name__
+                        "the simulated viewers could not reach the service: %s",
+                        str(error) or type(error).__name__,
                     )
             await asyncio.to_thread(stop.wait, STEP_S)
 

@@ -53,7 +53,7 @@ def _findings(token: str | None) -> list[Finding]:
 def _redis(settings: Settings) -> list[Finding]:
     if settings.redis_url is None:
         try:
-            return [Finding(True, "redis", f"no URL is set: embedded, {bundled_binary()}")]
+            return [Finding(True, "redis", f"no URL is set: the embedded server, {bundled_binary()}")]
         except Misconfigured as error:
             return [Finding(False, "redis", error.detail)]
     try:
@@ -79,7 +79,7 @@ async def _examine(settings: Settings) -> list[Finding]:
         )
         await link.start()  # raises if it is a node of a Cluster
         if isinstance(link, SentinelLink):
-            found.insert(0, Finding(True, "sentinels", f"they name {link.node.address}"))
+            found.insert(0, Finding(True, "sentinels", f"the master is {link.node.address}"))
         return found
     finally:
         await link.close()

@@ -49,14 +49,14 @@ def run(
     check_exposure(settings)
     if data_dir is not None and settings.redis_url is not None:
         raise Misconfigured(
-            "--data is for the embedded server, but PRESENCE_REDIS_URL names another one: give one of them"
+            "--data is for the embedded server, but PRESENCE_REDIS_URL is set: use only one of them"
         )
     raise_limit()
     if settings.redis_url is not None:
         asyncio.run(_preflight(settings))  # report problems before we say that we listen
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     if others := ignored_names():
-        say(f"ignored, because no setting has this name or value: {', '.join(others)}")
+        say(f"ignored environment variables, which are no settings: {', '.join(others)}")
     with ExitStack() as stack:
         listeners = stack.enter_context(listen(settings))
         if settings.redis_url is None:
@@ -97,7 +97,7 @@ def check_exposure(settings: Settings) -> None:
         )
     if settings.auth == "trusted":
         Console(stderr=True, soft_wrap=True).print(
-            f"PRESENCE_AUTH=trusted on {settings.host}: who reaches this port may be any viewer",
+            f"PRESENCE_AUTH=trusted on {settings.host}: whoever can reach this port may act as any viewer",
             style="yellow",
         )
 

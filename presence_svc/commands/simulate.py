@@ -62,7 +62,7 @@ def run(plan: Plan, *, as_json: bool = False) -> int:
         with interruptible():
             asyncio.run(_simulate(plan, tally, console))
     except KeyboardInterrupt:
-        console.print("interrupted; the results until then:")
+        console.print("interrupted; the results so far:")
         status = INTERRUPTED
     print(json.dumps(figures(tally))) if as_json else console.print(summary(tally))
     return status or (1 if tally.errors or not tally.heartbeats else 0)
@@ -70,7 +70,7 @@ def run(plan: Plan, *, as_json: bool = False) -> int:
 
 def trouble_at(url: str) -> str | None:
     """Why viewers cannot be simulated at this address, in a sentence; None if the service answers."""
-    advice = "name the service with --url, as in http://127.0.0.1:8000"
+    advice = "give the URL of the service with --url, such as http://127.0.0.1:8000"
     try:
         parts = httpx2.URL(url)
         if parts.scheme not in ("http", "https") or not parts.host:
@@ -79,8 +79,12 @@ def trouble_at(url: str) -> str | None:
     except (httpx2.InvalidURL, ValueError):
         return f"{url!r} is not the URL of a service: {advice}"
     except httpx2.HTTPError as error:
-        return f"nobody answers at {url} ({str(error) or type(error).__name__}): {advice}"
-    return None if reply.is_success else f"{url} is something else (/livez: {reply.status_code}): {advice}"
+        return f"no answer from {url} ({str(error) or type(error).__name__}): {advice}"
+    return (
+        None
+        if reply.is_success
+        else f"{url} is not a presence service (/livez: {reply.status_code}): {advice}"
+    )
 
 
 def figures(tally: Tally) -> dict[str, Any]:

@@ -98,7 +98,7 @@ class Workers(Multiprocess):
         new.join()
         forget(new.pid)
         if not self.should_exit.is_set():
-            log.error("worker %s does not start in place of worker %s, which goes on", new.pid, old.pid)
+            log.error("worker %s did not start, so that worker %s goes on", new.pid, old.pid)
         return None
 
     def handle_ttin(self) -> None:
@@ -128,7 +128,7 @@ def _join(process: Process, deadline: float) -> None:
     """Waits a moment for its end. Kills it after the deadline."""
     process.process.join(0.1)
     if process.process.is_alive() and time.monotonic() > deadline:
-        log.error("worker %s does not end: it is killed", process.pid)
+        log.error("worker %s did not end in time and is killed", process.pid)
         process.process.kill()
 
 
@@ -149,7 +149,7 @@ def metrics_directory() -> Iterator[None]:
         made = tempfile.TemporaryDirectory(prefix=METRICS_PREFIX, ignore_cleanup_errors=True)
     except OSError as error:
         raise Misconfigured(
-            f"PRESENCE_WORKERS over 1 needs a place to write to ({error.strerror}): mount one at /tmp, or"
+            f"PRESENCE_WORKERS over 1 needs a writable directory ({error.strerror}): mount one at /tmp, or"
             " name one in TMPDIR"
         ) from None
     with made as directory:

@@ -17,14 +17,13 @@ from ..store.agenda import Agenda, Due
 from ..store.shared import Shared, WarmState
 
 log = logging.getLogger("presence.sweeper")
-STEP = 8  # courses per exchange: it blocks Redis for 0.1 ms per minute that is closed
+STEP = 2  # courses per exchange: it blocks Redis for 0.1 ms per minute that is closed
 SOON_S = 0.001
+BREAK_S = 0.01  # between passes that only close minutes: these can wait, heartbeats cannot
 
 
 class Sweeper:
-    """Calls `on_warm_state` about every SWEEP_INTERVAL, with the partitions whose reads can be trusted (S11),
-    `on_removed` with the number of viewers removed, and `on_closed` with minutes closed and how many partial.
-    """
+    """Calls `on_warm_state` about every SWEEP_INTERVAL: which partitions' reads can be trusted (S11)."""
 
     def __init__(
         self,
@@ -36,8 +35,6 @@ class Sweeper:
         self._shared = shared
         self._interval = settings.sweep_interval
         self.on_warm_state: Callable[[WarmState], None] = lambda state: None
-        self.on_removed: Callable[[int], None] = lambda viewers: None
-        self.on_closed: Callable[[int, int], None] = lambda minutes, partial: None
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -94,16 +91,14 @@ class Sweeper:
         """One pass; returns in how many seconds the next is due (inf = nothing is on the agenda)."""
         await self.refresh_marks()
         due = await self._agenda.due()
-        next_at = due.next_at
+        next_at, pause_s = due.next_at, 0.0
         for start in range(0, len(due.courses), STEP):
             for swept in await self._agenda.sweep(due.courses[start : start + STEP]):
-                if swept.removed:
-                    self.on_removed(swept.removed)
-                if swept.closed:
-                    self.on_closed(swept.closed, swept.partial)
                 if swept.next_due:
                     next_at = min(next_at, swept.next_due) if next_at else swept.next_due
-        return _seconds_until(next_at, due)
+                if swept.closed and not swept.removed:
+                    pause_s = BREAK_S
+        return max(pause_s, _seconds_until(next_at, due))
 
     async def refresh_marks(self) -> None:
         """Keeps the shared marks in Redis alive, at most twice per SWEEP_INTERVAL. Raises Unavailable."""

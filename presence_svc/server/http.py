@@ -66,7 +66,7 @@ class HttpProtocol(UpgradeProtocol):
         super().data_received(data)
         if self._reading:
             if self._in_head and self._taken > self._head_limit:
-                self._refuse(HeadTooLarge(f"a request's head may have {self._head_limit} bytes"))
+                self._refuse(HeadTooLarge(f"a request's head may have at most {self._head_limit} bytes"))
             elif not self._in_head and self._around > self._head_limit:
                 self._refuse(TooLarge("the framing of the body is far larger than the body"))
             if self._due is None:
@@ -95,7 +95,7 @@ class HttpProtocol(UpgradeProtocol):
         if self._in_head:  # ignore trailers: they would be added to the headers of a request under way
             super().on_header(name, value)
             if len(self.headers) > HEADERS:
-                self._refusal = HeadTooLarge(f"a request may have {HEADERS} headers")
+                self._refusal = HeadTooLarge(f"a request may have at most {HEADERS} headers")
                 raise httptools.HttpParserError("too many headers")
 
     def on_body(self, body: bytes) -> None:
@@ -108,7 +108,7 @@ class HttpProtocol(UpgradeProtocol):
         if self._taken > self._head_limit:
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > self._head_limit:
-                self._refusal = HeadTooLarge(f"a request's head may have {self._head_limit} bytes")
+                self._refusal = HeadTooLarge(f"a request's head may have at most {self._head_limit} bytes")
                 raise httptools.HttpParserError("the head is too large")
         self._in_head = False
         self._arrived()

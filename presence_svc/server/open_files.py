@@ -37,7 +37,7 @@ def raise_limit() -> None:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     except (OSError, ValueError):  # macOS allows less than it says
-        log.warning("the limit of open files stays at %d", soft)
+        log.warning("the limit on open files cannot be raised and stays at %d", soft)
 
 
 class OpenFiles:
@@ -75,9 +75,14 @@ class OpenFiles:
         self._on_state(scarce)
         fields = {"limit": self.limit, "for_streams": self.for_streams, "refused": self.refused}
         if scarce:
-            log.warning("too few open files: streams are refused (raise ulimit -n)", extra={"fields": fields})
+            log.warning(
+                "open files are near their limit: new streams are refused (raise ulimit -n)",
+                extra={"fields": fields},
+            )
         else:
-            log.warning("enough open files again", extra={"fields": fields})
+            log.warning(
+                "open files are well below their limit again: streams are accepted", extra={"fields": fields}
+            )
 
 
 def _part(limit: int, share: int, bounds: tuple[int, int]) -> int:

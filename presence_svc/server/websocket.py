@@ -63,7 +63,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if sent is None and not self.handshake_complete:
             status = HTTPStatus.TOO_MANY_REQUESTS if refusal else HTTPStatus.BAD_REQUEST
             self.transport.write(
-                self.conn.reject(status, "nothing may be sent before the answer").serialize()
+                self.conn.reject(status, "no data may be sent before the handshake is answered").serialize()
             )
         else:
             self.transport.write(b"".join(self.conn.data_to_send()))
@@ -86,7 +86,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Answers a handshake that the library refuses; it is complete, as server.http has parsed it."""
         answer = b"".join(self.conn.data_to_send())
         if not answer:
-            answer = self.conn.reject(HTTPStatus.BAD_REQUEST, "this is no WebSocket handshake").serialize()
+            answer = self.conn.reject(HTTPStatus.BAD_REQUEST, "this is not a WebSocket handshake").serialize()
         self.transport.write(answer)
         self.transport.close()
         self._cut_later()

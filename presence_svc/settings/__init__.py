@@ -1,6 +1,6 @@
 """Every setting, read once from the environment (prefix `PRESENCE_`) and checked against the others.
 
-Built by the command line and by tests, passed down as an argument; nothing else reads the environment.
+Loaded by the command line and by tests and passed down as an argument; nothing else reads the environment.
 Refuses misspelt names and values that contradict each other, in messages that name the variable.
 """
 
@@ -25,7 +25,7 @@ from .pages import PageSettings
 from .redis import RedisSettings
 from .tracing import TracingSettings
 
-ASKED_SHARE = 0.8  # of HEARTBEAT_INTERVAL: the shortest pause that a reply asks for
+ASKED_SHARE = 0.8  # of HEARTBEAT_INTERVAL: the shortest time that a reply asks for
 
 
 class Settings(
@@ -41,38 +41,47 @@ class Settings(
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
-        env_ignore_empty=True,  # ${VAR:-} in a compose file: what is empty is not set
+        env_ignore_empty=True,  # ${VAR:-} in a compose file: an empty variable is not set
         frozen=True,
         extra="ignore",
         hide_input_in_errors=True,
     )
 
     key_prefix: str = Field(
-        "presence", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="first word of every Redis key"
+        "presence", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="prefix of every Redis key and channel"
     )
-    ttl: Seconds = Field(60, description="lease of a heartbeat")
-    hidden_ttl: Seconds = Field(150, description="lease of a heartbeat from a hidden tab")
-    heartbeat_interval: Seconds = Field(30, description="longest pause between two heartbeats of a session")
+    ttl: Seconds = Field(60, description="how long a heartbeat keeps its session present: its lease")
+    hidden_ttl: Seconds = Field(150, description="the lease of a heartbeat from a hidden tab")
+    heartbeat_interval: Seconds = Field(
+        30,
+        description="longest time between two heartbeats of a session; clients are asked for 10 to 20 % less",
+    )
     leave_grace: Seconds = Field(3, description="how long a session stays present after a soft leave")
-    sweep_interval: Seconds = Field(1, description="longest pause between two sweeps")
-    publish_interval: Seconds = Field(0.25, description="shortest pause between a course's messages")
+    sweep_interval: Seconds = Field(1, description="longest time between two sweeps")
+    publish_interval: Seconds = Field(0.25, description="shortest time between two messages about a course")
     host: str = Field(
-        "127.0.0.1", description="addresses to listen on, with commas; `*`, `::`, `localhost`: IPv4 and IPv6"
+        "127.0.0.1",
+        description="addresses to listen on, separated by commas; `*`, `::` and `localhost`: IPv4 and IPv6",
     )
-    port: int = Field(8000, ge=0, le=65_535, description="port to listen on; 0 = a free one")
-    workers: int = Field(1, ge=1, le=64, description="processes that share the port")
+    port: int = Field(8000, ge=0, le=65_535, description="port to listen on; 0 = any free port")
+    workers: int = Field(1, ge=1, le=64, description="worker processes, which share the port")
     trusted_proxies: str = Field(
-        "127.0.0.1,::1", description="addresses whose X-Forwarded-For is believed; or `none`"
+        "127.0.0.1,::1",
+        description="addresses and networks whose X-Forwarded-For is trusted, separated by commas; `*` = all,"
+        " or `none`",
     )
     redis_timeout: Annotated[float, Field(gt=0, le=0.45)] = Field(
         0.3, description="deadline of one exchange with Redis; requests are answered within 0.5 s"
     )
     redis_pool: int = Field(
-        16, ge=2, le=1000, description="connections to Redis per process, beside one for subscriptions"
+        16,
+        ge=2,
+        le=1000,
+        description="connections per worker to each Redis server that holds data, plus one for subscriptions",
     )
     fast_path: bool = Field(
         True,
-        description="answer heartbeats straight from the HTTP parser (not with ACCESS_LOG or OTEL)",
+        description="answer heartbeats straight from the HTTP parser (off with ACCESS_LOG or OTEL)",
     )
     access_log: Annotated[float, Field(ge=0, le=1)] = Field(
         0, description="share of requests that are logged, 0 to 1"
@@ -85,28 +94,28 @@ class Settings(
             return ""
         for proxy in filter(None, (part.strip() for part in value.split(","))):
             if not is_network(proxy):
-                raise ValueError(f"{proxy} is no address, no network such as 10.0.0.0/8, and not *")
+                raise ValueError(f"{proxy} is not an address, a network such as 10.0.0.0/8, or *")
         return value
 
     @model_validator(mode="after")
     def _together(self) -> Self:
-        """A lost heartbeat must not drop anybody, a hidden tab must not flicker, a sweep must keep up."""
+        """A lost heartbeat must not drop a viewer, and a hidden tab must not come and go."""
         rules = [
             Rule(
                 self.heartbeat_interval * 0.9 * 2 <= self.ttl,
                 "HEARTBEAT_INTERVAL",
-                "twice 0.9 of it must fit in PRESENCE_TTL, else one lost heartbeat drops a viewer",
+                "1.8 times this must not exceed PRESENCE_TTL, else one lost heartbeat drops a viewer",
             ),
-            Rule(self.hidden_ttl >= self.ttl, "HIDDEN_TTL", "must not be below PRESENCE_TTL"),
-            Rule(self.leave_grace < self.ttl, "LEAVE_GRACE", "must be below PRESENCE_TTL"),
-            Rule(self.publish_interval <= 2, "PUBLISH_INTERVAL", "must not be over 2 s (rule S8)"),
+            Rule(self.hidden_ttl >= self.ttl, "HIDDEN_TTL", "must not be less than PRESENCE_TTL"),
+            Rule(self.leave_grace < self.ttl, "LEAVE_GRACE", "must be less than PRESENCE_TTL"),
+            Rule(self.publish_interval <= 2, "PUBLISH_INTERVAL", "must not exceed 2 s (rule S8)"),
             Rule(
                 self.beats_per_s * self.asked_s >= 1,
                 "BEAT_RATE",
-                "must let through what we ask for: one heartbeat per 0.8 of PRESENCE_HEARTBEAT_INTERVAL",
+                "must allow what the service asks for: one heartbeat per 0.8 PRESENCE_HEARTBEAT_INTERVAL",
             ),
             *self.history_rules(),
-            Rule(bool(self.hosts), "HOST", "names no address"),
+            Rule(bool(self.hosts), "HOST", "contains no address"),
             *self.identity_rules(),
         ]
         wrong = [f"{ENV_PREFIX}{rule.name}: {rule.why}" for rule in rules if not rule.holds]
@@ -116,12 +125,12 @@ class Settings(
 
     @property
     def beats_per_s(self) -> float:
-        """What a session may send for long: always more than it is asked for."""
+        """Heartbeats per second that a session may send in the long run: always more than it is asked for."""
         return self.beat_rate or max(1.0, 2 / self.asked_s)
 
     @property
     def asked_s(self) -> float:
-        """The shortest time after which a session is asked to beat again."""
+        """The shortest time after which a session is asked for its next heartbeat."""
         return ASKED_SHARE * self.heartbeat_interval
 
     @property
@@ -152,12 +161,13 @@ def load(**overrides: object) -> Settings:
 
 
 def ignored_names() -> list[str]:
-    """Variables that begin like ours and are not: Kubernetes' own, and what is like no setting."""
+    """Variables with our prefix that are no settings: those of Kubernetes, and names unlike any setting."""
     return ignored(ENV_PREFIX, Settings.model_fields)
 
 
 def load_beside_others(**overrides: object) -> Settings:
-    """The same within another program: its own variables may begin like ours, and nobody is identified."""
+    """The same within another program, whose own variables may have our prefix. Settings of identity are left
+    at their defaults. Raises Misconfigured."""
     fields = IdentitySettings.model_fields.items()
     unsaid = {name: field.default for name, field in fields if field.default_factory is None}
     return _load([], unsaid | overrides)
@@ -174,9 +184,11 @@ def _load(wrong: list[str], overrides: dict[str, object]) -> Settings:
 
 
 def _lines(error: ValidationError) -> Iterator[str]:
-    """What is wrong, by the variable's name and never with its value."""
+    """A line for each error, with the variable's name and never with its value."""
     for fault in error.errors():
-        if fault["type"] == "default_factory_not_called":  # it waits for another, which is wrong
+        if (
+            fault["type"] == "default_factory_not_called"
+        ):  # its default depends on another field, which is wrong
             continue
         name = ENV_PREFIX + ".".join(str(part) for part in fault["loc"]).upper() if fault["loc"] else ""
         reason = fault["msg"].removeprefix("Value error, ")

@@ -7,18 +7,18 @@ import re
 from urllib.parse import urlsplit
 
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1"}
-# As browsers write it (RFC 6454): in lower case, without a path, and without the port that goes unsaid.
+# As browsers write it (RFC 6454): in lower case, without a path, and without the scheme's default port.
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?")
 USUAL_PORT = re.compile(r"http://.*:80|https://.*:443")
 
 
 def is_origin(origin: str) -> bool:
-    """Whether a browser may ever send exactly this; `*` stands for all that they send."""
+    """Whether a browser may ever send exactly this; `*` stands for any origin."""
     return origin == "*" or bool(ORIGIN.fullmatch(origin) and not USUAL_PORT.fullmatch(origin))
 
 
 def is_network(network: str) -> bool:
-    """Whether a client's address can be this or within it; `*` stands for all."""
+    """Whether this is an address or a network; `*` stands for all."""
     try:
         ipaddress.ip_network(network)
     except ValueError:

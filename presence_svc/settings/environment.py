@@ -1,4 +1,4 @@
-"""Where settings come from: arguments, then the environment without what others put there, trimmed."""
+"""Where settings come from: arguments, then the environment, without what Kubernetes adds to it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class EnvironmentSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then the environment without what Kubernetes adds to it, and to the ends of a secret."""
+        """Arguments, then the environment: without what Kubernetes adds, and without blanks around values."""
         if isinstance(env_settings, EnvSettingsSource):
             env_settings.env_vars = trimmed(ours(ENV_PREFIX, env_settings.env_vars))
         return init_settings, env_settings

@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-NONE = "none"  # an empty variable is an unset one: so nothing is said in a word
+NONE = "none"  # an empty variable counts as not set, so that an empty list needs a word
 
 
 def _split(value: object) -> object:

@@ -1,7 +1,7 @@
-"""Our variables: which are ours, which are one of ours misspelt or in quotes, and which are others'.
+"""Which environment variables are settings, which are misspelt or quoted settings, and which are others'.
 
-Used by settings. A misspelt name would leave open what it was to close, and nobody would be told. What is
-like no setting at all is somebody else's (an image's tag, say): left alone, and named once by `serve`.
+Used by settings. A misspelt setting would have no effect, and nobody would notice. A name that is unlike any
+setting (an image's tag, say) belongs to somebody else: it is ignored, and listed once by `serve`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 
 QUOTES = "\"'"
-SIMILARITY = 0.65  # of difflib's ratio: one letter wrong in the shortest name has more
+SIMILARITY = 0.65  # of difflib's ratio: one wrong letter in the shortest name gives more
 OTHER_READERS = {"API_KEY"}  # read by `simulate` and `watch`
 RENAMED = {"EXPRESS": "FAST_PATH", "STATEMENTS_LIMIT": "HEARTBEAT_CACHE_LIMIT"}
-# What Kubernetes sets in every container beside a service named presence, or presence-...: nobody's mistake.
+# What Kubernetes sets in every container if there is a Service named presence, or presence-...: no mistake.
 LINK = re.compile(r"(.+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)")
-# Of the same kind, but anybody may write a port's name: so it is known by its value.
+# Of the same kind, but a port may have any name, so that only its value identifies it.
 PORT = re.compile(r"(.+_)?PORT")
 ADDRESS = re.compile(r"(tcp|udp|sctp)://([0-9.]+|\[[0-9a-fA-F:.]+\]):\d{1,5}")
 
@@ -37,24 +37,24 @@ def ours(prefix: str, variables: Mapping[str, str | None]) -> dict[str, str | No
 
 
 def trimmed(variables: Mapping[str, str | None]) -> dict[str, str | None]:
-    """The values without blanks at their ends: a secret that was made with `echo` has a line's end in it."""
+    """The values without blanks at their ends: a secret that was made with `echo` ends in a line break."""
     found = {variable: value.strip() if value else value for variable, value in variables.items()}
     return {variable: value for variable, value in found.items() if value != ""}
 
 
 def quoted(prefix: str, known: Iterable[str]) -> Iterator[str]:
-    """Yields a message for each of `known` in quotes, which files of variables for containers keep."""
+    """Yields a message for each of `known` whose value is in quotes, which containers' env files keep."""
     names = {name.upper() for name in known}
     for variable in sorted(os.environ):
         value = os.environ[variable].strip()
         if not _is_prefixed(prefix, variable) or _bare(prefix, variable) not in names:
             continue
         if len(value) > 1 and value[0] == value[-1] and value[0] in QUOTES:
-            yield f"{variable}: begins and ends with {value[0]}, which is part of its value: leave it out"
+            yield f"{variable}: its value begins and ends with {value[0]}: leave the quotes out"
 
 
 def ignored(prefix: str, known: Iterable[str]) -> list[str]:
-    """The variables with our prefix that say nothing to us, sorted."""
+    """The variables with our prefix that are no settings, sorted."""
     names = {name.upper() for name in known} | OTHER_READERS
     return [
         variable

@@ -1,4 +1,4 @@
-"""The settings of what browsers open: which pages there are, and below which path. A part of Settings."""
+"""The settings of the service's web pages: which are served, and under which path. A part of Settings."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ class PageSettings(BaseSettings):
     """Mixed into Settings, which carries the environment's prefix."""
 
     pages: CommaSeparated = Field(
-        PAGES, description="which of `demo`, `dashboard`, `docs` there are; or `none`: then `/` is 404 too"
+        PAGES,
+        description="which of `demo`, `dashboard`, `docs` are served; `none` = no page, and `/` is 404 too",
     )
     root_path: str = Field(
-        "", description="path below which a proxy has the service, such as `/presence`, stripped or not"
+        "",
+        description="path under which a proxy serves the service, such as `/presence`, whether or not it"
+        " strips it",
     )
 
     titles_url: str = Field(
@@ -36,7 +39,7 @@ class PageSettings(BaseSettings):
     @field_validator("titles_url")
     @classmethod
     def _titles_url(cls, value: str) -> str:
-        """A path in the end, or a URL; credentials do not belong in a URL."""
+        """Returns a path or an http(s) URL. Credentials do not belong in a URL."""
         url = urlsplit(value)
         if url.scheme == "file" and url.netloc in ("", "localhost"):
             value, url = unquote(url.path), urlsplit("")
@@ -45,7 +48,7 @@ class PageSettings(BaseSettings):
                 raise ValueError("must be https://host/path, without a user or password")
             return value
         if value and not Path(value).is_file():
-            raise ValueError("must be an http(s) URL, or the path of a JSON file that is there")
+            raise ValueError("must be an http(s) URL, or the path of a JSON file that exists")
         return value
 
     @field_validator("pages")
@@ -55,7 +58,7 @@ class PageSettings(BaseSettings):
         if len(words) == 1 and words[0] in OFF | ON:
             return () if words[0] in OFF else PAGES
         if unknown := [word for word in words if word not in PAGES]:
-            raise ValueError(f"{unknown[0]} is no page: name some of {', '.join(PAGES)}, or none")
+            raise ValueError(f"{unknown[0]} is not a page: list some of {', '.join(PAGES)}, or none")
         return words
 
     @field_validator("root_path")

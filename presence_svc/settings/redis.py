@@ -1,6 +1,6 @@
-"""The settings that say where the data is: which Redis, how courses are spread over a Cluster, who logs in.
+"""The settings of Redis: its URL and credentials, and how courses are spread over a Cluster.
 
-A part of Settings. Refuses partitions that are no power of two: ranges of slots would differ in size.
+A part of Settings. Refuses a number of partitions that is no power of two: slot ranges would differ in size.
 """
 
 from __future__ import annotations
@@ -20,27 +20,28 @@ class RedisSettings(BaseSettings):
 
     redis_url: SecretStr | None = Field(
         None,
-        description="`redis://`, `rediss://` or `unix://`; `redis+cluster://`, `redis+sentinel://` and the"
-        " same with `rediss`; none = an embedded server",
+        description="`redis://`, `rediss://` or `unix://`; `redis+cluster://`, `redis+sentinel://`, or either"
+        " with `rediss`; not set = an embedded server",
     )
     redis_credentials: str | None = Field(
         None,
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*[.:][A-Za-z_][A-Za-z0-9_]*$",
         description="dotted path of a redis-py `CredentialProvider` (a class, an instance, or a function that"
-        " makes one) for passwords that change",
+        " returns one), for passwords that change",
     )
     redis_addresses: str = Field(
         "",
-        description="addresses that a Cluster or Sentinels announce, and where they are reached from here:"
-        " `10.0.0.5:6379=db1.example:7001,...`",
+        description="addresses that a Cluster or Sentinels announce, and those at which the service reaches"
+        " them: `10.0.0.5:6379=db1.example:7001,...`",
     )
     partitions: Annotated[int, Field(ge=1, le=MOST_PARTITIONS)] = Field(
         256,
-        description="parts that the courses are in on a Cluster, a power of two; fixed by the first replica",
+        description="parts into which a Cluster's courses are divided, a power of two; fixed by the first"
+        " replica",
     )
     pubsub: Literal["auto", "sharded", "global"] = Field(
         "auto",
-        description="how changes are published; `auto` = `sharded` on a Cluster, `global` elsewhere",
+        description="how changes are published: `auto` = `sharded` on a Cluster, `global` elsewhere",
     )
 
     @field_validator("redis_url")
@@ -52,7 +53,7 @@ class RedisSettings(BaseSettings):
                 "must be redis://user:password@host:6379/0, the same with rediss://, or unix:///path;"
                 " redis+cluster://user:password@host:6379,host:6379 for a Cluster (it has no databases);"
                 " redis+sentinel://user:password@sentinel:26379,sentinel:26379/master/0;"
-                " what is special in a password is written as %XX"
+                " special characters in a password are percent-encoded (%XX)"
             )
         return value
 
@@ -71,20 +72,20 @@ class RedisSettings(BaseSettings):
 
     @property
     def redis_kind(self) -> Kind:
-        """What REDIS_URL names; an embedded server is one server."""
+        """What REDIS_URL points to; an embedded server is a single server."""
         found = parse(self.redis_url.get_secret_value()) if self.redis_url else None
         return found.kind if found else "server"
 
     @property
     def is_sharded(self) -> bool:
-        """Whether changes are published to the node of their course only."""
+        """Whether changes are published only on the course's own master."""
         if self.pubsub == "auto":
             return self.redis_kind == "cluster"
         return self.pubsub == "sharded"
 
 
 def pairs(addresses: str) -> dict[tuple[str, int], tuple[str, int]]:
-    """Which address stands for which. Raises ValueError for what is not host:port=host:port,..."""
+    """Announced address to reachable address. Raises ValueError for what is not host:port=host:port,..."""
     found = {}
     for pair in filter(None, (part.strip() for part in addresses.split(","))):
         announced, equals, reached = pair.partition("=")

@@ -1,4 +1,4 @@
-"""How REDIS_URL is read: one server, a Cluster by some of its nodes, or Sentinels that know the master.
+"""Parses REDIS_URL: a single server, some nodes of a Cluster, or Sentinels that know the master.
 
 Used by settings, which refuses what cannot be read, and by store.redis, which connects to it.
 """
@@ -20,7 +20,7 @@ Host = tuple[str, int]
 
 
 class RedisUrl(NamedTuple):
-    """What REDIS_URL names. `login` is `user:password@` as it was written, or nothing; see `server`."""
+    """What REDIS_URL points to. `login` is `user:password@` as it was written, or empty; see `server`."""
 
     kind: Kind
     whole: str
@@ -53,7 +53,7 @@ def _url(tls: bool, login: str, host: Host, db: str, options: list[tuple[str, st
 
 
 def parse(url: str) -> RedisUrl | None:
-    """None for what cannot be read, or holds something that no reader would look for there."""
+    """None for what cannot be read, or would be read differently from how it was meant."""
     try:
         parts = urlsplit(url)
         scheme, _, kind = parts.scheme.partition("+")
@@ -68,7 +68,7 @@ def parse(url: str) -> RedisUrl | None:
 
 
 def _is_server(parts: SplitResult) -> bool:
-    """Whether redis-py finds in it what its writer has put there: a / or # in a password ends the host."""
+    """Whether redis-py reads it as it was meant: an unescaped / or # in a password ends the host."""
     if parts.scheme == "unix":
         return bool(parts.path)
     is_whole = re.fullmatch(r"/?[0-9]*", parts.path) and "@" not in parts.query + parts.fragment

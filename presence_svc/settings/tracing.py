@@ -1,4 +1,4 @@
-"""The setting that turns traces on. A part of Settings; all else is said by the variables OTEL_*."""
+"""The setting that turns traces on. A part of Settings; the variables OTEL_* configure the rest."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class TracingSettings(BaseSettings):
     """Mixed into Settings, which carries the environment's prefix."""
 
     otel: bool = Field(
-        False, description="OpenTelemetry traces of requests (extra `otel`); where to is said by `OTEL_*`"
+        False, description="send OpenTelemetry traces of requests (extra `otel`), configured by `OTEL_*`"
     )
 
     @field_validator("otel")
     @classmethod
     def _otel(cls, value: bool) -> bool:
         if value and not _is_installed():
-            raise ValueError("wants the extra: pip install 'presence-svc[otel]'")
+            raise ValueError("needs the extra: pip install 'presence-svc[otel]'")
         return value
 
 

@@ -8,12 +8,13 @@ to be due.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import PresenceError
 from ..settings import Settings
 from . import scripts
+from .history.gaps import gap_args
 from .keys import Keys, Partition
 from .redis.link import Command, Link
 
@@ -22,12 +23,6 @@ COURSES = 100  # claimed at most, per partition
 MEMBERS = 1000  # removed at most, per sweep of a course
 FULL_SHARE = 0.7  # of SWEEP_INTERVAL: at least so long between two checks of all partitions
 GUESSES = 6
-GAP_MS = 3_000
-
-
-def gap_ms(settings: Settings) -> int:
-    """If no replica has asked what is due for longer than this, none ran, or Redis was away: a gap (S13)."""
-    return max(GAP_MS, round(settings.sweep_interval * 3000))
 
 
 class Due(NamedTuple):
@@ -62,7 +57,11 @@ class _Clock(NamedTuple):
 
 
 class Agenda:
-    """All calls raise Unavailable when Redis is away; on a Cluster, when all masters are."""
+    """All calls raise Unavailable when Redis is away; on a Cluster, when all masters are.
+
+    Calls `on_removed` with how many viewers were removed, `on_closed` with how many minutes were closed, and how
+    many of them are partial.
+    """
 
     def __init__(self, link: Link, settings: Settings) -> None:
         self.link = link
@@ -70,6 +69,8 @@ class Agenda:
         self.keys = Keys.of(settings)
         self.lag_s = 0.0  # how long the oldest due course that was left over has waited
         self.missed = 0  # partitions that the last check missed, because their master is away
+        self.on_removed: Callable[[int], None] = lambda viewers: None
+        self.on_closed: Callable[[int, int], None] = lambda minutes, partial: None
         self._due_at: dict[int, float] = {}  # the loop time at which something is due in a partition
         self._clocks: dict[int, _Clock] = {}
         self._full_at = float("-inf")
@@ -127,12 +128,8 @@ class Agenda:
         args: tuple[int, ...] = (COURSES, CLAIM_MS, settings.hidden_ttl_ms)
         if settings.history:
             names += (partition.heard, partition.gaps, *partition.nothing)
-            # A quarter may end later than any lease. A gap shorter than TTL - HEARTBEAT_INTERVAL ends no
-            # lease, because leases from before it last longer.
             longest = max(settings.hidden_ttl_ms, settings.quarter_ms + settings.minute_ms)
-            outlived = max(1, settings.ttl_ms - round(settings.heartbeat_interval * 1000))
-            gaps = (gap_ms(settings), outlived, settings.ttl_ms, settings.days_ms)
-            args = (COURSES, CLAIM_MS, longest, *gaps)
+            args = (COURSES, CLAIM_MS, longest, *gap_args(settings))
         return ("EVALSHA", scripts.DUE, len(names), *names, *args)
 
     async def sweep(self, course_ids: Sequence[str]) -> list[Swept]:
@@ -179,6 +176,10 @@ class Agenda:
         if next_due:
             self._note_due(clock.loop_time(next_due), number)
             next_due -= clock.offset_ms
+        if removed:
+            self.on_removed(removed)
+        if closed:
+            self.on_closed(closed, partial)
         old = swept[course_id]
         swept[course_id] = Swept(old.removed + removed, next_due, old.closed + closed, old.partial + partial)
         return need
@@ -192,6 +193,5 @@ class Agenda:
         if settings.history:
             quarter = self._now_of(course_id) // (15 * settings.minute_ms)
             names += keys.tiers(course_id, minute, quarter)
-            kept = (settings.minutes_ms, settings.quarters_ms, settings.days_ms, settings.uniques_ms)
-            args += (*kept, minute, quarter)
+            args += (*(kept + settings.quarter_ms for kept in settings.tiers_ms), minute, quarter)
         return ("EVALSHA", scripts.SWEEP, len(names), *names, *args)

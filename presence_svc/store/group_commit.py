@@ -21,7 +21,7 @@ Op = TypeVar("Op")
 Result = TypeVar("Result")
 Done = Callable[[Result | PresenceError], None]
 MAX_GROUP = 500
-LATE = "this request has waited here for too long, and its sender may be gone"
+LATE = "this request has waited for too long, and its sender may be gone"
 FULL = "too many requests are waiting for Redis"
 
 

@@ -69,8 +69,8 @@ Rejected: a counter per course (drifts when a replica dies between two commands)
 (late, lossy, one per key); hash-field expiry (not in Redis 7.0); a key per session (350 bytes each).
 
 Every key expires (S12): a viewer's hash with its lease, `left:V` a TTL after the leave, a course's sets once
-their longest lease is well over, `state` a day after the last change, history after HISTORY_*. The agenda and
-`where` empty themselves.
+their longest lease is well over, `state` a day after the last message (10 minutes if nobody is left), history
+after HISTORY_*. The agenda and `where` empty themselves.
 """
 
 from __future__ import annotations

@@ -66,10 +66,10 @@ async def read_fields(
     if kind not in media and kind is not None and kind.split(b";", 1)[0].strip().lower() not in media:
         raise Unsupported(f"send {' or '.join(m.decode() for m in media)}")
     if fields.get(b"content-encoding", IDENTITY).lower() not in (IDENTITY, b""):
-        raise Encoded("send the body as it is, without a Content-Encoding")
+        raise Encoded("send the body uncompressed, without a Content-Encoding")
     length = fields.get(b"content-length")
     if length is not None and length.isdigit() and int(length[-20:]) > cap:  # it may have leading zeros
-        raise TooLarge("the body is over its limit")
+        raise TooLarge("the body is too large")
     # A body nearly always arrives in one piece. Until its first byte the server's own deadline applies.
     message = await receive()
     body = _part(message, cap)
@@ -97,7 +97,7 @@ def _part(message: Message, limit: int) -> bytes:
         raise BadRequest("the body is not complete")
     part: bytes = message.get("body", b"")
     if len(part) > limit:
-        raise TooLarge("the body is over its limit")
+        raise TooLarge("the body is too large")
     return part
 
 

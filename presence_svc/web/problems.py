@@ -20,7 +20,7 @@ from ..logs import clean
 
 log = logging.getLogger("presence.web")
 MEDIA_TYPE = "application/problem+json"
-BUG = {"type": "about:blank", "title": "Internal error", "status": 500, "detail": "a bug here"}
+BUG = {"type": "about:blank", "title": "Internal error", "status": 500, "detail": "an error in the service"}
 _TITLES = {404: "Not found", 405: "Method not allowed"}
 
 
@@ -92,7 +92,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
         "type": "about:blank",
         "title": title,
         "status": error.status_code,
-        "detail": f"{request.method} is not possible here" if error.status_code == 405 else title,
+        "detail": f"{request.method} is not allowed on this route" if error.status_code == 405 else title,
     }
     return Response(orjson.dumps(body), error.status_code, error.headers, MEDIA_TYPE)
 

@@ -66,7 +66,7 @@ class Ids:
         """Raises Invalid for none, too many, or malformed ids."""
         ids = request.query_params.getlist(self.name)
         if not 1 <= len(ids) <= self.most:
-            raise Invalid([(f"/{self.name}", f"give 1 to {self.most} of them")])
+            raise Invalid([(f"/{self.name}", f"must be given 1 to {self.most} times")])
         return [body.checked_id(one, f"/{self.name}/{i}") for i, one in enumerate(ids)]
 
 
@@ -103,7 +103,7 @@ class Text:
         """Raises Invalid if it is too long."""
         text = request.query_params.get(self.name) or None
         if text and self.most and len(text) > self.most:
-            raise Invalid([(f"/{self.name}", f"must have {self.most} characters at most")])
+            raise Invalid([(f"/{self.name}", f"must have at most {self.most} characters")])
         return text
 
 

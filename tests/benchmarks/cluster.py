@@ -166,6 +166,6 @@ def partitions(scale: Scale) -> list[Figure]:
                 Figure(f"{many} partitions: Redis, 500 over 500", [c.redis_us for c in costs], "", "us"),
                 Figure(f"{many} partitions: worker", [c.worker_us for c in costs], "", "us"),
                 Figure(f"{many} partitions: calls per group", [c.calls for c in costs], "", ""),
-                Figure(f"{many} partitions: Redis, one look at all", looks, "", "us"),
+                Figure(f"{many} partitions: Redis, one check of all", looks, "", "us"),
             ]
     return figures

@@ -32,7 +32,7 @@ Break = Callable[[], Awaitable[None]]
 
 
 class Recovery(NamedTuple):
-    """`took_s`: the fault; `right_s`: from its end to right counts; `refused`: heartbeats, in percent."""
+    """`took_s`: the fault; `right_s`: from its end to exact counts; `refused`: heartbeats, in percent."""
 
     took_s: float
     right_s: float
@@ -139,7 +139,7 @@ def times(scale: Scale) -> list[Figure]:
         found = [run() for _ in range(min(scale.rounds, MOST_ROUNDS))]
         figures += [
             Figure(f"{what}: until {end}", [one.took_s for one in found], "", "s"),
-            Figure(f"{what}: from {end} to right counts", [one.right_s for one in found], "", "s"),
+            Figure(f"{what}: from {end} to exact counts", [one.right_s for one in found], "", "s"),
             Figure(f"{what}: heartbeats refused meanwhile", [one.refused for one in found], "", "%"),
         ]
     return figures

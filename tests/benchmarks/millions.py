@@ -41,7 +41,7 @@ class World(NamedTuple):
     listeners: float = 0.1  # of the viewers are on a stream or see a badge that is
     close_us: float = 60.0  # a minute of history of a course (row "history")
     http_us: float = (
-        44.0  # a heartbeat by the fast path, without the store's share on a Cluster (row "express")
+        44.0  # a heartbeat by the fast path, without the store's share on a Cluster (row "fast-path")
     )
     busy: float = 0.7  # of a core at most, of a master and of a worker
     room: float = 2.0  # of memory: twice what is there (docs/sizing.md)

@@ -83,7 +83,7 @@ def empty_side(scale: Scale) -> Iterator[Side]:
         yield Side(load, empty.pid)
 
 
-def express(scale: Scale) -> list[Figure]:
+def fast_path(scale: Scale) -> list[Figure]:
     with our_side(scale) as ours, empty_side(scale) as empty:
         return ratios(in_turn(ours, empty, scale), "fast path / empty app", ">= 1.5")
 

@@ -18,7 +18,7 @@ from tests.benchmarks import (
 from tests.benchmarks.row import Row
 
 ROWS = [
-    Row("express", "an empty ASGI app on the same uvicorn, 100 courses x 1,000 viewers", rate.express),
+    Row("fast-path", "an empty ASGI app on the same uvicorn, 100 courses x 1,000 viewers", rate.fast_path),
     Row("centrifuge", "Go, Centrifuge library, Redis presence manager", rate.centrifuge),
     Row("asgi", "the empty app; ours without the fast path", rate.asgi),
     Row("batch", "single heartbeats, as heartbeats", rate.batch),

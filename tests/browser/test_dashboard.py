@@ -48,7 +48,7 @@ def test_it_shows_totals_and_one_course(page: Page, stage: rig.Service) -> None:
     expect(page.locator("#total")).to_have_text("19")
     expect(page.locator("#people")).to_have_text("7")
     expect(page.locator("#all-chart canvas")).to_be_visible()
-    page.click("text=These minutes as a table")
+    page.click("text=The last minutes as a table")
     expect(page.locator("#all-table tbody tr")).to_have_text([re.compile("19$"), re.compile("18$")])
 
 

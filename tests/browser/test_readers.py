@@ -42,7 +42,7 @@ def test_numbers_and_times_are_in_one_locale(
     expect(page.locator("[data-course='python-101'] .number")).to_have_text("1,000")
     expect(page.locator("#calendar th").first).to_have_text("Weekday")
     expect(page.locator("#calendar tbody th .unseen").first).to_have_text("Monday")
-    page.click("text=These minutes as a table")
+    page.click("text=The last minutes as a table")
     page.click("text=The numbers as a table")
     expect(page.locator("#past-table tbody tr").first).to_be_visible()
     page.locator("#past-chart").press("End")

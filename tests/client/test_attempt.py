@@ -93,7 +93,7 @@ async def test_somebody_else_answers(caller: Caller, status: int) -> None:
     script = Script(httpx2.Response(status, text="<h1>hello</h1>", headers={"location": "/elsewhere"}))
     caller.mocked(script)
 
-    with pytest.raises(ProblemError, match="is the address right") as refused:
+    with pytest.raises(ProblemError, match="is the URL right") as refused:
         await caller.do("count", "c1")
 
     assert refused.value.status == status

@@ -70,7 +70,7 @@ def test_what_is_wrong_is_said_of_its_master(ask: Ask) -> None:
         status, said = ask(servers.url)
         assert status == 1
         assert wrong(said) == [f"eviction of 127.0.0.1:{one.port}", f"coverage of 127.0.0.1:{other.port}"]
-        assert "topology: 3 masters, 0 replicas: a master that dies takes its courses with it" in said
+        assert "topology: 3 masters, 0 replicas: while a master is down, its courses are unavailable" in said
 
         servers.execute(one, "CONFIG SET", "maxmemory-policy", "noeviction")
         servers.execute(other, "CONFIG SET", "cluster-require-full-coverage", "no")
@@ -116,5 +116,5 @@ def test_under_sentinels(ask: Ask) -> None:
         status, said = ask(watched.url)
 
         assert (status, wrong(said)) == (0, [])
-        assert f"sentinels: they name 127.0.0.1:{watched.master_port}" in said
+        assert f"sentinels: the master is 127.0.0.1:{watched.master_port}" in said
         assert watched.password not in said

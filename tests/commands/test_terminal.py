@@ -115,7 +115,7 @@ def test_something_else_at_the_url_is_told_apart(spawn_service: Callable[..., Se
     done = run("simulate", "--url", f"{spawn_service().url}/elsewhere")
 
     assert done.returncode == 1
-    assert "is something else" in done.stderr
+    assert "is not a presence service" in done.stderr
 
 
 def test_a_redis_that_is_not_there_is_one_sentence() -> None:

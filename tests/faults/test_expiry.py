@@ -87,8 +87,8 @@ async def test_three_racing_sweepers(valkey_backend: Backend) -> None:
     replicas = [Replica(valkey_backend.client(protocol=2), **fast) for _ in range(3)]
     gone: list[int] = []
     sweepers = [Sweeper(r.agenda, r.shared, r.settings) for r in replicas]
-    for sweeper in sweepers:
-        sweeper.on_removed = gone.append
+    for replica in replicas:
+        replica.agenda.on_removed = gone.append
     courses = [f"c{n}" for n in range(50)]
     async with Ear(valkey_backend.client(protocol=2)) as ear:
         crashed = [(f"crashed-{n}", courses[n % 50]) for n in range(1_000)]

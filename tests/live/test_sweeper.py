@@ -36,7 +36,7 @@ class Stage:
         on_warm_state: Callable[[WarmState], None] = lambda state: None,
     ) -> Sweeper:
         made = Sweeper(replica.agenda, replica.shared, replica.settings)
-        made.on_removed, made.on_warm_state = on_removed, on_warm_state
+        replica.agenda.on_removed, made.on_warm_state = on_removed, on_warm_state
         replica.presence.on_due = made.poke
         made.start()
         self.sweepers.append(made)

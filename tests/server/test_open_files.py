@@ -77,7 +77,7 @@ async def test_where_the_limit_is_met_heartbeats_and_probes_pass(limited: Limite
         metrics = await talk(service.port, METRICS, patience_s=2)
         if metrics.received:
             assert b"presence_open_files_scarce 1.0" in metrics.received
-        assert service.logs().count("too few open files") == 1
+        assert service.logs().count("open files are near their limit") == 1
     finally:
         for writer in silent:
             writer.transport.abort()
@@ -86,6 +86,6 @@ async def test_where_the_limit_is_met_heartbeats_and_probes_pass(limited: Limite
         return await statuses(service.port, LIVE) == [200]
 
     await eventually("streams open again", streams, within_s=15, every_s=0.2)
-    assert service.logs().count("enough open files again") == 1
+    assert service.logs().count("open files are well below their limit again: streams are accepted") == 1
     assert b"presence_open_files_scarce 0.0" in (await talk(service.port, METRICS)).received
     assert "Traceback" not in service.logs()

@@ -18,7 +18,7 @@ from ...store.redis.embedded import EmbeddedServer
 
 log = logging.getLogger("presence.serve")
 LOCK = ".presence-svc.lock"
-SPACE = "it needs a writable directory: mount one at /tmp, or name one in TMPDIR"
+SPACE = "it needs a writable directory: mount one at /tmp, or set TMPDIR to one"
 CHECK_S = 0.5
 LONGEST_PAUSE_S = 30.0
 

@@ -46,7 +46,7 @@ async def examine(
         took_ms = (time.perf_counter() - began) * 1000
         found = [Finding(True, "reachable", f"answered in {took_ms:.1f} ms")]
         wrong = await missing_rights(redis, keys, user, partition=partition)
-        found.append(Finding(not wrong, "rights", wrong or "all that the service needs"))
+        found.append(Finding(not wrong, "rights", wrong or "all rights that the service needs"))
         checks = [_server, _clients, _clock, consistency]
         if not keys.is_partitioned:  # a Cluster has one database
             checks.insert(2, _database)
@@ -102,7 +102,9 @@ def _version(info: dict[str, Any]) -> Finding:
     version = str(info["redis_version"])
     name = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
     fine = is_new_enough(version)
-    return Finding(fine, "version", name if fine else f"{name} is too old: 7.0 at least")
+    return Finding(
+        fine, "version", name if fine else f"{name} is too old: Redis 7.0 or newer is needed, or Valkey"
+    )
 
 
 def _eviction(info: dict[str, Any]) -> Finding:
@@ -123,4 +125,8 @@ async def _clock(redis: Redis, context: CheckContext) -> list[Finding]:
     seconds, micros = await redis.time()
     here_ms = (before_ms + time.time() * 1000) / 2
     apart_ms = seconds * 1000 + micros / 1000 - here_ms
-    return [Finding(abs(apart_ms) <= CLOCK_LIMIT_MS, "clock", f"Redis is {apart_ms:+.0f} ms from here")]
+    return [
+        Finding(
+            abs(apart_ms) <= CLOCK_LIMIT_MS, "clock", f"Redis's clock differs from ours by {apart_ms:+.0f} ms"
+        )
+    ]

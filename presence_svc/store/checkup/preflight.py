@@ -71,7 +71,9 @@ def _facts(info: bytes) -> dict[str, str]:
 def _warn_of_eviction(memory: dict[str, str]) -> None:
     policy = memory.get("maxmemory_policy", NO_EVICTION)
     if policy != NO_EVICTION and memory.get("maxmemory", "0") != "0":
-        log.warning("redis drops viewers when it is full: its maxmemory-policy is %s, not noeviction", policy)
+        log.warning(
+            "redis evicts viewers when it is full: its maxmemory-policy is %s, not noeviction", policy
+        )
 
 
 def _warn_of_few_connections(clients: dict[str, str], pool: int) -> None:
@@ -87,7 +89,9 @@ def _warn_of_few_connections(clients: dict[str, str], pool: int) -> None:
 
 def _check_version(version: str) -> None:
     if version and not is_new_enough(version):
-        raise Misconfigured(f"PRESENCE_REDIS_URL: Redis {version} is too old: 7.0 at least (any Valkey is)")
+        raise Misconfigured(
+            f"PRESENCE_REDIS_URL: Redis {version} is too old: Redis 7.0 or newer is needed, or Valkey"
+        )
 
 
 def is_new_enough(version: str) -> bool:

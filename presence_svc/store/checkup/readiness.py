@@ -33,7 +33,7 @@ class Readiness:
         if self._link.away:
             raise Away("Redis is away")
         if self._link.refusing:
-            raise Unavailable(f"Redis takes no writes now ({self._link.refusing})")
+            raise Unavailable(f"Redis accepts no writes now ({self._link.refusing})")
         async with self._lock:
             if monotonic() - self._checked_at > FRESH_S:
                 self._problem = await self._check()

@@ -10,10 +10,13 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from zoneinfo import ZoneInfo
 
+from ...errors import PresenceError
 from ...settings import Settings
+from ..agenda import Agenda
 from ..keys import Keys
 from ..redis.link import Link
 from . import steps
+from .columns import column, columns_of, minutes
 from .model import Calendar, ChapterHeat, Heatmap, History
 from .model import Step as StepName
 from .reader import Coverage, Reader
@@ -21,19 +24,33 @@ from .series import Series, Unit, total
 from .steps import Step
 
 WEEK_MS = 7 * steps.DAY_MS
-DIGITS = 3
+STEPS = 20  # in which a course's minutes are closed before it is read, at most
 
 
 class HistoryAnswers:
-    """Reads through Reader and sums up by the local time of a zone."""
+    """Reads through Reader and sums up by the local time of a zone.
 
-    def __init__(self, link: Link, settings: Settings) -> None:
+    The sweeper closes minutes up to half a minute after their end, because those of all courses end together.
+    With an `agenda`, those of a course are closed before it is read: a minute is known as soon as it is over.
+    """
+
+    def __init__(self, link: Link, settings: Settings, agenda: Agenda | None = None) -> None:
         self._settings = settings
+        self._agenda = agenda
         self.reader = Reader(link, settings, Keys.of(settings))
 
     async def coverage(self, course_id: str) -> Coverage:
         """What is known of a course's history now; the other calls need it."""
-        return await self.reader.coverage(course_id)
+        known = await self.reader.coverage(course_id)
+        for _ in range(STEPS):
+            if self._agenda is None or known.is_closed(self._settings.minute_ms):
+                break
+            try:
+                await self._agenda.sweep([course_id])
+            except PresenceError:  # a Redis that refuses writes still has what was closed until then
+                break
+            known = await self.reader.coverage(course_id)
+        return known
 
     async def history(
         self,
@@ -147,31 +164,6 @@ async def steps_of(
     else:
         found = (steps.hours if step == "1h" else steps.days)(begin, end, zone)
     return await asyncio.to_thread(list, islice(found, limit))
-
-
-def minutes(viewer_ms: int) -> float:
-    """Converts viewer time from ms to minutes."""
-    return round(viewer_ms / 60_000, DIGITS)
-
-
-Column = tuple[int | None, float | None, float | None, bool]
-
-
-def column(unit: Unit) -> Column:
-    """Peak, average, viewer minutes, and whether a part is unknown."""
-    if not unit.length:
-        return None, None, None, True
-    return unit.peak, round(unit.viewer_ms / unit.length, DIGITS), minutes(unit.viewer_ms), unit.partial
-
-
-def columns_of(found: Series, wanted: Iterable[Step]) -> list[Column]:
-    """A column for each step, from the units in it."""
-    return [
-        column(
-            total(found.units[one.begin // found.size - found.first : one.end // found.size - found.first])
-        )
-        for one in wanted
-    ]
 
 
 def by_weekday(

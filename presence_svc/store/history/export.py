@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from ...settings import Settings
 from ..keys import Keys
 from ..redis.link import Command, Link
-from .answers import minutes
 from .closed_logs import Closed, ClosedLogs, LogPosition
+from .columns import minutes
 from .gaps import gap_commands, gaps_of
 from .model import ExportRow
 from .reader import QUARTERS_A_DAY, Reader

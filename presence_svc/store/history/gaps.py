@@ -6,12 +6,24 @@ Used by store.history.reader and export. On a Cluster each partition has the gap
 from __future__ import annotations
 
 from ...settings import Settings
-from ..agenda import gap_ms
 from ..keys import Partition
 from ..redis.link import Command
 from .series import Gap, merged
 
 BEFORE = -(2**60)
+GAP_MS = 3_000
+
+
+def gap_ms(settings: Settings) -> int:
+    """If no replica has asked what is due for longer than this, none ran, or Redis was away: a gap."""
+    return max(GAP_MS, round(settings.sweep_interval * 3000))
+
+
+def gap_args(settings: Settings) -> tuple[int, int, int, int]:
+    """The arguments about gaps of due.lua, in ms."""
+    # A gap shorter than TTL - HEARTBEAT_INTERVAL ends no lease, because leases from before it last longer.
+    outlived = max(1, settings.ttl_ms - round(settings.heartbeat_interval * 1000))
+    return gap_ms(settings), outlived, settings.ttl_ms, settings.days_ms
 
 
 def gap_commands(partition: Partition) -> list[Command]:

@@ -30,6 +30,10 @@ class Coverage(NamedTuple):
     closed_until: int
     gaps: list[Gap]
 
+    def is_closed(self, minute_ms: int) -> bool:
+        """Whether every minute that is over is closed."""
+        return self.closed_until >= (self.now - 1) // minute_ms * minute_ms
+
 
 class Reader:
     """All calls raise Unavailable. `number` is a chapter's number in history; "" stands for the course."""

@@ -5,7 +5,7 @@
 --       uniques:DAY numbers, seen closed:QUARTER
 -- ARGV  publish interval ms, the budget: how many members of all sets together to remove at most, longest lease ms,
 --       minute ms (0 = no history), uniques, people; with history: for how long to keep minutes, quarters, days and
---       uniques, in ms, a minute of the HOUR, DAY and BLOCK in KEYS, and the QUARTER in closed:QUARTER
+--       uniques, in ms, after the quarter in which they are written first, a minute of the HOUR, DAY and BLOCK in KEYS, and the QUARTER in closed:QUARTER
 -- reply how many viewers were removed, when the course is due next (ms; 0 = nobody is left), now, how many minutes
 --       were closed, how many of them partial, and the minute whose keys are needed to continue (-1 = none)
 --
@@ -14,6 +14,8 @@
 --@include shared/time
 --@include shared/course
 --@include shared/history
+--@include shared/uniques
+--@include shared/tiers
 --@include shared/minutes
 
 local interval, budget = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -67,47 +69,95 @@ local function cap_leases(zset, base, top)
   if #beyond > 0 and budget == 0 then more = true end
 end
 
--- The first lease end from `low` up to `high`; nil if there is none.
-local function first_end(zset, low, high)
-  local found = redis.call('ZRANGEBYSCORE', zset, low, high, 'WITHSCORES', 'LIMIT', 0, 1)
+-- The first lease end in the set of all viewers or of the anonymous ones; nil if it is empty.
+local function first_end(zset) return tonumber(redis.call('ZRANGE', zset, '0', '0', 'WITHSCORES')[2] or false) end
+
+-- Removes the ended leases of such a set. Returns how many, and the first end of those that remain.
+local function remove_ended(zset, chapter)
+  local first, n = first_end(zset), 0
+  if first and first <= now then
+    n = remove(zset, '-inf', int(now), chapter, 0)
+    first = first_end(zset)
+  end
+  return n, first
+end
+
+-- The first lease end in each place, and how many members each has, if reading all members is cheaper than one look at
+-- each place: courses with hundreds of chapters have few viewers in most of them.
+local LOOKS, MEMBERS_PER_LOOK = 16, 4
+local function read_places(many)
+  if many < LOOKS or redis.call('ZCARD', c.places) > MEMBERS_PER_LOOK * many then return nil end
+  local first_of, n_of = {}, {}
+  local flat = redis.call('ZRANGEBYSCORE', c.places, int(W), '+inf', 'WITHSCORES')
+  for i = 2, #flat, 2 do
+    local score = tonumber(flat[i])
+    local place = math.floor(score / W)
+    first_of[place] = first_of[place] or score - place * W
+    n_of[place] = (n_of[place] or 0) + 1
+  end
+  return { first_of = first_of, n_of = n_of }
+end
+
+local function first_end_in(low, high)
+  local found = redis.call('ZRANGEBYSCORE', c.places, low, high, 'WITHSCORES', 'LIMIT', '0', '1')
   return tonumber(found[2] or false)
+end
+
+-- Removes the ended leases of all chapters. Returns how many, the first end of those that remain, and the chapters with
+-- live viewers: their names, and how many viewers each has, or the range of scores in which to count them. There may be
+-- hundreds of chapters, so that each should cost at most one command.
+local function remove_from_chapters()
+  local flat = redis.call('HGETALL', c.chapters)
+  local places, n, first, occupied = read_places(#flat / 2), 0, nil, {}
+  for i = 1, #flat, 2 do
+    local name, place = flat[i], tonumber(flat[i + 1])
+    local base = place * W
+    local low, high, ends, viewers
+    if places then
+      ends, viewers = places.first_of[place], places.n_of[place]
+    else
+      low, high = '(' .. int(base), '(' .. int(base + W)
+      ends = first_end_in(low, high)
+      ends = ends and ends - base
+    end
+    if ends and ends <= now then
+      low, high, viewers = '(' .. int(base), '(' .. int(base + W), nil
+      n = n + remove(c.places, low, int(base + now), name, place)
+      ends = first_end_in(low, high)
+      ends = ends and ends - base
+    end
+    if not ends then
+      redis.call('HDEL', c.chapters, name)
+    else
+      occupied[#occupied + 1] = { name = name, viewers = viewers, low = low, high = high }
+      if not first or ends < first then first = ends end
+    end
+  end
+  return n, first, occupied
 end
 
 -- No lease in another set ends later than its viewer's. The viewers' are capped last: if the budget runs out before
 -- that, the next call continues.
-local last = redis.call('ZRANGE', c.viewers, -1, -1, 'WITHSCORES')
+local last = redis.call('ZRANGE', c.viewers, '-1', '-1', 'WITHSCORES')
 if last[2] and tonumber(last[2]) > now + tonumber(ARGV[3]) then
   each_chapter(c, function(_, place) cap_leases(c.places, place * W, '(' .. int((place + 1) * W)) end)
   cap_leases(c.anonymous, 0, '+inf')
   cap_leases(c.viewers, 0, '+inf')
 end
-local viewers_removed = remove(c.viewers, '-inf', int(now), '', 0)
-local removed = viewers_removed + remove(c.anonymous, '-inf', int(now))
-local next_due = first_end(c.viewers, '-inf', '+inf')
-local named_at = first_end(c.anonymous, '-inf', '+inf')
-if next_due and named_at and named_at < next_due then next_due = named_at end
--- The chapters with live viewers. There may be hundreds of them, so that each should cost only one command.
-local occupied = {}
-each_chapter(c, function(name, place)
-  local base = place * W
-  local low, high = string.format('(%.0f', base), string.format('(%.0f', base + W)
-  local ends = first_end(c.places, low, high)
-  if ends and ends - base <= now then
-    removed = removed + remove(c.places, low, int(base + now), name, place)
-    ends = first_end(c.places, low, high)
-  end
-  if not ends then
-    redis.call('HDEL', c.chapters, name)
-  else
-    occupied[#occupied + 1] = { name = name, low = low, high = high }
-    if not next_due or ends - base < next_due then next_due = ends - base end
-  end
-end)
-if #occupied > 0 or next_due then extend_expiry(c, now, tonumber(ARGV[3])) end
+local viewers_removed, first_viewer = remove_ended(c.viewers, '')
+local removed, first_anonymous = remove_ended(c.anonymous)
+local chapters_removed, first_in_chapter, occupied = remove_from_chapters()
+removed = removed + viewers_removed + chapters_removed
+local next_due = first_viewer or first_anonymous or first_in_chapter
+if next_due then
+  next_due = math.min(next_due, first_anonymous or next_due, first_in_chapter or next_due)
+  extend_expiry(c, now, tonumber(ARGV[3]))
+end
 
-local due = tonumber(redis.call('HGET', c.state, 'dirty') or 0)
+local state = redis.call('HMGET', c.state, 'dirty', 'told', 'closed', 'quarter')
+local due = tonumber(state[1] or 0)
 -- If the course was not swept for long, its sets have expired, and the last message still has those who were in them.
-local unpublished = not next_due and tonumber(redis.call('HGET', c.state, 'told') or 0) > 0
+local unpublished = not next_due and tonumber(state[2] or 0) > 0
 if removed > 0 or (unpublished and due == 0) then
   due = publish_or_schedule(c, now, interval, agenda)
 elseif due > 0 and due <= now then
@@ -116,11 +166,13 @@ elseif due > 0 and due <= now then
 end
 local closed = { n = 0, partial = 0, need = -1 }
 if minute_ms > 0 and not more then
-  closed = close_minutes(c, occupied, now, {
+  local open = { closed = tonumber(state[3] or false), quarter = tonumber(state[4] or false) }
+  closed = close_minutes(c, occupied, now, open, {
     minutes = KEYS[8], quarters = KEYS[9], days = KEYS[10], uniques = KEYS[11], numbers = KEYS[12],
     seen = KEYS[13], log = KEYS[14], uniques_mode = ARGV[5],
     minutes_for = ARGV[7], quarters_for = ARGV[8], days_for = ARGV[9], uniques_for = ARGV[10],
     minute = tonumber(ARGV[11]), quarter = tonumber(ARGV[12]), budget = tonumber(ARGV[2]),
+    is_occupied = first_viewer ~= nil,
   })
   more = closed.more
   if closed.next_due and (not next_due or closed.next_due < next_due) then next_due = closed.next_due end

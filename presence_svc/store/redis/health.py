@@ -73,7 +73,7 @@ class Health:
             self._pool.renew()
         if code in REFUSES_WRITES:
             if self.refusing != code:
-                log.warning("redis takes no writes: %s", code)
+                log.warning("redis accepts no writes: %s", code)
             self.refusing = code
             self._start_watch()
 
@@ -121,7 +121,7 @@ class Health:
         if code in NOT_SERVING:
             return
         if self.refusing and code not in REFUSES_WRITES:
-            log.warning("redis takes writes again")
+            log.warning("redis accepts writes again")
             self.refusing = ""
         if self.away:
             self.away = False

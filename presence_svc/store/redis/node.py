@@ -176,7 +176,7 @@ class Node:
         if not self.health.away:
             self.on_failure()
         if TOO_MANY_CLIENTS in str(error):
-            self._pool.fail(Overloaded, "Redis lets no more clients in")
+            self._pool.fail(Overloaded, "Redis accepts no more clients")
         self.health.lose(error)
         self._pool.fail(Away, "Redis is away")
 

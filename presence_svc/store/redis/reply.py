@@ -39,9 +39,9 @@ class ReplyError(ResponseError):
 def error_of(reply: ReplyError) -> Unavailable:
     """The exception that callers get for an error reply."""
     if reply.code in REFUSES_WRITES | NOT_SERVING:
-        error = Unavailable("Redis takes no writes now")
+        error = Unavailable("Redis accepts no writes now")
     elif reply.code in ("CROSSSLOT", "MOVED"):
-        error = Unavailable("Redis is a Cluster, and not named as one")
+        error = Unavailable("Redis is a Cluster, but its URL does not say so")
     else:
         error = Unavailable("Redis answered with an error")
     error.__cause__ = reply

@@ -44,7 +44,7 @@ class Cursor:
             raise Invalid([("/cursor", "is not a cursor of this course, or too old")]) from None
         kinds = [int, int, str, bool, int, str]
         if not isinstance(values, list) or [type(value) for value in values] != kinds:
-            raise BadRequest("the cursor is of another version of this service: begin again without one")
+            raise BadRequest("the cursor is from another version of this service: start again without one")
         return cls(*values)
 
 

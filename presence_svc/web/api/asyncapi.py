@@ -22,16 +22,21 @@ HOST = {"host": {"default": "127.0.0.1:8000", "description": "where the service 
 REDIS = {"host": {"default": "localhost:6379", "description": "PRESENCE_REDIS_URL"}}
 OF_A_COURSE = {"course_id": {"description": f"an id: {ID_PATTERN}"}}
 TOLD = {
-    "viewers": {"type": "integer", "minimum": 0, "maximum": 20, "description": "how many names to tell"},
+    "viewers": {"type": "integer", "minimum": 0, "maximum": 20, "description": "how many names to send"},
     "chapters": {"type": "string", "description": "all, none, or the ids of some"},
     "order": {"type": "string", "enum": ["recent", "joined"]},
 }
 STREAM = TOLD | {
-    "ping": {"type": "integer", "minimum": 5, "maximum": 15, "description": "s between comments; else 15"}
+    "ping": {
+        "type": "integer",
+        "minimum": 5,
+        "maximum": 15,
+        "description": "seconds between comments; by default 15",
+    }
 }
 CATALOGUE = STREAM | {
     "course_id": {"type": "array", "items": {"type": "string", "pattern": ID_PATTERN}},
-    "people": {"type": "integer", "enum": [0, 1], "description": "1: distinct viewers over all courses too"},
+    "people": {"type": "integer", "enum": [0, 1], "description": "1: also distinct viewers over all courses"},
 }
 
 
@@ -61,7 +66,7 @@ def document(key_prefix: str) -> dict[str, Any]:
             "socket": _channel(
                 "ws",
                 SOCKET,
-                "Be counted while it is open, hear of changes",
+                "Be counted while it is open, and receive changes",
                 _messages(frames.ON_A_SOCKET) | _messages(frames.BY_A_CLIENT, "client-"),
                 bindings={"ws": {"method": "GET", "query": _query(TOLD)}},
             ),

@@ -99,7 +99,7 @@ async def evict(request: Request) -> Response:
     caller = await enter(request, Action.EVICT, course_id)
     if caller.role is Role.VIEWER:
         if viewer_id not in (caller.subject, caller.claimed_id):
-            raise Forbidden("a viewer may remove themselves only")
+            raise Forbidden("a viewer may only remove themselves")
         await service.presence.evict(course_id, caller.subject, ban_s or 0)
     else:
         viewer_id = body.checked_id(viewer_id, "/viewer_id")

@@ -140,7 +140,7 @@ class HiddenMessage(Visibility):
 class LeaveMessage(BaseModel):
     """The viewer leaves at once, and the socket closes."""
 
-    type: Literal["leave"] = Field(description="nothing else is needed")
+    type: Literal["leave"] = Field(description="has no other fields")
 
 
 Kind = type[BaseModel]

@@ -45,7 +45,9 @@ async def history(request: Request) -> Response:
     begin, end = ranges.window(request, here, coverage.now, DEFAULT_MS[step])
     wanted = await steps_of(step, begin, end, here, limit=POINTS + 1)
     if len(wanted) > POINTS:
-        raise Invalid([("/from", f"gives more than {POINTS:,} steps: ask for less, or for longer steps")])
+        raise Invalid(
+            [("/from", f"gives more than {POINTS:,} steps: ask for a shorter range or longer steps")]
+        )
     found = await answers.history(coverage, course_id, chapter_id, step, wanted, here)
     etag = _etag(found)
     headers = {"etag": etag, "cache-control": "private, no-cache"}
@@ -78,7 +80,7 @@ async def heatmap(request: Request) -> Response:
     begin, end = ranges.window(request, here, coverage.now, DAY_MS)
     wanted = await steps_of("15m", begin, end, here, limit=QUARTERS + 1)
     if len(wanted) > QUARTERS:
-        raise Invalid([("/from", f"gives more than {QUARTERS:,} quarters: ask for 28 days at most")])
+        raise Invalid([("/from", f"gives more than {QUARTERS:,} quarters: ask for at most 28 days")])
     found = await answers.heatmap(coverage, course_id, wanted, here, limit)
     return json(found.model_dump(by_alias=True), {"cache-control": "private, no-cache"})
 

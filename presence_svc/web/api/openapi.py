@@ -19,13 +19,13 @@ REF = "#/components/schemas/{model}"
 TAGS = {
     "heartbeats": "Sessions report that they are present: one at a time, or many for a backend.",
     "courses": "Who is present now, in numbers and by name.",
-    "streams": "The same as it changes. Each frame is described in asyncapi.json, with the same schemas.",
+    "streams": "Changes as they happen. Each frame is described in asyncapi.json, with the same schemas.",
     "history": "The past, by minutes, quarters of an hour and days.",
 }
 
 
 def document(routes: Sequence[Route], *, names_itself: bool = False) -> dict[str, Any]:
-    """The whole description. `names_itself` (AUTH=trusted): the body and not a token says who the viewer is.
+    """The whole description. `names_itself` (AUTH=trusted): the body, not a token, names the viewer.
 
     In a batch the body always does, because only services may send one.
     """

@@ -47,7 +47,7 @@ ROUTES = (
     Route("get", "/v1/live", sse.CatalogueStream(), "Counts of a catalogue as they change", STREAM,
           query=(selection.STREAMED, *selection.STREAM_OPTIONS, sse.PEOPLE, sse.PING), tags=STREAMS,
           operation_id="get_live_catalogue"),
-    Route("post", "/v1/live", sse.CatalogueStream(), "The same for more courses than a query holds", STREAM,
+    Route("post", "/v1/live", sse.CatalogueStream(), "Live counts of more courses than a query holds", STREAM,
           selection.Watch, query=(sse.PING,), errors=BODY_ERRORS, tags=STREAMS,
           operation_id="post_live_catalogue"),
     Route("get", "/v1/stats", courses.stats, "Live totals over all courses", model.Stats,

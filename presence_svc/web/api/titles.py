@@ -43,7 +43,7 @@ async def titles(request: Request) -> Response:
     else:
         await enter(request, Action.STATS)
         if len(text) > LONGEST_SEARCH:
-            raise Invalid([("/q", f"must have {LONGEST_SEARCH} characters at most")])
+            raise Invalid([("/q", f"must have at most {LONGEST_SEARCH} characters")])
         shown = await found.search(text, LIMIT.read(request))
     titles = {course: title.model_dump() for course, title in shown.items()}
     return json({"titles": titles}, {"cache-control": "private, no-cache"})

@@ -84,7 +84,7 @@ class JoiningSocket:
             async with asyncio.timeout(self.service.settings.request_deadline):
                 first = await self.socket.receive()
         except TimeoutError:
-            raise TooSlow("no join came in time") from None
+            raise TooSlow("no join arrived in time") from None
         if first.get("type") != "join":
             raise Invalid([("/type", "must be join in the first message")])
         join = body.validate(Join, first)

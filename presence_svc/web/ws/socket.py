@@ -79,7 +79,7 @@ class Socket:
             raise Unsupported("send text messages, not binary ones")
         raw = text.encode()
         if len(raw) > self._cap:
-            raise TooLarge("the message is over its limit")
+            raise TooLarge("the message is too large")
         return body.parse(raw, self._metrics)
 
     async def send(self, text: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -28,6 +29,7 @@ READ_THERE = (
     f" return tonumber(redis.call('GET', string.match(KEYS[1], '{{.-}}') .. ':{NOW}')) end\n"
 )
 PARTITIONS = 8
+LINES = re.compile(r"(local STEPS, LINES = \d+), \d+")
 MINUTE = 1_000
 QUARTER, HOUR, DAY = 15 * MINUTE, 60 * MINUTE, 1_440 * MINUTE
 START = 4_102_444_800_000 - 4_102_444_800_000 % DAY  # about 2100: what expires by then expires in no test
@@ -39,24 +41,26 @@ class ShortMinutes(Settings):
     minute_ms: ClassVar[int] = MINUTE
 
 
-def _turned(script: Script, read: str) -> Script:
+def _turned(script: Script, read: str, lines: int | None) -> Script:
     before, found, rest = script.text.partition("local function clock()")
     if not found:
         return script
     text = before + read + rest[rest.index("\nend\n") + 5 :]
+    if lines:
+        text = LINES.sub(rf"\1, {lines}", text)
     sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-    sharded = _turned(script.sharded, read) if script.sharded else None
+    sharded = _turned(script.sharded, read, lines) if script.sharded else None
     return dataclasses.replace(script, text=text, sha=sha, sharded=sharded)
 
 
 @contextmanager
-def turned_clock(*, on_a_cluster: bool = False) -> Iterator[None]:
-    """While it lasts all scripts ask the key."""
+def turned_clock(*, on_a_cluster: bool = False, lines: int | None = None) -> Iterator[None]:
+    """While it lasts all scripts ask the key; a call that closes minutes writes so many chapters at most."""
     read = READ_THERE if on_a_cluster else READ
     originals = {name: one for name, one in vars(scripts).items() if isinstance(one, Script)}
     try:
         for name, one in originals.items():
-            setattr(scripts, name, _turned(one, read))
+            setattr(scripts, name, _turned(one, read, lines))
         yield
     finally:
         for name, one in originals.items():

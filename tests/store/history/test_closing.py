@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from presence_svc.errors import Unavailable
 from presence_svc.store.history.answers import HistoryAnswers
 from presence_svc.store.history.export import Export
 from presence_svc.store.history.steps import Step
@@ -216,7 +217,7 @@ async def test_an_empty_redis_is_unknown(trio: list[Replica]) -> None:
     async def watch(first: int, last: int) -> None:
         for minute in range(first, last):
             await at(short, begin + minute * MINUTE)
-            await short.agenda.due()
+            await short.agenda.due(everywhere=True)
             await short.beat("ada", chapter="ch-1")
             await short.agenda.sweep(["c1"])
 
@@ -282,6 +283,59 @@ async def test_off_costs_nothing(real_backend: Backend, is_on: bool) -> None:
 
     assert any(f"ZADD {C}viewers" in command for command in ours)
     assert bool(kept) == is_on, kept
+
+
+async def test_a_minute_is_known_when_it_is_over(trio: list[Replica]) -> None:
+    """S13: closings are spread over half a minute, but who reads a course sees every minute that is over."""
+    one, closed = trio[0], list[int]()
+    for n in range(260):
+        await one.beat(f"v{n}", chapter=f"ch-{n}")
+    one.agenda.on_closed = lambda minutes, partial: closed.append(minutes)
+    answers = HistoryAnswers(one.link, one.settings, one.agenda)
+    await at(one, START + 2 * MINUTE)
+    at_the_boundary = await answers.coverage("c1")
+    await at(one, START + 2 * MINUTE + 1)
+    after_it = await answers.coverage("c1")
+    kept = await read(one.redis)
+
+    assert at_the_boundary.closed_until == START + MINUTE
+    assert after_it.closed_until == START + 2 * MINUTE
+    assert closed == [1, 1]
+    assert kept.minutes[("c1", ""), START // MINUTE] == Minute(260, 260 * MINUTE)
+    assert len(kept.minutes) == 2 * 261
+
+
+async def test_a_read_does_without_closing(trio: list[Replica]) -> None:
+    """S13: a Redis that accepts no writes still answers what was closed before; the rest is partial."""
+    one = trio[0]
+    await one.beat("ada")
+    await at(one, START + MINUTE + 1)
+    answers = HistoryAnswers(one.link, one.settings, one.agenda)
+    await answers.coverage("c1")
+    await at(one, START + 2 * MINUTE + 1)
+    with patch.object(one.agenda, "sweep", side_effect=Unavailable("redis accepts no writes")) as sweep:
+        known = await answers.coverage("c1")
+
+    assert sweep.call_count == 1
+    assert known.closed_until == START + MINUTE
+
+
+async def test_an_empty_course_is_kept_until_its_quarter_is_closed(trio: list[Replica]) -> None:
+    """S13: the last message, which says that nobody is left, does not let the open quarter expire."""
+    one = trio[0]
+    await one.beat("ada")
+    await at(one, START + MINUTE // 2)
+    await one.agenda.sweep(["c1"])
+    await one.leave("ada")
+    await at(one, START + MINUTE + MINUTE // 2)
+    await one.agenda.sweep(["c1"])
+    await one.beat("bob")
+    await one.leave("bob")
+    await at(one, START + MINUTE + 9 * MINUTE // 10)
+    await one.agenda.sweep(["c1"])
+    left_ms = await one.redis.pttl(one.keys.course("c1").state)
+
+    assert left_ms > 16 * 60_000  # in minutes of Redis's own clock
 
 
 async def test_the_export_gives_the_same_rows_again(trio: list[Replica]) -> None:

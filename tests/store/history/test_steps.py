@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from presence_svc.store.history import steps
-from presence_svc.store.history.answers import by_weekday, columns_of
+from presence_svc.store.history.answers import by_weekday
+from presence_svc.store.history.columns import columns_of
 from presence_svc.store.history.series import Series, Unit
 from presence_svc.store.history.steps import Step
 

@@ -226,7 +226,7 @@ async def test_the_log_has_a_line_for_each_state(
 
     said = [record.message for record in caplog.records if record.name == "presence.redis"]
     assert counted[:300] == ["OOM"] * 300
-    assert said == ["redis takes no writes: OOM", "redis takes writes again"]
+    assert said == ["redis accepts no writes: OOM", "redis accepts writes again"]
     assert not link.away
     await link.close()
 

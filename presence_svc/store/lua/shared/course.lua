@@ -1,7 +1,8 @@
 -- A course's keys, counts, messages and expiry. Needs time.
 -- A course is passed as five KEYS, in the order of keys.CourseKeys. Times are ms by Redis's own clock (S3).
 
-local EMPTY = 600000 -- how long the state of an empty course is kept: longer than any lease
+-- How long the state of an empty course is kept: longer than any lease, and than a quarter of history is open.
+local EMPTY = 1800000
 
 -- What this call has done so far, as a number of commands: about 30 for a viewer, and more with many chapters. Scripts
 -- that do as much as they are asked for stop when it is used up, and are called again for the rest: 4,000 take Redis
@@ -20,7 +21,8 @@ end
 -- differs from it in the ending only: "P:{C}:changes". So a sharded channel is in the slot of the course's keys.
 local PUBLISH = 'PUBLISH' -- or 'SPUBLISH': scripts.py
 local function id_of(c)
-  return string.match(c.viewers, '{([^}]*)}:viewers$') or string.match(c.viewers, '}:(.*):viewers$')
+  c.id = c.id or string.match(c.viewers, '{([^}]*)}:viewers$') or string.match(c.viewers, '}:(.*):viewers$')
+  return c.id
 end
 local function channel_of(c) return string.sub(c.viewers, 1, -8) .. 'changes' end
 
@@ -85,7 +87,7 @@ local function pass_memory_check(agenda) redis.call('ZREM', agenda, '') end
 
 -- A course's sets expire half a lease after its longest possible lease, so that not every renewal has to extend them.
 local function extend_expiry(c, now, longest)
-  local at = int(now + longest * 1.5)
+  local at = int(math.floor(now + longest * 1.5))
   redis.call('PEXPIREAT', c.viewers, at)
   redis.call('PEXPIREAT', c.places, at)
   redis.call('PEXPIREAT', c.chapters, at)

@@ -8,5 +8,5 @@ local function clock()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
--- Lua would write 1.79e+15 for large numbers; Redis needs all the digits.
-local function int(n) return string.format('%.0f', n) end
+-- Lua would write 1.79e+15 for large numbers; Redis needs all the digits. `n` is a whole number.
+local function int(n) return string.format('%d', n) end

@@ -85,6 +85,6 @@ local function sync_viewer(c, viewer, key, now, former)
   else
     redis.call('DEL', key)
   end
-  if is_new then first = next_due_with_minute(first, now) end
+  if is_new then first = next_due_with_minute(c, first, now) end
   return change, first
 end

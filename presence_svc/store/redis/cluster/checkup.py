@@ -57,7 +57,7 @@ async def _coverage(client: Redis) -> list[Finding]:
     except RedisError:
         return []
     if found.get(COVERAGE, found.get(COVERAGE.encode())) not in ("yes", b"yes"):
-        return [Finding(True, "coverage", "slots without a master leave the others working")]
+        return [Finding(True, "coverage", "a missing master leaves the others serving")]
     return [
         Finding(
             False,
@@ -73,7 +73,7 @@ def _topology(link: ClusterLink) -> Finding:
     if table.unowned:
         return Finding(False, "topology", f"{shown}; {table.unowned:,} of 16,384 slots have no owner")
     if not table.replicas and len(table.masters) > 1:
-        return Finding(True, "topology", f"{shown}: a master that dies takes its courses with it")
+        return Finding(True, "topology", f"{shown}: while a master is down, its courses are unavailable")
     return Finding(True, "topology", shown)
 
 

@@ -135,11 +135,13 @@ async def test_a_full_master_is_known_to_be_full(servers: Cluster, caplog: pytes
             await asyncio.sleep(0.5)
         told = [record.message for record in caplog.records]
         servers.execute(full, "CONFIG SET", "maxmemory", 0)
-        await eventually("it takes writes again", lambda: "takes writes again" in caplog.text, within_s=10)
+        await eventually(
+            "it accepts writes again", lambda: "accepts writes again" in caplog.text, within_s=10
+        )
         results = await presence.heartbeats([said(course) for course in courses])
 
-    assert told.count("redis takes no writes: OOM") == 1
-    assert "redis takes writes again" not in told
+    assert told.count("redis accepts no writes: OOM") == 1
+    assert "redis accepts writes again" not in told
     assert not any(isinstance(result, PresenceError) for result in results)
 
 

@@ -19,7 +19,7 @@ function showMissing() {
   const missing = document.getElementById("missing");
   if (!missing || !isGuarded || key()) return;
   missing.textContent =
-    "This service asks for a key or token (PRESENCE_AUTH=jwt): until you give one under Authorize, most of what you try here is answered 401. `presence-svc token` makes one for a try.";
+    "This service needs a key or token (PRESENCE_AUTH=jwt): until you enter one under Authorize, most calls here get 401. `presence-svc token` makes one for development.";
   missing.hidden = false;
 }
 

@@ -40,8 +40,8 @@ export class Missing {
   /** @param {string} title @param {boolean} canSee */
   #show(title, canSee) {
     this.isShown = !canSee;
-    const why = "This service knows its viewers by their tokens (PRESENCE_AUTH=jwt), and the demo has none.";
-    const seen = canSee ? "You see the numbers of those who have one." : "So there are no numbers to show.";
+    const why = "This service identifies viewers by their tokens (PRESENCE_AUTH=jwt), and the demo has none.";
+    const seen = canSee ? "The numbers are those of viewers who have one." : "So there are no numbers to show.";
     at("missing-title").textContent = title;
     at("missing-why").textContent = this.#token ? `It may have expired, or open other courses. ${MAKE}` : `${why} ${seen} ${MAKE}`;
     at("missing").hidden = false;

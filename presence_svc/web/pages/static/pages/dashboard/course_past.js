@@ -15,7 +15,7 @@ import { Behind } from "./table.js";
 
 const EVERY = 60_000;
 const PAUSE = 1_000; // between two pictures, however often the number changes
-const OFF = "This service keeps no history (PRESENCE_HISTORY=off): only what is now can be shown.";
+const OFF = "This service keeps no history (PRESENCE_HISTORY=off): only the present can be shown.";
 
 export class CoursePast {
   #chart = new RangeChart(at("past-chart"), (text) => write(at("past-readout"), text));
@@ -105,8 +105,8 @@ export class CoursePast {
     const status = error instanceof Failed ? error.status : 0;
     this.#isKept = status !== 404;
     if (!this.#isKept) return this.#say(OFF, false);
-    if (status === 401 || status === 403) return this.#say("What was is for services and for the course's creator: what you have signed in with does not open it.", false);
-    if (!this.#found) this.#say("What was cannot be read at the moment. It is tried again every minute.");
+    if (status === 401 || status === 403) return this.#say("History is for services and the course's creator: your key or token gives no access to it.", false);
+    if (!this.#found) this.#say("History cannot be read at the moment. This page tries again every minute.");
   }
 
   /** One sentence instead of the pictures, or beside them. @param {string} text */

@@ -52,7 +52,7 @@ async function findOwn() {
 function refuse(error) {
   end();
   const isKnown = error.status === 403;
-  signIn.ask(key() ? (isKnown ? "That opens no course's numbers: a creator's or a service's key is needed." : "That was not accepted.") : "");
+  signIn.ask(key() ? (isKnown ? "That gives access to no course: a creator's or a service's key is needed." : "That was not accepted.") : "");
 }
 
 /** @param {string} id @param {string} [range] */

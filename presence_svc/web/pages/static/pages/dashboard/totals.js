@@ -23,7 +23,7 @@ export class Totals {
     at("people-tile").hidden = people === null || people === undefined;
     write(at("people"), known(people ?? 0));
     write(at("people-note"), exact === false && bound ? `right within ${number(bound)} s` : "each counted once");
-    write(at("warming"), warming ? "Still counting: the service has only begun, and hears of every viewer within a minute. Until then there may be more." : "");
+    write(at("warming"), warming ? "Still counting: every viewer sends a heartbeat within a minute. Until then there may be more." : "");
     write(at("as-of"), `as of ${seconds(asOf)}`);
     at("board").classList.toggle("is-counting", Boolean(warming) && !total);
   }
