@@ -112,6 +112,19 @@ async def test_a_call_is_short_after_a_restart(replica: Replica, course: str) ->
     assert await audit(replica.redis) == []
 
 
+async def test_a_viewer_of_many_courses_takes_many_calls(replica: Replica) -> None:
+    """R12, S14: the list of a viewer's courses, up to 33,000 bytes, is written once for each of them."""
+    writes = [write_of("ada", course=f"c{n}" + "x" * 120) for n in range(250)]
+    meter = Meter(replica)
+    await record(replica, beats(writes))
+    joined = len(meter.calls)
+    await record(replica, [leave_of("ada", course=write.course_id) for write in writes])
+
+    assert joined > 15
+    assert len(meter.calls) - joined > 15
+    assert await audit(replica.redis) == []
+
+
 @pytest.mark.parametrize("course", ["c1", "c{n}"], ids=["one course", "many"])
 async def test_a_call_of_many_leaves_is_short(replica: Replica, course: str) -> None:
     """R12, S5: five hundred leave at once, and everybody is gone."""
