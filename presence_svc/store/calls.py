@@ -19,7 +19,8 @@ from .redis.resp import ScriptCall, new_tuple, pack, pack_int, unpack
 from .write import HeartbeatResult, Outcome, WithSeq
 
 MAX_ARGS = 3_880  # of a call, not counting the few that come first
-LEAVE_ARGS, TAKE_OVER_ARGS, HEARTBEAT_ARGS, COURSE_ARGS = 11, 14, 7, 6
+LEAVE_ARGS, HEARTBEAT_ARGS, COURSE_ARGS = 11, 7, 6
+MAX_TAKE_OVERS = 10  # in one call, which has to do all of them: their heartbeats come right after it (R12)
 Item = TypeVar("Item")
 REFUSED = {-1: "too many chapters in this course", -2: "too many sessions of this viewer"}
 
@@ -82,21 +83,38 @@ def heartbeat_call(
 
 def heartbeat_results(
     reply: list[Any], courses: dict[str, list[int]], results: list[Outcome], settings: Settings
-) -> int:
-    """Stores each heartbeat's result at its index; returns in how many ms a message is due (0 = none)."""
+) -> tuple[int, list[int]]:
+    """Stores each heartbeat's result at its index.
+
+    Returns in how many ms a message is due (0 = none), and the indices that the call did not come to.
+    """
     now, at, soonest = reply[0], 1, 0
     for indices in courses.values():
+        if at >= len(reply):
+            break
         total, due = reply[at], reply[at + 1]
         at += 2
         found: dict[Any, Outcome] = {}  # by lease end: nearly all of a course's leases end together
-        for index, ends in zip(indices, reply[at : at + len(indices)], strict=True):
+        for index, ends in zip(indices, reply[at : at + len(indices)], strict=False):
             result = found.get(ends)
             if result is None:
                 result = found[ends] = _result(total, now, ends, settings)
             results[index] = result
         at += len(indices)
         soonest = _sooner(soonest, due, now)
-    return soonest
+    else:
+        if at == len(reply):
+            return soonest, []
+    return soonest, _unrecorded(len(reply) - 1, courses)
+
+
+def _unrecorded(size: int, courses: dict[str, list[int]]) -> list[int]:
+    """The indices of the heartbeats that a reply of this size, less its first item, does not come to."""
+    left: list[int] = []
+    for indices in courses.values():
+        left += indices[max(0, size - 2) :]
+        size -= 2 + len(indices)
+    return left
 
 
 def _result(total: int, now: int, ends: Any, settings: Settings) -> Outcome:

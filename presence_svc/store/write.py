@@ -11,10 +11,10 @@ from typing import NamedTuple
 from ..errors import PresenceError
 from ..model import Heartbeat, Leave
 from .keys import Keys
+from .redis.resp import NEWEST as NEWEST
 from .redis.resp import pack, pack_int
 
 NO_SEQ = pack("")
-NEWEST = pack("+")  # newer than everything from this session, even its leave: the session starts over
 
 
 class HeartbeatWrite:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fakeredis import FakeAsyncRedis
@@ -31,7 +31,7 @@ class FakeNode(Node):
         deadline: float,
         *,
         low_priority: bool = False,
-        may_retry: bool = False,
+        may_repeat: Callable[[], bool] = lambda: False,
     ) -> list[Any]:
         if self.away:
             raise Away("Redis is away")

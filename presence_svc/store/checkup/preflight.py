@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from ...errors import Misconfigured, PresenceError, Unavailable
 from ..keys import Keys
+from ..redis.cluster.link import ClusterLink
 from ..redis.link import Link
 from ..scripts import every_script
 
@@ -44,11 +45,13 @@ async def preflight(link: Link, keys: Keys, *, warns: bool = False, pool: int = 
 
 
 async def _load_scripts(link: Link) -> None:
-    """Saves each script's first call a second round trip. Not on a Cluster: each master has its own cache."""
-    if not link.is_cluster:
-        texts = [script.text for script in every_script(sharded=link.sharded)]
-        with suppress(Unavailable):
-            await link.results([("SCRIPT", "LOAD", text) for text in texts])
+    """Saves each script's first call a second round trip."""
+    texts = [script.text for script in every_script(sharded=link.sharded)]
+    if isinstance(link, ClusterLink):
+        await link.load_scripts(texts)
+        return
+    with suppress(Unavailable):
+        await link.results([("SCRIPT", "LOAD", text) for text in texts])
 
 
 async def channels_of(link: Link, keys: Keys) -> list[str]:

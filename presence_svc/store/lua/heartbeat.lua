@@ -8,11 +8,13 @@
 --       and profile = avatar_url .. "\n" .. name, each may be empty; a name may contain a newline, a URL may not
 -- reply now; then per course: total, when a message is due (0 = none), and per heartbeat the end of its
 --       session's lease, or 0 = the session has left (nothing changed), -1 = too many chapters, -2 = too many
---       sessions; for a seq of "+" a text: the end of the lease, and the seq that was assigned
+--       sessions; for a seq of "+" a text: the end of the lease, and the seq that was assigned.
+--       The reply ends early, also within a course, once the budget of this call is used up: to be called again for
+--       the heartbeats that are not in it
 --
 -- Nearly every heartbeat is a plain renewal: its status equals the stored one. That costs HGET, HSET, PEXPIREAT and a
 -- share of two variadic ZADDs, without building a table or formatting a number. Everything else takes the slow
--- path. A renewal is no event for history or people.
+-- path, and only that uses up the budget. A renewal is no event for history or people.
 --@include shared/time
 
 local call, match, byte = redis.call, string.match, string.byte
@@ -45,7 +47,7 @@ local function make_slow()
 --@include shared/viewer
 --@include shared/left
 --@include shared/arrival
-  return { course_at = course_at, decide = decide, finish_course = finish_course }
+  return { course_at = course_at, decide = decide, finish_course = finish_course, is_spent = is_spent }
 end
 
 -- Changes nothing, but a full Redis refuses the script here, before anything is half written.
@@ -92,6 +94,7 @@ for _ = 1, tonumber(ARGV[9]) do
       reply[i] = ends
       if moved then change = true end
       if first and (not first_end or first < first_end) then first_end = first end
+      if slow.is_spent() then break end
     end
     k, a = k + 2, a + 5
   end
@@ -101,5 +104,6 @@ for _ = 1, tonumber(ARGV[9]) do
     reply[head + 2] = slow.finish_course(slow.course_at(at), change, refresh, first_end)
   end
   reply[head + 1] = call('ZCOUNT', KEYS[at], '(' .. now_text, '+inf')
+  if slow and slow.is_spent() then break end
 end
 return reply

@@ -3,7 +3,8 @@
 -- KEYS  agenda where; then per leave: viewers places chapters anonymous state viewer:V left:V
 -- ARGV  publish interval ms, grace ms, how long a leave is remembered ms, minute ms, uniques, people, how many
 --       leaves; then per leave: V, S, seq ("" = none), soft (1 or 0)
--- reply now; then per leave: when a message is due (0 = none)
+-- reply now; then per leave: when a message is due (0 = none); ends early once the budget of this call is used up:
+--       to be called again for the leaves that are not in it
 --
 -- A leave for good overrides every heartbeat of its session, in whatever order they arrive. A soft one shortens the
 -- lease to the grace period, unless the session has sent something newer since.
@@ -66,5 +67,6 @@ for i = 1, tonumber(ARGV[7]) do
     if first > 0 then redis.call('ZADD', agenda, 'LT', int(first), id_of(c)) end
     if change then reply[i + 1] = publish_or_schedule(c, now, interval, agenda) end
   end
+  if is_spent() then break end
 end
 return reply

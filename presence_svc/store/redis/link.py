@@ -10,6 +10,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -184,16 +185,15 @@ async def exchange(
 ) -> list[Any | PresenceError]:
     """One round trip, or two when a script was unknown: then the commands after it have run too early.
 
-    Everything from that script on is sent again, in order. That is safe because scripts write leases and
-    seqs and not differences, so that they may run twice. Raises Unavailable when no reply came.
+    Everything from that script on is sent again, in order: scripts may run twice. Raises Unavailable.
     """
     deadline = asyncio.get_running_loop().time() + node.timeout_s
-    packed, may_retry = [by_sha(command, sharded=sharded) for command in commands], may_repeat(commands)
-    replies = await node.exchange(packed, deadline, low_priority=low_priority, may_retry=may_retry)
+    packed, again = [by_sha(command, sharded=sharded) for command in commands], partial(may_repeat, commands)
+    replies = await node.exchange(packed, deadline, low_priority=low_priority, may_repeat=again)
     for at, reply in enumerate(replies):
         if type(reply) is ReplyError:
             if reply.code == "NOSCRIPT":
-                again = [by_text(command, sharded=sharded) for command in commands[at:]]
-                replies[at:] = await node.exchange(again, deadline, low_priority=low_priority)
+                packed = [by_text(command, sharded=sharded) for command in commands[at:]]
+                replies[at:] = await node.exchange(packed, deadline, low_priority=low_priority)
             return [error_of(reply) if type(reply) is ReplyError else reply for reply in replies]
     return replies

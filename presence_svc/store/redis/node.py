@@ -126,13 +126,13 @@ class Node:
         deadline: float,
         *,
         low_priority: bool = False,
-        may_retry: bool = False,
+        may_repeat: Callable[[], bool] = lambda: False,
     ) -> list[Any]:
         """Sends packed commands in one write and returns the replies in order; errors are ReplyError values.
 
         Raises Unavailable when no reply came: Away at once while the server is known to be away, Overloaded
         when our own callers hold all connections. `low_priority` waits behind others, and a slow reply to it
-        does not mark the server as away. `may_retry`: the commands may run twice.
+        does not mark the server as away. `may_repeat()` says after a reset if the commands may run twice.
         """
         if self.health.away:
             raise Away("Redis is away")
@@ -155,7 +155,7 @@ class Node:
             is_full = until - sent >= FULL * timeout_s
             if isinstance(error, TimeoutError) and is_full and not low_priority and self._heard < sent:
                 self.health.lose(error)
-            if isinstance(error, ConnectionResetError) and may_retry and loop.time() < deadline:
+            if isinstance(error, ConnectionResetError) and loop.time() < deadline and may_repeat():
                 return await self.exchange(commands, deadline, low_priority=low_priority)
             raise Unavailable("Redis does not answer") from error
         except BaseException:

@@ -46,7 +46,10 @@ def unpack(packed: bytes) -> bytes:
 
 
 Command = tuple[Any, ...]
-# Scripts write leases and seqs, not differences; the others write nothing.
+# A seq that is newer than all before it, even than a leave. A heartbeat with it must not be recorded twice:
+# its session may have left in the meantime.
+NEWEST = pack("+")
+# All other script calls write leases and seqs, not differences; the other commands write nothing.
 REPEATABLE = {
     *("EVALSHA", "GET", "GETEX", "HGETALL", "HMGET", "HSCAN", "INFO", "PFCOUNT", "PING", "PUBSUB", "SCARD"),
     *("SCRIPT", "TIME", "ZCARD", "ZCOUNT", "ZMSCORE", "ZRANGE", "ZSCAN", "ZSCORE"),
@@ -99,8 +102,11 @@ def _packed(command: Command, *, sharded: bool) -> bytes:
 
 
 def may_repeat(commands: Sequence[Command | ScriptCall]) -> bool:
-    """Whether all of them may run twice."""
-    return all(isinstance(command, ScriptCall) or command[0] in REPEATABLE for command in commands)
+    """Whether all of them may run twice. Reads what is sent: only to be asked after a failure."""
+    return all(
+        NEWEST not in command.packed if isinstance(command, ScriptCall) else command[0] in REPEATABLE
+        for command in commands
+    )
 
 
 def key_of(command: Command | ScriptCall) -> bytes | None:

@@ -18,13 +18,17 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from presence_svc.errors import Unavailable
+from presence_svc.model import Heartbeat
+from presence_svc.settings import load
 from presence_svc.store import scripts
 from presence_svc.store.keys import Keys
+from presence_svc.store.presence import Presence
 from presence_svc.store.redis.connection import dial
 from presence_svc.store.redis.embedded import EmbeddedServer
 from presence_svc.store.redis.factory import link_to
 from presence_svc.store.redis.link import ServerLink
 from presence_svc.store.redis.url import parse
+from presence_svc.store.write import NEWEST, HeartbeatWrite
 from tests.live.proxy import Proxy
 from tests.store.redis.fake_redis import fake_redis
 
@@ -208,6 +212,26 @@ def test_what_may_run_twice_is_asked_again(new_loop: NewLoop, own_server: Embedd
                 proxy.swallow_replies = False
                 await asyncio.wait_for(asked, 4)
             assert not link.away
+
+    run(new_loop, test())
+
+
+@on_every_loop
+def test_a_session_starts_over_once(new_loop: NewLoop, own_server: EmbeddedServer) -> None:
+    """S6: with the seq "+" it is newer than any leave, also than one that came after it."""
+    write = HeartbeatWrite("c1", "ada", Heartbeat(viewer_id="ada"))
+
+    async def test() -> None:
+        async with Proxy(own_server.url) as proxy, linked(proxy.url, 5) as link:
+            presence = Presence(link, load())
+            await presence.heartbeat(write)
+            proxy.swallow_replies = True
+            asked = presence.heartbeat(write, NEWEST)
+            await asyncio.sleep(0.05)
+            proxy.cut()
+            proxy.swallow_replies = False
+            with pytest.raises(Unavailable):
+                await asyncio.wait_for(asked, 4)
 
     run(new_loop, test())
 

@@ -33,6 +33,7 @@ local function free_place(c, old)
   if minute_ms > 0 then
     if call('ZCOUNT', c.places, low, high) > MAX_FREED then return false end
     local flat = call('ZRANGEBYSCORE', c.places, low, high, 'WITHSCORES')
+    spent = spent + #flat
     for i = 1, #flat, 2 do record_end(c, old.name, '', flat[i + 1] - old.place * W) end
     if #flat > 0 then call('ZREMRANGEBYSCORE', c.places, low, high) end
   end
@@ -64,7 +65,7 @@ end
 
 -- Whether another session of this viewer than this one shows their name.
 local function is_named_elsewhere(key, own)
-  local flat = call('HGETALL', key)
+  local flat = fields_of(key)
   for i = 1, #flat, 2 do
     if string.sub(flat[i], 1, 2) == 's:' and flat[i] ~= own then
       local lease, _, _, status = parse_record(flat[i + 1])

@@ -6,10 +6,16 @@ local function parse_record(record)
   return tonumber(lease), tonumber(seq), tonumber(place), status
 end
 
+local function fields_of(key)
+  local flat = redis.call('HGETALL', key)
+  spent = spent + #flat / 2
+  return flat
+end
+
 -- Whether this viewer has as many live sessions as allowed. Usually the number of fields already answers that.
 local function is_at_session_limit(key, now, limit)
   if redis.call('HLEN', key) < limit then return false end
-  local flat, n = redis.call('HGETALL', key), 0
+  local flat, n = fields_of(key), 0
   for i = 1, #flat, 2 do
     if string.sub(flat[i], 1, 2) == 's:' and parse_record(flat[i + 1]) > now then n = n + 1 end
   end
@@ -23,7 +29,8 @@ local function chapter_in(status) return string.match(status, '^%S+ %S+ (.*)$') 
 -- have to be removed from to its chapter. Returns whether a count has changed, and when the course is due (0 = need
 -- not be): at the first end of their leases (S9), or at the end of the open minute (S13).
 local function sync_viewer(c, viewer, key, now, former)
-  local flat = redis.call('HGETALL', key)
+  local flat = fields_of(key)
+  spent = spent + VIEWER
   local lease, first, anonymous_until, by_place = 0, 0, 0, {}
   for i = 1, #flat, 2 do
     if string.sub(flat[i], 1, 2) == 's:' then

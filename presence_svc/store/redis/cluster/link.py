@@ -20,6 +20,7 @@ from ..resp import ScriptCall
 from ..subscription import Subscription
 from ..url import Access, Address
 from .router import Router
+from .script_caches import ScriptCaches
 from .slot_table import read_redirection
 from .slots import slot_of
 from .topology import Topology
@@ -51,9 +52,11 @@ class ClusterLink(Link):
         self.agree: Callable[[ClusterLink], Awaitable[None]] | None = None
         self.sharded = sharded
         self._access = access
+        self._scripts = ScriptCaches(access)
         self._probes = probes
         self._global: Address | None = None  # where to subscribe to channels that are not sharded
         topology.on_change = self._moved
+        topology.on_refresh = lambda: self._scripts.follow(self._nodes)
         self.router.moves.on_change = self._regroup
         self._is_ready = False
         self._starting: asyncio.Task[None] | None = None
@@ -116,6 +119,16 @@ class ClusterLink(Link):
                 self.topology.node(owner).health.probe = probe
         self.on_topology_change()
 
+    @property
+    def _nodes(self) -> list[Address]:
+        table = self.topology.table
+        return [*table.masters, *table.replicas]
+
+    async def load_scripts(self, texts: Sequence[str]) -> None:
+        """Loads these scripts into all nodes, now, and from now on into those found later. Raises nothing."""
+        self._scripts.texts = texts
+        await self._scripts.load(self._nodes)
+
     def _regroup(self) -> None:
         self.version += 1
 
@@ -146,6 +159,7 @@ class ClusterLink(Link):
     async def close(self) -> None:
         if self._starting is not None:
             self._starting.cancel()
+        await self._scripts.close()
         await self.topology.close()
 
     async def results(

@@ -1,7 +1,8 @@
 """Sends commands to the masters of their keys and follows redirections. Used by link.
 
 Redirections are followed within the deadline of the original request. When a command is sent again, so are
-the later commands of its slot, in order: a leave must not overtake an earlier heartbeat.
+the later commands of its slot, in order: a leave must not overtake an earlier heartbeat. What a closed
+connection cut off is sent again to the same node, if it may run twice; a slot that has moved is redirected.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain, repeat
 from typing import Any
 
@@ -88,7 +90,7 @@ class Router:
     async def _exchange(self, batch: Batch, node: Node, group: list[int]) -> list[int]:
         packed = [batch.packed(index) for index in group]
         try:
-            replies = await node.exchange(packed, batch.deadline, low_priority=batch.low_priority)
+            replies = await _exchange(batch, node, packed, group)
         except Unavailable as error:
             self.topology.hint()
             for index in group:
@@ -142,7 +144,7 @@ class Router:
             hops += 1
             commands = [ASKING, batch.packed(index)] if is_asking else [batch.packed(index)]
             try:
-                reply = (await target.exchange(commands, batch.deadline, low_priority=batch.low_priority))[-1]
+                reply = (await _exchange(batch, target, commands, [index]))[-1]
             except Unavailable as error:
                 self.topology.hint()
                 return error
@@ -168,6 +170,13 @@ class Router:
             else:
                 return _error_of(reply) if isinstance(reply, ReplyError) else reply
         return Unavailable(MOVING)
+
+
+async def _exchange(batch: Batch, node: Node, packed: list[bytes], indices: list[int]) -> list[Any]:
+    """Sends these commands of a batch to a node. Raises Unavailable when no reply came."""
+    is_repeatable = partial(batch.may_repeat, indices)
+    priority = batch.low_priority
+    return await node.exchange(packed, batch.deadline, low_priority=priority, may_repeat=is_repeatable)
 
 
 def _error_of(reply: ReplyError) -> PresenceError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..resp import Command, ScriptCall, by_sha, by_text, key_of
+from ..resp import Command, ScriptCall, by_sha, by_text, key_of, may_repeat
 from ..url import Address
 from .slots import SLOTS, slot_of
 
@@ -57,6 +57,10 @@ class Batch:
     def is_of_one_slot(self) -> bool:
         """Whether all commands are of one slot, so that waiting for it delays no other slot."""
         return len(set(self.slots)) == 1
+
+    def may_repeat(self, indices: Sequence[int]) -> bool:
+        """Whether all of these commands may run twice."""
+        return may_repeat([self.commands[index] for index in indices])
 
     def packed(self, index: int) -> bytes:
         pack = by_text if index in self.by_text else by_sha

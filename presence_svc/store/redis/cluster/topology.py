@@ -31,7 +31,10 @@ _LOST = (TimeoutError, OSError, ProtocolError, RedisError)
 
 
 class Topology:
-    """`on_change` is called when a slot has a new owner. `seeds` are asked when no known node answers."""
+    """`on_change` is called when a slot has a new owner, `on_refresh` whenever the nodes were asked.
+
+    `seeds` are asked when no known node answers.
+    """
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Topology:
         self.table = Table()
         self.nodes: dict[Address, Node] = {}
         self.on_change: Callable[[], object] = lambda: None
+        self.on_refresh: Callable[[], object] = lambda: None
         self._hooks: dict[str, Callable[..., object]] = {}
         self._seeds = tuple(seeds)
         self._access = access
@@ -180,6 +184,7 @@ class Topology:
             await self.nodes.pop(address).close()
         if before.owner != table.owner:
             self.on_change()
+        self.on_refresh()
 
 
 def _unreachable(seed: Address, table: Table) -> Misconfigured:

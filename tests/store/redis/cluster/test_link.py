@@ -78,7 +78,7 @@ async def test_a_batch_over_all_masters(servers: Cluster) -> None:
 async def test_no_call_has_more_words_than_services_take(
     servers: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """500 heartbeats and 500 leaves over 500 courses of one partition: at most 3,999 words each."""
+    """500 heartbeats, twice, and 500 leaves over 500 courses of one partition: at most 3,999 words each."""
     async with store(servers.url, partitions=1, key_prefix="narrow") as presence:
         many: list[int] = []
         results = presence.link.results
@@ -88,7 +88,8 @@ async def test_no_call_has_more_words_than_services_take(
             return await results(commands, **options)
 
         monkeypatch.setattr(presence.link, "results", counted)
-        found = await presence.heartbeats([said(f"c{n}") for n in range(500)])
+        beats = [said(f"c{n}") for n in range(500)]
+        found = [*await presence.heartbeats(beats), *await presence.heartbeats(beats)]
         leaves = [LeaveWrite(f"c{n}", "ada", Leave(viewer_id="ada")) for n in range(500)]
         await asyncio.gather(*map(presence.leave, leaves))
         totals = [count.total for count in await presence.counts([f"c{n}" for n in range(500)])]
