@@ -19,7 +19,8 @@ from ..store.shared import Shared, WarmState
 log = logging.getLogger("presence.sweeper")
 STEP, EXCHANGES = 2, 12  # courses per exchange, which block Redis for 0.1 ms each; more if many are due
 SOON_S = 0.001
-BREAK_S = 0.02  # after a pass that has removed nobody: thousands of minutes are due ms apart, and can wait
+PAUSE_S = 0.003  # between two exchanges if little is due, so that no heartbeat waits for both
+BREAK_S = 0.02  # after a pass that has removed nobody: thousands of courses are due ms apart, and can wait
 
 
 class Sweeper:
@@ -94,6 +95,8 @@ class Sweeper:
         next_at, pause_s = due.next_at, BREAK_S
         step = max(STEP, len(due.courses) // EXCHANGES)
         for start in range(0, len(due.courses), step):
+            if start and step == STEP:
+                await asyncio.sleep(PAUSE_S)
             for swept in await self._agenda.sweep(due.courses[start : start + step]):
                 if swept.next_due:
                     next_at = min(next_at, swept.next_due) if next_at else swept.next_due

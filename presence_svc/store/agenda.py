@@ -128,7 +128,7 @@ class Agenda:
         args: tuple[int, ...] = (COURSES, CLAIM_MS, settings.hidden_ttl_ms)
         if settings.history:
             names += (partition.heard, partition.gaps, *partition.nothing)
-            longest = max(settings.hidden_ttl_ms, settings.quarter_ms + settings.minute_ms)
+            longest = max(settings.hidden_ttl_ms, settings.quarter_ms + 3 * settings.minute_ms)
             args = (COURSES, CLAIM_MS, longest, *gap_args(settings))
         return ("EVALSHA", scripts.DUE, len(names), *names, *args)
 

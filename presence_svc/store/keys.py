@@ -18,7 +18,7 @@ viewer, `S` a session. Scores and times are integers: milliseconds since 1970 by
     P:{C}:left:V     hash  S -> "!" (left for good), or the seq of a soft leave or of a take-over (an
                            anonymous session that signed in); kept for longer than packets can be late;
                            and "!" -> until when V is banned (ms)
-    P:agenda:0       zset  C, scored by when it is due: a lease ends, a message is due or a minute ends
+    P:agenda:0       zset  C, scored by when it is due: a lease ends, a message is due or a quarter ends
     P:since          str   since when heartbeats have been recorded without a gap (rule S11)
     P:secret         str   the key from which leave tokens are made, common to all replicas
     P:{C}:changes    the channel: one message per change, each the complete state
@@ -69,8 +69,8 @@ Rejected: a counter per course (drifts when a replica dies between two commands)
 (late, lossy, one per key); hash-field expiry (not in Redis 7.0); a key per session (350 bytes each).
 
 Every key expires (S12): a viewer's hash with its lease, `left:V` a TTL after the leave, a course's sets once
-their longest lease is well over, `state` a day after the last message (10 minutes if nobody is left), history
-after HISTORY_*. The agenda and `where` empty themselves.
+their longest lease is well over, `state` a day after the last message (half an hour if nobody is left),
+history after HISTORY_*. The agenda and `where` empty themselves.
 """
 
 from __future__ import annotations

@@ -1,16 +1,18 @@
 """Every course's minute ends at once: what closing them does to Redis, and to others' heartbeats.
 
-Closings are spread over the first half of the next minute. A small run has short minutes.
+A steady course's minutes are closed when a lease has ended, and after its quarter: that is spread over the first two
+minutes of the next. Minutes are short here, so that a run sees both; viewers send heartbeats as players do.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing as closed
 from contextlib import contextmanager
-from functools import partial
+from itertools import cycle
 from typing import ClassVar
 
 from redis import Redis
@@ -29,14 +31,17 @@ from tests.benchmarks.row import Figure, Scale
 from tests.benchmarks.wire import Wire
 
 SLOW_US = 500
-SHARE = 0.5  # of a minute: the part in which the one before is closed
-LONGEST_S = 60.0
-ENDS = 2  # of minutes
+SLOW_CALLS = 512
+RENEWALS_S = 25.0  # in which every viewer sends a heartbeat
 CHAPTERS = (500, 2_000)  # the default limit of a course, and the setting's maximum
 MOST_CHAPTERS = CHAPTERS[-1]
-MINUTES = 5
+SLOWEST = 5
 SWEEP = scripts.SWEEP.sha.encode()
 Timed = tuple[float, float]  # when a heartbeat began (s since 1970), and the ms that it took
+
+
+class ShortMinutes(Settings):
+    minute_ms: ClassVar[int] = 8_000
 
 
 class Briefest(Settings):
@@ -47,20 +52,45 @@ class Briefest(Settings):
 def running(
     kind: type[Settings], writes: Sequence[HeartbeatWrite], env: Mapping[str, str]
 ) -> Iterator[tuple[str, int]]:
-    """A Redis with these viewers, and a service on it: the one's URL, the other's port."""
-    kept = "PRESENCE_HISTORY" not in env
-    settings = kind(ttl=600, hidden_ttl=600, history=kept, chapters_per_course=MOST_CHAPTERS)
+    """A Redis with these viewers, who send heartbeats, and a service on it: the one's URL, the other's port."""
+    settings = kind(history="PRESENCE_HISTORY" not in env, chapters_per_course=MOST_CHAPTERS)
     with process.redis() as (server, url):
         wire = Wire(server.url)
         wire.call("SCRIPT", "LOAD", scripts.HEARTBEAT.text)
         for batch in heartbeats(settings, writes, 1):
             wire.send(batch)
-        wire.close()
         port = rig.free_port()
-        given = {"PRESENCE_REDIS_URL": url, "PRESENCE_PORT": str(port), **process.LONG_LEASES, **env}
+        given = {"PRESENCE_REDIS_URL": url, "PRESENCE_PORT": str(port), **env}
         command = [sys.executable, "-m", "tests.benchmarks.short_minutes", str(kind.minute_ms), "serve"]
-        with process.Program(command, port, given):
+        with (
+            process.Program(command, port, given),
+            Redis.from_url(url) as client,
+            renewed(wire, settings, writes),
+        ):
+            if client.zcard(KEYS.partitions[0].agenda) < len({write.course_id for write in writes}):
+                raise RuntimeError("courses are missing")
             yield url, port
+        wire.close()
+
+
+@contextmanager
+def renewed(wire: Wire, settings: Settings, writes: Sequence[HeartbeatWrite]) -> Iterator[None]:
+    """Meanwhile everybody sends heartbeats, evenly spread, past the service."""
+    batches, stopped = list(heartbeats(settings, writes, 2)), threading.Event()
+
+    def renew() -> None:
+        for batch in cycle(batches):
+            if stopped.wait(RENEWALS_S / len(batches)):
+                return
+            wire.send(batch)
+
+    thread = threading.Thread(target=renew)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
 
 
 def beaten(port: int, until: float) -> list[Timed]:
@@ -75,62 +105,55 @@ def beaten(port: int, until: float) -> list[Timed]:
     return took
 
 
-def all_closed_after_s(client: Redis, minute_s: float) -> float:
-    """Waits for a minute's end, and until all courses are closed: these are looked at a minute later."""
-    end = (int(time.time() / minute_s) + 1) * minute_s
-    time.sleep(max(0.0, end + 0.01 - time.time()))
-    while client.zcount(KEYS.partitions[0].agenda, "-inf", f"({(end + minute_s) * 1000:.0f}"):
-        if time.time() - end > LONGEST_S:
-            raise RuntimeError("courses stay open")
-        time.sleep(0.02)
-    return time.time() - end
+def next_quarter(kind: type[Settings]) -> float:
+    """When the next quarter of an hour begins (s since 1970)."""
+    length = 15 * kind.minute_ms / 1000
+    return (int(time.time() / length) + 1) * length
 
 
 def of_chapters(many: int) -> list[float]:
-    """The slowest calls (ms) that close a minute of one course with a viewer in each of so many chapters."""
+    """The slowest calls (ms) that close the minutes of a course with a viewer in each of so many chapters."""
     writes = [HeartbeatWrite("c1", f"u{n}", Heartbeat(chapter_id=f"ch-{n}")) for n in range(many)]
     env = {"PRESENCE_CHAPTERS_PER_COURSE": str(MOST_CHAPTERS)}
     with running(Briefest, writes, env) as (url, _), Redis.from_url(url) as client:
         client.config_set("slowlog-log-slower-than", SLOW_US)
+        client.config_set("slowlog-max-len", SLOW_CALLS)
         client.slowlog_reset()
-        time.sleep(MINUTES + 0.5)
-        calls = [one for one in client.slowlog_get(128) if SWEEP in one["command"]]
-    return sorted(one["duration"] / 1000 for one in calls)[-MINUTES:]
+        time.sleep(next_quarter(Briefest) - time.time() + Briefest.minute_ms * many / 200_000)
+        calls = [one for one in client.slowlog_get(SLOW_CALLS) if SWEEP in one["command"]]
+    return sorted(one["duration"] / 1000 for one in calls)[-SLOWEST:]
 
 
 def closing(scale: Scale) -> list[Figure]:
-    """A player's heartbeats while minutes are closed, after that, and with HISTORY=off."""
-    kind = Settings if scale.crowd > 10_000 else Briefest
-    courses, minute_s, ends = scale.crowd // 10, kind.minute_ms / 1000, min(ENDS, scale.rounds)
-    measured = partial(_figures, minute_s=minute_s, ends=ends)
-    writes = beats(courses, 1)
+    """A player's heartbeats while a quarter is closed, while minutes end, and with HISTORY=off."""
+    kind: type[Settings] = ShortMinutes if scale.crowd > 10_000 else Briefest
+    courses = scale.crowd // 10
+    writes = [
+        HeartbeatWrite(one.course_id, f"user-{n}", one.heartbeat) for n, one in enumerate(beats(courses, 1))
+    ]
     with running(kind, writes, {}) as (url, port), Redis.from_url(url) as client:
-        after = all_closed_after_s(client, minute_s)
         client.config_set("slowlog-log-slower-than", SLOW_US)
         client.slowlog_reset()
-        meanwhile, between = measured(port)
-        slow = [entry["duration"] / 1000 for entry in client.slowlog_get(128)]
+        quarter, minutes = _figures(kind, port)
+        slow = [entry["duration"] / 1000 for entry in client.slowlog_get(SLOW_CALLS)]
     with running(kind, writes, {"PRESENCE_HISTORY": "off"}) as (_, port):
-        off_then, off_between = measured(port)
+        off_quarter, off_minutes = _figures(kind, port)
     return [
-        Figure(f"{courses:,} courses: all are closed after", [after], "", "s"),
         Figure("slowest Redis command", [max(slow, default=SLOW_US / 1000)], "<= 10", "ms"),
-        Figure("heartbeats p99 meanwhile", meanwhile, "", "ms"),
-        Figure("heartbeats p99 after that", between, "", "ms"),
-        Figure("HISTORY=off: p99 at the same moments", off_then, "", "ms"),
-        Figure("HISTORY=off: p99 after that", off_between, "", "ms"),
+        Figure(f"heartbeats p99 while {courses:,} quarters are closed", [quarter], "", "ms"),
+        Figure("HISTORY=off: p99 at that moment", [off_quarter], "", "ms"),
+        Figure(f"heartbeats p99 while {courses:,} minutes end", [minutes], "", "ms"),
+        Figure("HISTORY=off: p99 at that moment", [off_minutes], "", "ms"),
         *(Figure(f"a call for a minute of {n:,} chapters", of_chapters(n), "", "ms") for n in CHAPTERS),
     ]
 
 
-def _figures(port: int, *, minute_s: float, ends: int) -> tuple[list[float], list[float]]:
-    """p99 in ms for the first part of each minute, and for the rest of it."""
-    begin = (int(time.time() / minute_s) + 1) * minute_s
+def _figures(kind: type[Settings], port: int) -> tuple[float, float]:
+    """p99 in ms for the first two minutes after a quarter, and for the five after these."""
+    begin, minute_s = next_quarter(kind), kind.minute_ms / 1000
     time.sleep(max(0.0, begin - time.time()))
-    timed = beaten(port, begin + ends * minute_s)
-    first: list[list[float]] = [[] for _ in range(ends)]
-    rest: list[list[float]] = [[] for _ in range(ends)]
-    for at, took in timed:
-        minute, past = divmod(at - begin, minute_s)
-        (first if past < SHARE * minute_s else rest)[min(ends - 1, int(minute))].append(took)
-    return [p99(each) for each in first], [p99(each) for each in rest]
+    timed = beaten(port, begin + 7 * minute_s)
+    return (
+        p99([took for at, took in timed if at - begin < 2 * minute_s]),
+        p99([took for at, took in timed if at - begin >= 2 * minute_s]),
+    )

@@ -21,7 +21,7 @@ from presence_svc.store.agenda import Agenda
 from presence_svc.store.redis.embedded import EmbeddedServer
 from presence_svc.store.redis.factory import open_link
 from presence_svc.store.write import HeartbeatWrite, LeaveWrite, WithSeq
-from tests.benchmarks.redis_cost import BATCH, KEYS, beats, servers
+from tests.benchmarks.redis_cost import BATCH, JOINS, KEYS, beats, servers
 from tests.benchmarks.row import Figure, Scale
 from tests.benchmarks.wire import Batch, Wire, pack, shuffled
 
@@ -60,18 +60,19 @@ def everybody(viewers: int) -> list[HeartbeatWrite]:
 
 
 def heartbeats(settings: Settings, ops: Sequence[HeartbeatWrite], seq: int) -> Iterator[Batch]:
-    limits = calls.heartbeat_limits(settings)
-    for start in range(0, len(ops), BATCH):
+    """Joins if `seq` is 1, and else renewals."""
+    limits, size = calls.heartbeat_limits(settings), JOINS if seq == 1 else BATCH
+    for start in range(0, len(ops), size):
         part: list[WithSeq] = [
-            (write, b"$%d\r\n%d\r\n" % (len(str(seq)), seq)) for write in ops[start : start + BATCH]
+            (write, b"$%d\r\n%d\r\n" % (len(str(seq)), seq)) for write in ops[start : start + size]
         ]
         courses = calls.by_course(part, list(range(len(part))))
         yield pack([calls.heartbeat_call(KEYS, limits, part, courses, (), KEYS.partitions[0])])
 
 
 def leaves(settings: Settings, ops: Sequence[HeartbeatWrite]) -> Iterator[Batch]:
-    for start in range(0, len(ops), BATCH):
-        part = [LeaveWrite(one.course_id, one.viewer_id, Leave()) for one in ops[start : start + BATCH]]
+    for start in range(0, len(ops), JOINS):
+        part = [LeaveWrite(one.course_id, one.viewer_id, Leave()) for one in ops[start : start + JOINS]]
         name, script, *rest = calls.leave_call(
             KEYS, settings, part, list(range(len(part))), KEYS.partitions[0]
         )

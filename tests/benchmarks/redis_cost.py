@@ -18,6 +18,7 @@ from tests.benchmarks.wire import Batch, Wire, pack, shuffled
 LIMITS = calls.heartbeat_limits(Settings(ttl=600, hidden_ttl=600))
 KEYS = Keys("presence")
 BATCH = 100
+JOINS = 50  # in a call, which does not come to all of them if they are many more
 STEADY = 40_000
 
 
@@ -69,7 +70,7 @@ def bare(ops: list[HeartbeatWrite], size: int = BATCH) -> Iterator[Batch]:
 def fill(wire: Wire, courses: int, viewers: int) -> None:
     """Everybody says their first heartbeat."""
     wire.call("SCRIPT", "LOAD", scripts.HEARTBEAT.text)
-    for one in ours(beats(courses, viewers, seq=1)):
+    for one in ours(beats(courses, viewers, seq=1), JOINS):
         wire.send(one)
 
 

@@ -35,7 +35,7 @@ ROWS = [
     Row("idle", "nothing happens", crowd.idle),
     Row("workers", "one worker, on the same core: the price of sharing", rate.workers),
     Row("purge", "a quiet course before", expiry.purge),
-    Row("closing", "between two minutes' ends; the same with PRESENCE_HISTORY=off", closing.closing),
+    Row("closing", "the same with PRESENCE_HISTORY=off", closing.closing),
     Row("crash", "the lease's end by Redis's clock", change.crash),
     Row("burst", "one message per PUBLISH_INTERVAL", change.burst),
     Row("jwt", "PRESENCE_AUTH=trusted, the same viewers", rate.identity),

@@ -286,7 +286,7 @@ async def test_off_costs_nothing(real_backend: Backend, is_on: bool) -> None:
 
 
 async def test_a_minute_is_known_when_it_is_over(trio: list[Replica]) -> None:
-    """S13: closings are spread over half a minute, but who reads a course sees every minute that is over."""
+    """S13: minutes are closed when it suits Redis, but who reads a course sees every minute that is over."""
     one, closed = trio[0], list[int]()
     for n in range(260):
         await one.beat(f"v{n}", chapter=f"ch-{n}")
@@ -335,7 +335,7 @@ async def test_an_empty_course_is_kept_until_its_quarter_is_closed(trio: list[Re
     await one.agenda.sweep(["c1"])
     left_ms = await one.redis.pttl(one.keys.course("c1").state)
 
-    assert left_ms > 16 * 60_000  # in minutes of Redis's own clock
+    assert 16 < left_ms / 60_000 <= 30  # by Redis's own clock, whose quarters take longer than those here
 
 
 async def test_the_export_gives_the_same_rows_again(trio: list[Replica]) -> None:

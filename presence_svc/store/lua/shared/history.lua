@@ -125,22 +125,3 @@ local function record_end(c, chapter, viewer, at)
   if chapter ~= '' or not has_uniques then return end
   add_uniques_of_stay(c, viewer, at - 1, first_uncounted_day(c))
 end
-
--- When this minute of the course is due to be closed. The minutes of all courses end at the same moment; so that
--- heartbeats do not wait for thousands of closings, these are spread: one course after the other, PACE ms each, over
--- half a minute at most. Who reads a course's history before closes what is over (store/history/reader.py).
-local PACE, PARTITIONS_OF_A_MASTER = 3, 64
-local function closing_due(c, minute)
-  local agenda = KEYS[1]
-  local pace = string.sub(agenda, -8) == '}:agenda' and PACE * PARTITIONS_OF_A_MASTER or PACE
-  local spread = math.min((redis.call('ZCARD', agenda) - 1) * pace, minute_ms / 2)
-  local delay = spread <= 1 and 0 or tonumber(string.sub(redis.sha1hex(id_of(c)), 1, 8), 16) % math.floor(spread)
-  return (minute + 1) * minute_ms + 1 + delay
-end
-
--- When the course is due: at `first` (0 = never), or when the open minute is to be closed if that is earlier.
-local function next_due_with_minute(c, first, now)
-  if minute_ms == 0 then return first end
-  local closing = closing_due(c, minute_of(now))
-  return first == 0 and closing or math.min(first, closing)
-end

@@ -150,6 +150,35 @@ local function store_state(c, minutes, minute, quarter, lasts_a_day)
   if lasts_a_day then redis.call('PEXPIRE', c.state, DAY) end
 end
 
+-- When the minutes up to `minute` are due to be closed. Those of all courses end at the same moments; so that heartbeats
+-- do not wait for thousands of closings, these are spread: one course after the other, PACE ms each, over `longest` ms.
+local PACE, PARTITIONS_OF_A_MASTER = 6, 64
+local function closing_due(c, minute, longest)
+  local agenda = KEYS[1]
+  local pace = string.sub(agenda, -8) == '}:agenda' and PACE * PARTITIONS_OF_A_MASTER or PACE
+  local spread = math.min((redis.call('ZCARD', agenda) - 1) * pace, longest)
+  local delay = spread < 1 and 0 or tonumber(string.sub(redis.sha1hex(id_of(c)), 1, 8), 16) % math.floor(spread)
+  return (minute + 1) * minute_ms + 1 + delay
+end
+
+-- Adds to the result when the open minutes, from `from` on, are due. An occupied course is swept at the end of its first
+-- lease anyway, which closes what is over; so it is due only when its quarter is. An empty one has no leases, and its
+-- sets would expire, which have the viewers who are not counted among the day's yet.
+local function with_next_due(c, result, from, last, quarter, is_occupied)
+  local has_events = false
+  for minute = is_occupied and last + 3 or from, last + 2 do
+    has_events = has_events or redis.call('HEXISTS', c.state, 'm' .. int(minute)) == 1
+  end
+  if has_events then
+    result.next_due = closing_due(c, from, minute_ms / 4)
+    redis.call('PEXPIRE', c.places, int(2 * minute_ms), 'GT')
+  elseif is_occupied or quarter then
+    quarter = quarter or math.floor(from / QUARTER)
+    result.next_due = closing_due(c, (quarter + 1) * QUARTER - 1, 2 * minute_ms)
+  end
+  return result
+end
+
 -- `open` has `closed` and `quarter` from state. Returns { n, partial, next_due, more, need }, as in the reply of sweep.lua.
 local function close_minutes(c, chapters, now, open, keys)
   local last = minute_of(now - 1) - 1 -- while it is now, ends on that boundary may still be recorded
@@ -157,19 +186,9 @@ local function close_minutes(c, chapters, now, open, keys)
   local closed, quarter, hour = open.closed, open.quarter, math.floor(keys.minute / HOUR)
 
   local function is_over(one) return one and one < math.floor((last + 1) / QUARTER) end
-  local function with_next_due(from)
-    local has_events = keys.is_occupied
-    for minute = from, last + 2 do
-      has_events = has_events or redis.call('HEXISTS', c.state, 'm' .. int(minute)) == 1
-    end
-    if has_events then
-      result.next_due = closing_due(c, from)
-    elseif quarter then
-      result.next_due = closing_due(c, (quarter + 1) * QUARTER - 1)
-    end
-    return result
+  if closed and closed > last and not is_over(quarter) then
+    return with_next_due(c, result, closed, last, quarter, keys.is_occupied)
   end
-  if closed and closed > last and not is_over(quarter) then return with_next_due(closed) end
 
   local minutes = read_open_minutes(c, chapters)
   local from = begin(c, minutes, now)
@@ -234,5 +253,5 @@ local function close_minutes(c, chapters, now, open, keys)
   if minute > last and is_over(quarter) then finish() end
   store_state(c, minutes, minute, quarter, is_begun or not keys.is_occupied)
   if result.more or result.need >= 0 then return result end
-  return with_next_due(minute)
+  return with_next_due(c, result, minute, last, quarter, keys.is_occupied)
 end

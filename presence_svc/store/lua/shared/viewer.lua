@@ -27,7 +27,7 @@ local function chapter_in(status) return string.match(status, '^%S+ %S+ (.*)$') 
 
 -- Updates the course's sets to match the records of a viewer's sessions. `former` maps each place that the viewer may
 -- have to be removed from to its chapter. Returns whether a count has changed, and when the course is due (0 = need
--- not be): at the first end of their leases (S9), or at the end of the open minute (S13).
+-- not be): at the first end of their leases (S9).
 local function sync_viewer(c, viewer, key, now, former)
   local flat = fields_of(key)
   spent = spent + VIEWER
@@ -49,7 +49,7 @@ local function sync_viewer(c, viewer, key, now, former)
       end
     end
   end
-  local change, is_new = false, false
+  local change = false
   -- `chapter` is the name in history: a chapter's, "" for the course, nil for a set that history does not record.
   local function set_score(zset, place, score, member, chapter)
     local base = place * W
@@ -61,7 +61,6 @@ local function sync_viewer(c, viewer, key, now, former)
       change = true
       if chapter and old then record_end(c, chapter, viewer, old - base) end
       if chapter then record_join(c, chapter, viewer, now, place) end
-      if chapter == '' then is_new = true end
     elseif old then
       -- If the chapter has lost its place since this lease ended, a sweep removes the member, not this call.
       local is_old = place > 0 and old <= base + now
@@ -85,6 +84,5 @@ local function sync_viewer(c, viewer, key, now, former)
   else
     redis.call('DEL', key)
   end
-  if is_new then first = next_due_with_minute(c, first, now) end
   return change, first
 end
