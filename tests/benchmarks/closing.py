@@ -1,7 +1,7 @@
 """Every course's minute ends at once: what closing them does to Redis, and to others' heartbeats.
 
-A steady course's minutes are closed when a lease has ended, and after its quarter: that is spread over the first two
-minutes of the next. Minutes are short here, so that a run sees both; viewers send heartbeats as players do.
+A steady course's minutes are closed when it is swept, which is when a lease has ended, and after its quarter.
+Viewers send heartbeats as players do. A small run has short minutes.
 """
 
 from __future__ import annotations
@@ -36,12 +36,10 @@ RENEWALS_S = 25.0  # in which every viewer sends a heartbeat
 CHAPTERS = (500, 2_000)  # the default limit of a course, and the setting's maximum
 MOST_CHAPTERS = CHAPTERS[-1]
 SLOWEST = 5
+SHARE = 1 / 6  # of a minute: its beginning
+MINUTES = 2
 SWEEP = scripts.SWEEP.sha.encode()
 Timed = tuple[float, float]  # when a heartbeat began (s since 1970), and the ms that it took
-
-
-class ShortMinutes(Settings):
-    minute_ms: ClassVar[int] = 8_000
 
 
 class Briefest(Settings):
@@ -52,7 +50,7 @@ class Briefest(Settings):
 def running(
     kind: type[Settings], writes: Sequence[HeartbeatWrite], env: Mapping[str, str]
 ) -> Iterator[tuple[str, int]]:
-    """A Redis with these viewers, who send heartbeats, and a service on it: the one's URL, the other's port."""
+    """A Redis with these viewers, who send heartbeats, and a service on it: its URL, and the service's port."""
     settings = kind(history="PRESENCE_HISTORY" not in env, chapters_per_course=MOST_CHAPTERS)
     with process.redis() as (server, url):
         wire = Wire(server.url)
@@ -105,10 +103,9 @@ def beaten(port: int, until: float) -> list[Timed]:
     return took
 
 
-def next_quarter(kind: type[Settings]) -> float:
-    """When the next quarter of an hour begins (s since 1970)."""
-    length = 15 * kind.minute_ms / 1000
-    return (int(time.time() / length) + 1) * length
+def next_multiple(length_s: float) -> float:
+    """When the next minute or quarter of this length begins (s since 1970)."""
+    return (int(time.time() / length_s) + 1) * length_s
 
 
 def of_chapters(many: int) -> list[float]:
@@ -119,14 +116,15 @@ def of_chapters(many: int) -> list[float]:
         client.config_set("slowlog-log-slower-than", SLOW_US)
         client.config_set("slowlog-max-len", SLOW_CALLS)
         client.slowlog_reset()
-        time.sleep(next_quarter(Briefest) - time.time() + Briefest.minute_ms * many / 200_000)
+        minute_s = Briefest.minute_ms / 1000
+        time.sleep(next_multiple(15 * minute_s) - time.time() + minute_s * many / 200)
         calls = [one for one in client.slowlog_get(SLOW_CALLS) if SWEEP in one["command"]]
     return sorted(one["duration"] / 1000 for one in calls)[-SLOWEST:]
 
 
 def closing(scale: Scale) -> list[Figure]:
-    """A player's heartbeats while a quarter is closed, while minutes end, and with HISTORY=off."""
-    kind: type[Settings] = ShortMinutes if scale.crowd > 10_000 else Briefest
+    """A player's heartbeats when minutes end, at other moments, and with HISTORY=off."""
+    kind = Settings if scale.crowd > 10_000 else Briefest
     courses = scale.crowd // 10
     writes = [
         HeartbeatWrite(one.course_id, f"user-{n}", one.heartbeat) for n, one in enumerate(beats(courses, 1))
@@ -134,26 +132,28 @@ def closing(scale: Scale) -> list[Figure]:
     with running(kind, writes, {}) as (url, port), Redis.from_url(url) as client:
         client.config_set("slowlog-log-slower-than", SLOW_US)
         client.slowlog_reset()
-        quarter, minutes = _figures(kind, port)
+        begin, rest = _figures(kind, port)
         slow = [entry["duration"] / 1000 for entry in client.slowlog_get(SLOW_CALLS)]
     with running(kind, writes, {"PRESENCE_HISTORY": "off"}) as (_, port):
-        off_quarter, off_minutes = _figures(kind, port)
+        off_begin, off_rest = _figures(kind, port)
     return [
         Figure("slowest Redis command", [max(slow, default=SLOW_US / 1000)], "<= 10", "ms"),
-        Figure(f"heartbeats p99 while {courses:,} quarters are closed", [quarter], "", "ms"),
-        Figure("HISTORY=off: p99 at that moment", [off_quarter], "", "ms"),
-        Figure(f"heartbeats p99 while {courses:,} minutes end", [minutes], "", "ms"),
-        Figure("HISTORY=off: p99 at that moment", [off_minutes], "", "ms"),
+        Figure(f"heartbeats p99 when {courses:,} minutes have ended", [begin], "", "ms"),
+        Figure("heartbeats p99 at other moments", [rest], "", "ms"),
+        Figure("HISTORY=off: p99 when minutes have ended", [off_begin], "", "ms"),
+        Figure("HISTORY=off: p99 at other moments", [off_rest], "", "ms"),
         *(Figure(f"a call for a minute of {n:,} chapters", of_chapters(n), "", "ms") for n in CHAPTERS),
     ]
 
 
 def _figures(kind: type[Settings], port: int) -> tuple[float, float]:
-    """p99 in ms for the first two minutes after a quarter, and for the five after these."""
-    begin, minute_s = next_quarter(kind), kind.minute_ms / 1000
+    """p99 in ms for the first part of each minute, and for the rest of it."""
+    minute_s = kind.minute_ms / 1000
+    begin = next_multiple(minute_s)
     time.sleep(max(0.0, begin - time.time()))
-    timed = beaten(port, begin + 7 * minute_s)
-    return (
-        p99([took for at, took in timed if at - begin < 2 * minute_s]),
-        p99([took for at, took in timed if at - begin >= 2 * minute_s]),
+    timed = [
+        ((at - begin) % minute_s / minute_s, took) for at, took in beaten(port, begin + MINUTES * minute_s)
+    ]
+    return p99([took for past, took in timed if past < SHARE]), p99(
+        [took for past, took in timed if past >= SHARE]
     )

@@ -30,8 +30,8 @@ STEPS = 20  # in which a course's minutes are closed before it is read, at most
 class HistoryAnswers:
     """Reads through Reader and sums up by the local time of a zone.
 
-    The sweeper closes minutes later than they end, because those of all courses end together. With an `agenda`,
-    those of a course are closed before it is read: a minute is known as soon as it is over.
+    The sweeper closes minutes later than they end, because those of all courses end together. With an
+    `agenda`, those of a course are closed before it is read: a minute is known as soon as it is over.
     """
 
     def __init__(self, link: Link, settings: Settings, agenda: Agenda | None = None) -> None:
