@@ -50,7 +50,7 @@ class Briefest(Settings):
 def running(
     kind: type[Settings], writes: Sequence[HeartbeatWrite], env: Mapping[str, str]
 ) -> Iterator[tuple[str, int]]:
-    """A Redis with these viewers, who send heartbeats, and a service on it: its URL, and the service's port."""
+    """A Redis with these viewers, who send heartbeats, and a service on it: its URL and the port."""
     settings = kind(history="PRESENCE_HISTORY" not in env, chapters_per_course=MOST_CHAPTERS)
     with process.redis() as (server, url):
         wire = Wire(server.url)
@@ -151,9 +151,7 @@ def _figures(kind: type[Settings], port: int) -> tuple[float, float]:
     minute_s = kind.minute_ms / 1000
     begin = next_multiple(minute_s)
     time.sleep(max(0.0, begin - time.time()))
-    timed = [
-        ((at - begin) % minute_s / minute_s, took) for at, took in beaten(port, begin + MINUTES * minute_s)
-    ]
-    return p99([took for past, took in timed if past < SHARE]), p99(
-        [took for past, took in timed if past >= SHARE]
-    )
+    parts: tuple[list[float], list[float]] = [], []
+    for at, took in beaten(port, begin + MINUTES * minute_s):
+        parts[(at - begin) % minute_s >= SHARE * minute_s].append(took)
+    return p99(parts[0]), p99(parts[1])
