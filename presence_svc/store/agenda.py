@@ -128,6 +128,7 @@ class Agenda:
         args: tuple[int, ...] = (COURSES, CLAIM_MS, settings.hidden_ttl_ms)
         if settings.history:
             names += (partition.heard, partition.gaps, *partition.nothing)
+            # A quarter is closed within two minutes of its end, which may be later than any lease.
             longest = max(settings.hidden_ttl_ms, settings.quarter_ms + 3 * settings.minute_ms)
             args = (COURSES, CLAIM_MS, longest, *gap_args(settings))
         return ("EVALSHA", scripts.DUE, len(names), *names, *args)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
 from presence_svc.errors import Unavailable
-from presence_svc.live.sweeper import Sweeper
+from presence_svc.live.sweeper import BREAK_S, Sweeper
+from presence_svc.store.agenda import Due, Swept
 from presence_svc.store.shared import WarmState
 from tests.live.eventually import eventually
 from tests.rig import Backend
@@ -167,6 +169,28 @@ async def test_replicas_share_the_departures(stage: Stage) -> None:
     await asyncio.sleep(0.2)
 
     assert sum(gone) == 200
+
+
+async def test_a_pass_that_removes_nobody_is_followed_by_a_break(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S10: thousands of courses are due ms apart: many replicas must not ask Redis at each of these moments.
+
+    Ended leases are removed without a break, however many there are (S9).
+    """
+    replica = stage.replica()
+    sweeper = Sweeper(replica.agenda, replica.shared, replica.settings)
+    swept = Swept(removed=0, next_due=1)  # more is due, and has been for long
+    waits = {}
+    for removed in (0, 1):
+        monkeypatch.setattr(replica.agenda, "due", AsyncMock(return_value=Due(2, 1, ["c1"])))
+        monkeypatch.setattr(
+            replica.agenda, "sweep", AsyncMock(return_value=[swept._replace(removed=removed)])
+        )
+        waits[removed] = await sweeper.sweep()
+
+    assert waits[0] == BREAK_S
+    assert waits[1] < BREAK_S
 
 
 async def test_stop_ends_it(stage: Stage) -> None:

@@ -24,7 +24,7 @@ from .series import Series, Unit, total
 from .steps import Step
 
 WEEK_MS = 7 * steps.DAY_MS
-STEPS = 20  # in which a course's minutes are closed before it is read, at most
+MOST_SWEEPS = 20  # of a course before it is read: a minute of 2,000 chapters takes ten
 
 
 class HistoryAnswers:
@@ -42,7 +42,7 @@ class HistoryAnswers:
     async def coverage(self, course_id: str) -> Coverage:
         """What is known of a course's history now; the other calls need it."""
         known = await self.reader.coverage(course_id)
-        for _ in range(STEPS):
+        for _ in range(MOST_SWEEPS):
             if self._agenda is None or known.is_closed(self._settings.minute_ms):
                 break
             try:
