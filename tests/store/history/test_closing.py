@@ -338,6 +338,25 @@ async def test_an_empty_course_is_kept_until_its_quarter_is_closed(trio: list[Re
     assert 16 < left_ms / 60_000 <= 30  # by Redis's own clock, whose quarters take longer than those here
 
 
+async def test_a_tier_is_kept_for_its_time_after_its_last_minute(trio: list[Replica]) -> None:
+    """S12, S13: expiries are set once per quarter, and last for one longer; a key that was lost gets one."""
+    one, settings = trio[0], trio[0].settings
+    kept = dict(zip(("minutes", "quarters", "days", "uniques"), settings.tiers_ms, strict=True))
+    await one.beat("ada", chapter="ch-1")
+    for minute in (1, 2, 3):
+        await at(one, START + minute * MINUTE + 1)
+        await one.agenda.sweep(["c1"])
+        if minute == 2:
+            await one.redis.delete(*await one.redis.keys(f"{base(one)}minutes:*"))
+    names = [key.decode() for key in await one.redis.keys(f"{base(one)}*")]
+    left = {name: await one.redis.pttl(name) for name in names}
+    tiers = {kind: left[name] for name in names for kind in kept if f":{kind}:" in name}
+
+    assert min(left.values()) > 0
+    assert tiers.keys() == kept.keys()
+    assert all(kept[kind] < tiers[kind] <= kept[kind] + QUARTER for kind in kept)
+
+
 async def test_the_export_gives_the_same_rows_again(trio: list[Replica]) -> None:
     """At least once, in order of closing, whatever the page: several walks agree with what was kept."""
     courses = [f"c{n}" for n in range(5)]
